@@ -1,0 +1,1 @@
+"""Stand-ins for what the kit talks to: models, Bedrock, S3."""
