@@ -35,8 +35,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 from pydantic import BaseModel
 from strands.models import Model
 from strands.types.content import ContentBlock, Messages, SystemContentBlock
-from strands.types.exceptions import ContextWindowOverflowException, ModelThrottledException
 from strands.types.event_loop import StopReason
+from strands.types.exceptions import ContextWindowOverflowException, ModelThrottledException
 from strands.types.streaming import StreamEvent
 from strands.types.tools import ToolChoice, ToolSpec
 
@@ -99,9 +99,9 @@ class Request:
         return [block["text"] for message in self.messages for block in message["content"] if "text" in block]
 
 
-Part: TypeAlias = "str | ContentBlock | dict[str, Any] | Redact | Pause | Stop | HangUp | BaseException"
-Reply: TypeAlias = "Part | Sequence[Part]"
-ScriptItem: TypeAlias = "Reply | Callable[[Request], Reply]"
+Part: TypeAlias = str | ContentBlock | dict[str, Any] | Redact | Pause | Stop | HangUp | BaseException
+Reply: TypeAlias = Part | Sequence[Part]
+ScriptItem: TypeAlias = Reply | Callable[[Request], Reply]
 
 
 class ScriptExhaustedError(AssertionError):
