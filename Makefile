@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types format lock clean
+.PHONY: help setup run test published-tests lint types format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ run: $(VENV)/.endpoint ## serve the agent endpoint on this machine (PORT=, STORE
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+published-tests: $(VENV)/.dev ## run Strands' own published session tests with our modules in place of theirs
+	@$(BIN)/python -m tests.published
 
 lint: $(VENV)/.dev ## ruff, formatting included
 	$(BIN)/ruff check .
