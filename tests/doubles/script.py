@@ -23,7 +23,7 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from strands.types.content import ContentBlock, Messages
 from strands.types.event_loop import StopReason
@@ -41,6 +41,21 @@ class Redact:
 
     user: str | None = "[User input redacted.]"
     assistant: str | None = None
+
+
+@dataclass(frozen=True)
+class Guardrail:
+    """A Bedrock guardrail intervenes: put it behind the text it lets the user see.
+
+    Attributes:
+        where: whether the user's input or the model's output offended.
+        action: ``BLOCKED``, or ``ANONYMIZED`` when only parts of the text were masked.
+        trace: whether the reply says which policy acted (``guardrail_trace`` enabled).
+    """
+
+    where: Literal["input", "output"] = "input"
+    action: Literal["BLOCKED", "ANONYMIZED"] = "BLOCKED"
+    trace: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,7 @@ class Request:
         return [block["text"] for message in self.messages for block in message["content"] if "text" in block]
 
 
-Part: TypeAlias = str | ContentBlock | dict[str, Any] | Redact | Pause | Stop | HangUp | BaseException
+Part: TypeAlias = str | ContentBlock | dict[str, Any] | Redact | Guardrail | Pause | Stop | HangUp | BaseException
 Reply: TypeAlias = Part | Sequence[Part]
 ScriptItem: TypeAlias = Reply | Callable[[Any], Reply]
 SomeRequest = TypeVar("SomeRequest", bound=Request)

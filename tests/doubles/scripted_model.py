@@ -10,7 +10,6 @@ them, and an exception is what the model provider raises. Runs on every Strands 
 
 import asyncio
 import copy
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -21,6 +20,7 @@ from strands.types.exceptions import ContextWindowOverflowException, ModelThrott
 from strands.types.streaming import StreamEvent
 from strands.types.tools import ToolChoice, ToolSpec
 
+from tests.doubles.content_events import block_events
 from tests.doubles.script import (
     HangUp,
     Part,
@@ -32,11 +32,9 @@ from tests.doubles.script import (
     ScriptExhaustedError,
     ScriptItem,
     Stop,
-    halves,
     reasoning,
     stop_reason,
     tool_use,
-    words,
 )
 
 __all__ = [
@@ -209,35 +207,3 @@ def _events(part: Part) -> Iterator[StreamEvent]:
         yield from block_events(part)
     elif not isinstance(part, Stop):
         raise TypeError(f"a scripted model cannot play {part!r}")
-
-
-def block_events(block: Any) -> Iterator[StreamEvent]:
-    """Yield the stream events of one content block.
-
-    Raises:
-        ValueError: for a kind of block models do not send.
-    """
-    if "toolUse" in block:
-        call = block["toolUse"]
-        yield {"contentBlockStart": {"start": {"toolUse": {"toolUseId": call["toolUseId"], "name": call["name"]}}}}
-        for piece in halves(json.dumps(call["input"])):
-            yield {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}}}
-    elif "reasoningContent" in block:
-        for delta in _reasoning_deltas(block["reasoningContent"]):
-            yield cast("StreamEvent", {"contentBlockDelta": {"delta": {"reasoningContent": delta}}})
-    elif "text" in block:
-        for piece in words(block["text"]):
-            yield {"contentBlockDelta": {"delta": {"text": piece}}}
-    else:
-        raise ValueError(f"a script can stream text, toolUse and reasoningContent blocks, not {sorted(block)}")
-    yield {"contentBlockStop": {}}
-
-
-def _reasoning_deltas(content: Any) -> Iterator[dict[str, Any]]:
-    if "redactedContent" in content:
-        yield {"redactedContent": content["redactedContent"]}
-        return
-    for piece in words(content["reasoningText"]["text"]):
-        yield {"text": piece}
-    if signature := content["reasoningText"].get("signature"):
-        yield {"signature": signature}
