@@ -1,0 +1,114 @@
+"""Everything the endpoint can be told, read once from the environment and refused at start when it is wrong."""
+
+import math
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agent_sessions.identifiers import check_identifier
+from lambda_src.model_providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
+
+DEFAULT_MODEL = "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0"
+DEFAULT_SYSTEM_PROMPT = (
+    "You are a helpful assistant in an ongoing conversation. Use what was said earlier in it. "
+    "Use your tools for the time and for arithmetic instead of guessing, and say so when you do not know something."
+)
+
+
+class SettingsError(ValueError):
+    """The environment holds a value the endpoint cannot run with; the message names each variable."""
+
+
+def _store_url(value: str) -> str:
+    url = urlsplit(value)
+    if (url.scheme == "s3" and url.netloc) or (url.scheme == "file" and not url.netloc and url.path.startswith("/")):
+        return value
+    raise ValueError("must be s3://bucket/prefix or file:///absolute/folder")
+
+
+def _model(value: str) -> str:
+    provider, separator, model_id = value.partition(":")
+    if not separator or not model_id.strip() or provider not in MODEL_PROVIDERS:
+        raise ValueError(f"must be provider:model with a provider of {', '.join(sorted(MODEL_PROVIDERS))}")
+    package = PROVIDER_PACKAGES.get(provider)
+    if package is not None and find_spec(package) is None:
+        raise ValueError(f"needs a package that is not installed: pip install 'strands-agents[{provider}]'")
+    return value
+
+
+def _days(value: float) -> float:
+    if not math.isfinite(value) or value < 0:
+        raise ValueError("must be a number of days, or 0 for sessions that never expire")
+    return value
+
+
+class Settings(BaseSettings):
+    """The endpoint's settings; each is read from the environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    session_store: Annotated[str, AfterValidator(_store_url)] = Field(
+        description="Where sessions live: s3://bucket/prefix or file:///absolute/folder."
+    )
+    session_ttl_days: Annotated[float, AfterValidator(_days)] = Field(
+        default=30, description="Days after its last use at which a session expires; 0 keeps sessions for ever."
+    )
+    endpoint_auth: Literal["iam", "local", "none"] = Field(
+        default="iam",
+        description="Who may call: iam (owners are IAM principals), local (this machine, one owner), "
+        "none (a public endpoint whose callers share one owner).",
+    )
+    agent_model: Annotated[str, AfterValidator(_model)] = Field(
+        default=DEFAULT_MODEL, description="provider:model of the default agent."
+    )
+    agent_system_prompt: str = Field(default=DEFAULT_SYSTEM_PROMPT, description="System prompt of the default agent.")
+    agent_window_messages: int = Field(
+        default=40, ge=2, le=10_000, description="Messages of the conversation that the model is shown."
+    )
+    agent_model_attempts: int = Field(
+        default=3, ge=1, le=10, description="How often one Bedrock call is tried before the turn fails."
+    )
+    agent_id: Annotated[str, AfterValidator(lambda value: check_identifier("agent", value))] = Field(
+        default="default", description="The agent a request speaks to when it names none."
+    )
+    deadline_margin_seconds: float = Field(
+        default=5,
+        gt=0,
+        le=60,
+        description="How long before the function's own timeout a turn is cancelled, in seconds.",
+    )
+
+    def for_agent(self, agent_id: str | None) -> "Settings":
+        """The same settings for the agent that a request names; without a name, the default agent."""
+        return self if agent_id is None else self.model_copy(update={"agent_id": agent_id})
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        environment: Variables to read instead of the process's own.
+
+    Raises:
+        SettingsError: Names every variable that is missing or wrong, its value, and what is allowed.
+    """
+    values = os.environ if environment is None else environment
+    present = {name: values[name.upper()] for name in Settings.model_fields if values.get(name.upper())}
+    try:
+        return Settings.model_validate(present)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(detail, present) for detail in error.errors())) from None
+
+
+def _explain(detail: Mapping[str, object], present: Mapping[str, str]) -> str:
+    location = detail["loc"]
+    name = str(location[0]) if isinstance(location, tuple) and location else ""
+    if detail["type"] == "missing":
+        return f"{name.upper()} is not set: {Settings.model_fields[name].description}"
+    reason = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{name.upper()}={present.get(name, '')!r}: {reason}"
