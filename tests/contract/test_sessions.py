@@ -1,0 +1,119 @@
+"""The contract for sessions: created once, read back, apart from each other."""
+
+import json
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.contract.places import read_json
+from tests.contract.subjects import Subject, s3_subject
+
+
+def new_session(subject: Subject, session_id: str):
+    return subject.types.Session(session_id=session_id, session_type=subject.types.SessionType.AGENT)
+
+
+def test_a_created_session_is_read_back(subject: Subject) -> None:
+    repository = subject.repository()
+    created = repository.create_session(new_session(subject, "s1"))
+
+    found = repository.read_session("s1")
+
+    assert created.session_id == found.session_id == "s1"
+    assert found.session_type == subject.types.SessionType.AGENT
+    assert found.created_at == created.created_at
+    assert datetime.fromisoformat(found.created_at).utcoffset() == timedelta(0)
+
+
+def test_a_session_that_was_never_created_reads_as_none(subject: Subject) -> None:
+    assert subject.repository().read_session("nobody") is None
+
+
+def test_creating_a_session_twice_is_refused_and_the_first_stays(subject: Subject) -> None:
+    repository = subject.repository()
+    first = repository.create_session(new_session(subject, "s1"))
+
+    with pytest.raises(subject.session_exception, match="s1"):
+        repository.create_session(new_session(subject, "s1"))
+
+    assert repository.read_session("s1").created_at == first.created_at
+
+
+def test_constructing_a_manager_creates_the_session_and_the_next_one_finds_it(subject: Subject) -> None:
+    first = subject.manager("s1")
+    second = subject.manager("s1")
+
+    created = subject.repository().read_session("s1")
+    assert first.session_id == second.session_id == "s1"
+    assert created is not None
+    assert first.session.created_at == second.session.created_at == created.created_at
+
+
+def test_sessions_of_similar_names_are_different_sessions(subject: Subject) -> None:
+    repository = subject.repository()
+    for session_id in ("user1", "user10", "USER1-", "user-1"):
+        repository.create_session(new_session(subject, session_id))
+
+    assert repository.read_session("user10").session_id == "user10"
+    assert repository.read_session("user") is None
+    assert repository.read_session("user1-") is None
+
+
+@pytest.mark.parametrize(
+    "session_id", ["plain", "with space", "äöü-é", "日本語", "a+b=c&d", "per%20cent", "quote'\"", "tilde~.dot", "#?;"]
+)
+def test_every_allowed_id_names_exactly_its_session(subject: Subject, session_id: str) -> None:
+    repository = subject.repository()
+    repository.create_session(new_session(subject, session_id))
+
+    assert repository.read_session(session_id).session_id == session_id
+    assert repository.read_session(session_id + "x") is None
+
+
+def test_fields_of_later_versions_are_ignored(subject: Subject) -> None:
+    known = new_session(subject, "s1").to_dict()
+
+    found = subject.types.Session.from_dict(known | {"invented_later": {"x": 1}})
+
+    assert found.to_dict() == known
+
+
+def test_a_session_record_holds_what_strands_writes(ours_stored: Subject) -> None:
+    ours_stored.manager("s1")
+
+    record = read_json(ours_stored.stored, "session_s1/session.json")
+
+    assert set(record) - {"kit"} == {"session_id", "session_type", "created_at", "updated_at"}
+    assert record["session_type"] == "AGENT"
+
+
+def test_a_session_whose_record_is_not_json_is_refused_naming_the_record_and_left_alone(ours_stored: Subject) -> None:
+    from agent_sessions.exceptions import SessionCorruptError
+
+    ours_stored.stored.write("session_s1/session.json", b'{"session_id": "s1", ')
+
+    with pytest.raises(SessionCorruptError) as caught:
+        ours_stored.manager("s1")
+
+    assert caught.value.key is not None
+    assert caught.value.key.endswith("session_s1/session.json")
+    assert ours_stored.stored.read("session_s1/session.json") == b'{"session_id": "s1", '
+
+
+def test_a_folder_left_without_its_session_record_does_not_make_the_session_dead(ours_stored: Subject) -> None:
+    message = {"message": {"role": "user", "content": [{"text": "left over"}]}, "message_id": 0}
+    ours_stored.stored.write("session_s1/agents/agent_a/messages/message_0.json", json.dumps(message).encode())
+
+    manager = ours_stored.manager("s1")
+
+    assert manager.read_session("s1").session_id == "s1"
+
+
+@pytest.mark.parametrize("prefix", ["", "p", "p/", "/p/", "a/b", "/a/b/"])
+def test_every_way_to_write_a_prefix_gives_clean_keys(s3_client, bucket: str, prefix: str) -> None:
+    s3_subject("s3", s3_client, bucket, prefix).manager("s1")
+
+    listed = s3_client.list_objects_v2(Bucket=bucket)["Contents"]
+
+    clean = "/".join(part for part in prefix.split("/") if part)
+    assert [entry["Key"] for entry in listed] == [f"{clean}/session_s1/session.json".lstrip("/")]
