@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.doubles.s3.store import ObjectStore, Version
 
@@ -73,5 +74,4 @@ def expire(
 
 def _noncurrent(versions: list[Version], days: int, now: float) -> list[Version]:
     """Return the versions whose successor has been there for ``days``."""
-    pairs = zip(versions, versions[1:], strict=False)
-    return [version for version, successor in pairs if removal_time(successor.last_modified, days) <= now]
+    return [version for version, successor in pairwise(versions) if removal_time(successor.last_modified, days) <= now]
