@@ -25,6 +25,7 @@ from tests.doubles.s3 import control, lifecycle
 from tests.doubles.s3.clock import SettableClock
 from tests.doubles.s3.connection import new_event_loop
 from tests.doubles.s3.faults import Fault, FaultPlan
+from tests.doubles.s3.front import Front
 from tests.doubles.s3.messages import Request, Response, Verb
 from tests.doubles.s3.request_log import RequestLog
 from tests.doubles.s3.service import S3Service
@@ -88,7 +89,7 @@ class S3Server:
     @property
     def latency(self) -> Mapping[str, float]:
         """Seconds to an answer by verb."""
-        return self._front.latency
+        return dict(self._front.latency)
 
     # --- what a test does ---
 

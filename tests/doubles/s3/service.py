@@ -1,11 +1,11 @@
 """S3's REST operations over the store: a request in, an answer out."""
 
-import math
 import secrets
 from collections.abc import Callable, Mapping
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 
 from tests.doubles.s3 import documents, listing
+from tests.doubles.s3.conditions import read_condition, requested_range
 from tests.doubles.s3.errors import S3Error
 from tests.doubles.s3.messages import Request, Response
 from tests.doubles.s3.payload import has_integrity_header, read_payload
@@ -82,12 +82,12 @@ class S3Service:
                 raise S3Error("AccessDenied") from failure
             raise
         headers = self._object_headers(version, request)
-        status = _read_condition(request.headers, version)
+        status = read_condition(request.headers, version)
         if status == 304:
             return Response(304, {name: headers[name] for name in ("etag", "last-modified")})
         headers["accept-ranges"] = "bytes"
         if "range" in request.headers:
-            span = _range(request.headers["range"], len(version.body))
+            span = requested_range(request.headers["range"], len(version.body))
             if span is not None:
                 headers["content-range"] = f"bytes {span.start}-{span.stop - 1}/{len(version.body)}"
                 for name in version.checksums:  # of the whole object: no use for a part
@@ -297,40 +297,3 @@ def _system_metadata(headers: Mapping[str, str]) -> dict[str, str]:
     codings = [coding.strip() for coding in kept.pop("content-encoding", "").split(",")]
     encoding = ",".join(coding for coding in codings if coding and coding != "aws-chunked")
     return kept | ({"content-encoding": encoding} if encoding else {})
-
-
-def _read_condition(headers: Mapping[str, str], version: Version) -> int:
-    """Judge a conditional read in S3's order: ETag conditions outrank dates (RFC 9110, 13.2.2)."""
-    if "if-match" in headers:
-        if not _etag_listed(headers["if-match"], version.etag):
-            raise S3Error("PreconditionFailed", fields={"Condition": "If-Match"})
-    elif version.last_modified > _seconds(headers.get("if-unmodified-since"), otherwise=math.inf):
-        raise S3Error("PreconditionFailed", fields={"Condition": "If-Unmodified-Since"})
-    if "if-none-match" in headers:
-        return 304 if _etag_listed(headers["if-none-match"], version.etag) else 200
-    return 304 if version.last_modified <= _seconds(headers.get("if-modified-since"), otherwise=-math.inf) else 200
-
-
-def _etag_listed(condition: str, etag: str) -> bool:
-    return condition == "*" or etag in [entry.strip().strip('"') for entry in condition.split(",")]
-
-
-def _seconds(http_date: str | None, *, otherwise: float) -> float:
-    """Read a date; one that is missing or malformed makes no condition."""
-    try:
-        return parsedate_to_datetime(http_date).timestamp() if http_date else otherwise
-    except ValueError:
-        return otherwise
-
-
-def _range(header: str, size: int) -> range | None:
-    """Read one byte range; anything else is ignored and the whole object sent, as S3 does."""
-    unit, _, span = header.partition("=")
-    first, dash, last = span.partition("-")
-    if unit.strip() != "bytes" or not dash or not (first + last).isdigit():
-        return None
-    start = int(first) if first else max(0, size - int(last))
-    stop = min(int(last) + 1, size) if first and last else size
-    if start >= size or (last and not first and int(last) == 0):
-        raise S3Error("InvalidRange", fields={"RangeRequested": header, "ActualObjectSize": str(size)})
-    return range(start, stop) if start < stop else None
