@@ -69,7 +69,7 @@ def make_subject(request: pytest.FixtureRequest, tmp_path: Path) -> object:
     def make(name: str) -> Subject:
         if name == "custom":
             return subjects.custom_subject()
-        if name.endswith("file"):
+        if "file" in name:
             return subjects.file_subject(name, tmp_path / "sessions")
         client = request.getfixturevalue("kms_client" if name == "s3-kms" else "s3_client")
         return subjects.s3_subject(name, client, request.getfixturevalue("bucket"), prefix="kit")
@@ -90,3 +90,6 @@ subject = _subject_fixture(subjects.ALL, "Each implementation, Strands' own incl
 ours = _subject_fixture(subjects.OURS, "Each implementation of this kit.")
 ours_stored = _subject_fixture(subjects.OURS_STORED, "Each implementation of this kit whose records have keys.")
 ours_s3 = _subject_fixture(subjects.OURS_S3, "This kit on S3, with either kind of ETag.")
+managers = _subject_fixture(subjects.MANAGERS, "Each session manager an agent can have, Strands' own included.")
+our_managers = _subject_fixture(subjects.OUR_MANAGERS, "Each session manager of this kit, in both durability modes.")
+our_stored_managers = _subject_fixture(subjects.OUR_STORED_MANAGERS, "The same, where records have keys.")

@@ -16,6 +16,12 @@ ALL: Final = ("file", "s3", "s3-kms", "custom", "strands-file", "strands-s3")
 OURS: Final = ("file", "s3", "s3-kms", "custom")
 #: This kit's with records that can be seen from outside.
 OURS_STORED: Final = ("file", "s3", "s3-kms")
+#: Every manager an agent can have; this kit's in both durability modes.
+MANAGERS: Final = (*ALL, "file-turn", "s3-turn")
+#: This kit's managers.
+OUR_MANAGERS: Final = (*OURS, "file-turn", "s3-turn")
+#: This kit's managers with records that can be seen from outside.
+OUR_STORED_MANAGERS: Final = (*OURS_STORED, "file-turn", "s3-turn")
 #: This kit's on S3.
 OURS_S3: Final = ("s3", "s3-kms")
 
@@ -83,21 +89,24 @@ class Subject:
         module, name = {
             "file": ("file_session_manager", "FileSessionManager"),
             "s3": ("s3_session_manager", "S3SessionManager"),
-            "s3-kms": ("s3_session_manager", "S3SessionManager"),
-        }[kind]
+        }[kind.partition("-")[0]]
         return getattr(import_module(f"{package}.{module}"), name)
 
 
 def file_subject(name: str, folder: Path) -> Subject:
     """A subject over a folder."""
-    return Subject(name, FolderPlace(folder), {"storage_dir": str(folder)})
+    return Subject(name, FolderPlace(folder), {"storage_dir": str(folder)} | _durability(name))
 
 
 def s3_subject(name: str, client: S3Client, bucket: str, prefix: str = "") -> Subject:
     """A subject over a bucket."""
     session = {"boto_session": OneClientSession(client)} if name.startswith("strands-") else {"client": client}
     place = BucketPlace(client, bucket, f"{prefix.strip('/')}/".lstrip("/"))
-    return Subject(name, place, {"bucket": bucket, "prefix": prefix} | session)
+    return Subject(name, place, {"bucket": bucket, "prefix": prefix} | session | _durability(name))
+
+
+def _durability(name: str) -> dict[str, str]:
+    return {"durability": "turn"} if name.endswith("-turn") else {}
 
 
 def custom_subject() -> Subject:
