@@ -1,7 +1,7 @@
 """What can go wrong with a session, and what a caller can do about it."""
 
 
-class SessionException(Exception):
+class SessionException(Exception):  # noqa: N818 - the name Strands gives it
     """Base of every error this package raises.
 
     Attributes:

@@ -1,0 +1,33 @@
+"""Sessions in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agent_sessions.file_objects import FileObjects
+from agent_sessions.layout import Layout
+from agent_sessions.object_repository import ObjectSessionRepository
+from agent_sessions.repository_session_manager import RepositorySessionManager
+
+
+class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
+    """Keeps agents and orchestrators in one session in a folder.
+
+    Takes the arguments of Strands' manager of the same name, and reads and writes the same layout.
+
+    Args:
+        session_id: The session. It is created when the folder holds none of this id.
+        storage_dir: The folder; ``~/.strands/sessions`` when not given, which only its user may enter.
+        **kwargs: For later additions.
+
+    Raises:
+        InvalidIdentifierError: The id cannot become part of a path.
+        SessionStorageError: The file system refused or failed, or a symbolic link stands in the way.
+    """
+
+    def __init__(self, session_id: str, storage_dir: str | None = None, **kwargs: Any) -> None:
+        self.storage_dir = storage_dir or str(Path.home() / ".strands" / "sessions")
+        Path(self.storage_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        ObjectSessionRepository.__init__(self, FileObjects(Path(self.storage_dir)), Layout())
+        RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

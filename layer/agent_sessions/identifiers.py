@@ -1,0 +1,55 @@
+"""Checks every identifier before it becomes part of a key or a path."""
+
+import unicodedata
+
+from agent_sessions.exceptions import InvalidIdentifierError
+
+MAX_IDENTIFIER_BYTES = 240
+"""A file name may hold 255 bytes; ``multi_agent_`` and the name of a temporary file need the rest."""
+
+
+def check_identifier(kind: str, value: str) -> str:
+    """Return the identifier unchanged when it may become part of a key.
+
+    Args:
+        kind: What the identifier names, for the error: ``session``, ``agent``, ``multi-agent``.
+        value: The identifier. Any text of 1 to 240 bytes in UTF-8 without path separators and control characters.
+
+    Raises:
+        InvalidIdentifierError: Says which rule the identifier breaks. It is a ``ValueError`` too, as with Strands.
+    """
+    problem = _problem(value)
+    if problem:
+        raise InvalidIdentifierError(f"{kind}_id={value!r} | {problem}")
+    return value
+
+
+def check_message_id(value: int) -> int:
+    """Return the message id unchanged when it is an index.
+
+    Raises:
+        InvalidIdentifierError: When it is not an integer, or negative.
+    """
+    # bool is an int in Python, and message_True.json is nobody's message.
+    given: object = value
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise InvalidIdentifierError(f"message_id={value!r} | message id must be an integer")
+    if value < 0:
+        raise InvalidIdentifierError(f"message_id={value!r} | message id must not be negative")
+    return value
+
+
+def _problem(value: object) -> str | None:  # noqa: PLR0911 - a rule a line
+    if not isinstance(value, str):
+        return "id must be a string"
+    if not value.strip():
+        return "id cannot be blank"
+    if "/" in value or "\\" in value:
+        return "id cannot contain path separators"
+    if value in {".", ".."}:
+        return "id cannot be a relative path"
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in value):
+        return "id cannot contain control characters"
+    if len(value.encode()) > MAX_IDENTIFIER_BYTES:
+        return f"id cannot be longer than {MAX_IDENTIFIER_BYTES} bytes in UTF-8"
+    return None

@@ -1,0 +1,159 @@
+"""What a session manager needs of a repository, beyond the repository's own verbs.
+
+:class:`Journal` works over any :class:`SessionRepository`, by the documented methods alone. A repository that can do
+better, such as ours on S3, returns a journal of its own from ``session_journal``.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions.exceptions import SessionException, SessionNotFoundError
+from agent_sessions.types import Session, SessionType, utc_now
+from agent_sessions.window import split_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent_sessions.session_repository import SessionRepository
+    from agent_sessions.types import SessionAgent, SessionMessage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a session holds of an agent's conversation, as far as its conversation manager still wants it.
+
+    Attributes:
+        pinned: Pinned messages from below the window.
+        window: The messages from the window's start on, in order.
+        next_id: The id the next message gets: one more than the highest ever stored.
+    """
+
+    pinned: list[SessionMessage]
+    window: list[SessionMessage]
+    next_id: int
+
+
+class Journal:
+    """Opens one session of a repository and writes its turns.
+
+    Args:
+        repository: Where the session lives.
+        session_id: The session.
+    """
+
+    def __init__(self, repository: SessionRepository, session_id: str) -> None:
+        self.repository = repository
+        self.session_id = session_id
+
+    def open(self) -> tuple[Session, bool]:
+        """Read the session, or create it.
+
+        Returns:
+            The session, and whether it is new: then nothing of it needs to be looked for.
+        """
+        session = self.repository.read_session(self.session_id)
+        if session is not None:
+            return session, False
+        session = Session(session_id=self.session_id, session_type=SessionType.AGENT)
+        self.repository.create_session(session)
+        return session, True
+
+    def read_agent(self, agent_id: str) -> SessionAgent | None:
+        """Read an agent's record."""
+        return self.repository.read_agent(self.session_id, agent_id)
+
+    def create_agent(self, session_agent: SessionAgent) -> None:
+        """Store a new agent."""
+        self.repository.create_agent(self.session_id, session_agent)
+
+    def update_agent(self, session_agent: SessionAgent) -> None:
+        """Replace an agent's record."""
+        self.repository.update_agent(self.session_id, session_agent)
+
+    def read_conversation(self, session_agent: SessionAgent, removed_message_count: int) -> Conversation:
+        """Read what an agent's conversation manager still wants of its messages.
+
+        Args:
+            session_agent: The agent's record.
+            removed_message_count: How many unpinned messages the conversation manager has removed.
+        """
+        # Positions are ids here: a repository that loses messages in the middle has no way to say so. Pins below the
+        # window shift the count, so they are looked for wherever the record says that there are some.
+        pinned = bool((session_agent.kit or {}).get("pinned"))
+        offset = 0 if pinned else removed_message_count
+        records = self.repository.list_messages(self.session_id, session_agent.agent_id, offset=offset)
+        if pinned:
+            below, window = split_window(records, removed_message_count)
+        else:
+            below, window = [], records
+        if records:
+            next_id = records[-1].message_id + 1
+        elif offset:
+            # An empty window is no empty conversation: starting over at 0 would overwrite it.
+            earlier = self.repository.list_messages(self.session_id, session_agent.agent_id)
+            next_id = earlier[-1].message_id + 1 if earlier else 0
+        else:
+            next_id = 0
+        return Conversation(below, window, next_id)
+
+    def append(self, agent_id: str, record: SessionMessage) -> None:
+        """Store a new message; it is durable when this returns."""
+        self.repository.create_message(self.session_id, agent_id, record)
+
+    def rewrite(
+        self, agent_id: str, message_id: int, change: Callable[[SessionMessage], SessionMessage | None]
+    ) -> None:
+        """Change a stored message.
+
+        Args:
+            agent_id: The agent.
+            message_id: The message.
+            change: Given the record as it is stored, returns it as it shall be, or ``None`` to leave it alone.
+
+        Raises:
+            SessionNotFoundError: There is no such message.
+        """
+        record = self.repository.read_message(self.session_id, agent_id, message_id)
+        if record is None:
+            raise SessionNotFoundError(
+                f"session_id={self.session_id}, agent_id={agent_id}, message_id={message_id} | no such message",
+                session_id=self.session_id,
+            )
+        changed = change(record)
+        if changed is not None:
+            changed.updated_at = utc_now()
+            self.repository.update_message(self.session_id, agent_id, changed)
+
+    def begin_turn(self, agent_id: str) -> None:
+        """A turn of the agent begins."""
+
+    def flush(self, agent_id: str) -> None:
+        """Return when everything that was appended is durable, or raise why it is not."""
+
+    def read_multi_agent(self, multi_agent_id: str) -> dict[str, Any] | None:
+        """Read an orchestrator's state."""
+        return self.repository.read_multi_agent(self.session_id, multi_agent_id)
+
+    def create_multi_agent(self, source: Any) -> None:
+        """Store a new orchestrator's state."""
+        self.repository.create_multi_agent(self.session_id, source)
+
+    def update_multi_agent(self, source: Any) -> None:
+        """Replace an orchestrator's state."""
+        self.repository.update_multi_agent(self.session_id, source)
+
+
+def journal_of(repository: SessionRepository, session_id: str) -> Journal:
+    """The best journal a repository offers."""
+    make = getattr(type(repository), "session_journal", None)
+    if make is None:
+        return Journal(repository, session_id)
+    journal = make(repository, session_id)
+    if not isinstance(journal, Journal):
+        raise SessionException(f"{type(repository).__name__}.session_journal() must return a Journal")
+    return journal

@@ -1,0 +1,94 @@
+"""Where each record of a session lives: the layout that Strands' S3 and file managers share.
+
+    <prefix>/session_<session_id>/
+        session.json
+        agents/agent_<agent_id>/agent.json
+        agents/agent_<agent_id>/messages/message_<n>.json
+        multi_agents/multi_agent_<id>/multi_agent.json
+        lease.json, agents/agent_<agent_id>/history.json     ours
+
+The same names are keys in a bucket and relative paths in a folder.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from agent_sessions.identifiers import check_identifier, check_message_id
+
+_MESSAGE_NAME = re.compile(r"message_(0|[1-9][0-9]*)\.json\Z")
+_AGENT_KEY = re.compile(r"agents/agent_(?P<agent_id>[^/]+)/(?P<rest>.+)\Z", re.DOTALL)
+_SESSION_FOLDER = re.compile(r"session_(?P<session_id>[^/]+)/?\Z", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Builds keys below a prefix and reads them back.
+
+    Attributes:
+        prefix: Where the sessions live. ``""``, ``"p"``, ``"p/"`` and ``"/p/"`` all give clean keys.
+    """
+
+    prefix: str = ""
+
+    @property
+    def root(self) -> str:
+        """The prefix with its trailing slash, or nothing."""
+        clean = self.prefix.strip("/")
+        return f"{clean}/" if clean else ""
+
+    def session_folder(self, session_id: str) -> str:
+        """The folder of a session, with its trailing slash: ``user1`` is no prefix of ``user10`` then."""
+        return f"{self.root}session_{check_identifier('session', session_id)}/"
+
+    def session(self, session_id: str) -> str:
+        """The session's own record."""
+        return f"{self.session_folder(session_id)}session.json"
+
+    def lease(self, session_id: str) -> str:
+        """The lease that keeps two callers from taking a turn at once."""
+        return f"{self.session_folder(session_id)}lease.json"
+
+    def agent_folder(self, session_id: str, agent_id: str) -> str:
+        """The folder of an agent, with its trailing slash."""
+        return f"{self.session_folder(session_id)}agents/agent_{check_identifier('agent', agent_id)}/"
+
+    def agent(self, session_id: str, agent_id: str) -> str:
+        """An agent's record."""
+        return f"{self.agent_folder(session_id, agent_id)}agent.json"
+
+    def history(self, session_id: str, agent_id: str) -> str:
+        """An agent's consolidated messages: derived, and never the only copy."""
+        return f"{self.agent_folder(session_id, agent_id)}history.json"
+
+    def messages_folder(self, session_id: str, agent_id: str) -> str:
+        """The folder of an agent's messages, with its trailing slash."""
+        return f"{self.agent_folder(session_id, agent_id)}messages/"
+
+    def message(self, session_id: str, agent_id: str, message_id: int) -> str:
+        """One message."""
+        return f"{self.messages_folder(session_id, agent_id)}message_{check_message_id(message_id)}.json"
+
+    def multi_agent(self, session_id: str, multi_agent_id: str) -> str:
+        """The state of a graph, a swarm or another orchestrator."""
+        name = check_identifier("multi-agent", multi_agent_id)
+        return f"{self.session_folder(session_id)}multi_agents/multi_agent_{name}/multi_agent.json"
+
+
+def message_id_of(key: str) -> int | None:
+    """The index a message's key names, or ``None`` when the key is no message's."""
+    found = _MESSAGE_NAME.match(key.rpartition("/")[2])
+    return int(found.group(1)) if found else None
+
+
+def agent_id_of(key_in_session: str) -> tuple[str, str] | None:
+    """Split a key below a session's folder into the agent's id and the rest, or ``None`` for other keys."""
+    found = _AGENT_KEY.match(key_in_session)
+    return (found.group("agent_id"), found.group("rest")) if found else None
+
+
+def session_id_of(folder: str) -> str | None:
+    """The session a folder's name stands for, or ``None`` when it is no session's."""
+    found = _SESSION_FOLDER.match(folder)
+    return found.group("session_id") if found else None

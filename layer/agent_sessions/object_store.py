@@ -1,0 +1,149 @@
+"""The few operations on objects that sessions need, whatever holds the objects.
+
+Every write says what it expects to find. That is the whole concurrency control of this package: a writer that is wrong
+about what is stored does not write.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as it was read.
+
+    Attributes:
+        body: Its bytes.
+        etag: What names this version of it. Opaque: equal bytes may have different ETags.
+        last_modified: When it was last written, by the storage's clock.
+        read_at: When it was read, by the storage's clock.
+    """
+
+    body: bytes
+    etag: str
+    last_modified: datetime
+    read_at: datetime
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """An object as a listing shows it. See :class:`StoredObject` for the fields."""
+
+    key: str
+    etag: str
+    last_modified: datetime
+    size: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """The outcome of a write.
+
+    Attributes:
+        etag: What names the version that was written.
+        at: When, by the storage's clock.
+    """
+
+    etag: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Expect no object at the key. S3: ``If-None-Match: *``."""
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Expect the version that was read. S3: ``If-Match: <etag>``."""
+
+    etag: str
+
+
+Expectation = Absent | Unchanged
+
+
+class PreconditionFailedError(Exception):
+    """The object is not as the writer expected; nothing was written.
+
+    Attributes:
+        key: The object's key.
+        found: What is there instead; ``None`` when there is nothing.
+    """
+
+    def __init__(self, key: str, found: StoredObject | None) -> None:
+        super().__init__(f"key={key} | not as expected: {'another version is stored' if found else 'it is gone'}")
+        self.key = key
+        self.found = found
+
+
+class ObjectStore(ABC):
+    """Objects by key. Implementations only move bytes; they know nothing of sessions.
+
+    Every method may raise ``SessionStorageError`` when the storage refuses or fails.
+    """
+
+    @abstractmethod
+    def get(self, key: str) -> StoredObject | None:
+        """Read an object, or ``None`` when there is none."""
+
+    @abstractmethod
+    def put(self, key: str, body: bytes, expect: Expectation) -> Written:
+        """Write an object if what is stored is what the writer expects.
+
+        A write that was applied although its answer was lost counts as this writer's success: bodies carry a nonce,
+        so equal bytes are one's own.
+
+        Raises:
+            PreconditionFailedError: Something else is stored, or nothing where something was expected.
+        """
+
+    @abstractmethod
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects by key. A key without an object is no error.
+
+        Raises:
+            SessionStorageError: Names the keys that could not be deleted.
+        """
+
+    @abstractmethod
+    def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
+        """Delete every object below a prefix, older versions included where the store keeps them and allows it.
+
+        Args:
+            prefix: Ends with a slash.
+            keep: Keys to leave alone.
+
+        Returns:
+            How many objects and versions were deleted.
+
+        Raises:
+            SessionStorageError: Names the keys that could not be deleted.
+        """
+
+    @abstractmethod
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        """Every object below a prefix, in the order of their keys."""
+
+    @abstractmethod
+    def list_folders(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+        """The names of the folders directly below a prefix, in the order of their keys, after ``start_after``."""
+
+    @abstractmethod
+    def submit(self, work: Callable[[], None]) -> Future[None]:
+        """Run something that waits for this store, beside the caller."""
+
+    @abstractmethod
+    def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
+        """Read several objects at once; as many answers as keys, in their order."""
+
+    def make_folder(self, prefix: str) -> None:  # noqa: B027 - most stores have no folders
+        """Make an empty folder where the store has such a thing. Strands' file manager wants to find them."""

@@ -1,0 +1,483 @@
+"""The behaviour of every session manager, above any repository."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from agent_sessions.exceptions import (
+    SessionConflictError,
+    SessionException,
+    SessionNotFoundError,
+    SessionStorageError,
+)
+from agent_sessions.held_messages import HeldMessages
+from agent_sessions.identifiers import check_identifier
+from agent_sessions.journal import journal_of
+from agent_sessions.session_manager import SessionManager
+from agent_sessions.tool_pairing import repair_tool_pairs
+from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values, encode_bytes_values
+from agent_sessions.window import is_pinned
+
+if TYPE_CHECKING:
+    from strands.hooks.registry import HookRegistry
+    from strands.types.content import Message
+
+    from agent_sessions.session_repository import SessionRepository
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _AgentLog:
+    """What the manager knows of one agent's part of the session.
+
+    Attributes:
+        next_id: The id the next message gets. It advances only when a message has been stored.
+        held: Which record stands for which of the agent's messages.
+        stored_state: The agent's record as it was stored last, in comparable form; ``None`` when unknown.
+        unredacted: Redactions that could not be stored: record ids and what shall stand there.
+        repaired: Contents that differ from what is stored because tool calls and results did not match.
+        failure: Why nothing more is written until the session is reloaded.
+        in_turn: Whether an invocation of the agent is under way.
+        model_failed: Whether the invocation under way is ending with the model's error.
+    """
+
+    next_id: int = 0
+    held: HeldMessages = field(default_factory=HeldMessages)
+    stored_state: str | None = None
+    unredacted: list[tuple[list[int], Message]] = field(default_factory=list)
+    repaired: dict[int, Message] = field(default_factory=dict)
+    failure: SessionException | None = None
+    in_turn: bool = False
+    model_failed: bool = False
+
+
+class RepositorySessionManager(SessionManager):
+    """Keeps agents and orchestrators in one session of a repository.
+
+    Args:
+        session_id: The session. It is created when the repository has none of this id.
+        session_repository: Where the session lives.
+        **kwargs: For later additions.
+
+    Raises:
+        InvalidIdentifierError: The id cannot be a session's.
+        SessionException: The repository could not read or create the session.
+    """
+
+    def __init__(self, session_id: str, session_repository: SessionRepository, **kwargs: Any) -> None:  # noqa: ARG002
+        self.session_id = check_identifier("session", session_id)
+        self.session_repository = session_repository
+        self._journal = journal_of(session_repository, session_id)
+        self.session, self._is_new_session = self._journal.open()
+        self._agents: dict[str, _AgentLog] = {}
+        self._stored_multi_agents: dict[str, str] = {}
+
+    def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
+        """Subscribe to the events of an agent's or an orchestrator's life."""
+        from strands.hooks.events import AfterInvocationEvent, AfterModelCallEvent, BeforeInvocationEvent
+
+        # Callbacks of AfterInvocation run in reverse order: registered first, this one runs after the final sync.
+        registry.add_callback(AfterInvocationEvent, lambda event: self._end_turn(event.agent))
+        registry.add_callback(BeforeInvocationEvent, lambda event: self._begin_turn(event.agent))
+        registry.add_callback(AfterModelCallEvent, self._after_model_call)
+        super().register_hooks(registry, **kwargs)
+
+    # --- restoring --------------------------------------------------------------------------------------
+
+    def initialize(self, agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Restore an agent from the session, or store it when the session has no agent of its id.
+
+        Args:
+            agent: A new ``Agent`` or ``BidiAgent``. Its messages, state and conversation manager are overwritten
+                with what is stored.
+            **kwargs: For later additions.
+
+        Raises:
+            ValueError: The agent has no ``agent_id``.
+            SessionException: Another agent of this manager has the same id, or storage failed. A session that could
+                not be read is left as it is.
+        """
+        if agent.agent_id is None:
+            raise ValueError("agent_id needs to be defined.")
+        agent_id = check_identifier("agent", agent.agent_id)
+        if agent_id in self._agents:
+            raise SessionException(
+                "The `agent_id` of an agent must be unique in a session.", session_id=self.session_id
+            )
+        record = None if self._is_new_session else self._journal.read_agent(agent_id)
+        # Only when everything has been read is the agent known, and may be written.
+        self._agents[agent_id] = self._store_new(agent) if record is None else self._restore(agent, record)
+        self._is_new_session = False
+
+    def _store_new(self, agent: Any) -> _AgentLog:
+        logger.debug("session_id=<%s>, agent_id=<%s> | storing a new agent", self.session_id, agent.agent_id)
+        record = SessionAgent.from_agent(agent)
+        self._journal.create_agent(record)
+        log = _AgentLog(stored_state=_comparable(record))
+        for message in agent.messages:
+            self._append(log, message, agent.agent_id)
+        self._journal.flush(agent.agent_id)
+        return log
+
+    def _restore(self, agent: Any, record: SessionAgent) -> _AgentLog:
+        from strands.agent.state import AgentState
+
+        logger.debug("session_id=<%s>, agent_id=<%s> | restoring an agent", self.session_id, agent.agent_id)
+        conversation_manager = getattr(agent, "conversation_manager", None)
+        prepended, removed, same_class = self._restore_conversation_manager(conversation_manager, record)
+        conversation = self._journal.read_conversation(record, removed)
+
+        # A manager of another class starts anew: what is stored is not what it would store.
+        log = _AgentLog(next_id=conversation.next_id, stored_state=_comparable(record) if same_class else None)
+        agent.state = AgentState(record.state)
+        record.initialize_internal_state(agent)
+        stored = [*conversation.pinned, *conversation.window]
+        if conversation_manager is not None and agent.model.stateful:
+            logger.debug("agent_id=<%s> | the model keeps the conversation, no messages restored", agent.agent_id)
+            for kept in stored:
+                log.held.add(kept.message_id, kept.to_message())
+            return log
+
+        repaired = repair_tool_pairs([kept.to_message() for kept in stored])
+        survivors = {item.source: item for item in repaired if item.source is not None}
+        read = {kept.message_id for kept in stored}
+        for position, kept in enumerate(stored):
+            survivor = survivors.get(position)
+            log.held.add(kept.message_id, kept.to_message() if survivor is None else survivor.message)
+            # At the edge of what was read the other half of a pair may well be stored: that is no damage.
+            whole = {kept.message_id - 1, kept.message_id + 1} <= {*read, -1}
+            if survivor is not None and survivor.changed and whole:
+                log.repaired[kept.message_id] = survivor.message
+        if len(repaired) != len(stored) or any(item.changed for item in repaired):
+            logger.warning(
+                "session_id=<%s>, agent_id=<%s> | tool calls and results did not match, repaired in memory",
+                self.session_id,
+                agent.agent_id,
+            )
+        pinned = len(conversation.pinned)
+        messages = [item.message for item in repaired]
+        agent.messages = [*messages[:pinned], *prepended, *messages[pinned:]]
+        return log
+
+    def _restore_conversation_manager(
+        self, conversation_manager: Any, record: SessionAgent
+    ) -> tuple[list[Message], int, bool]:
+        """Give a conversation manager its state back.
+
+        Returns:
+            Messages that it wants before the stored ones, how many of those it had removed, and whether the stored
+            state was its own.
+        """
+        if conversation_manager is None:
+            return [], 0, True
+        state = record.conversation_manager_state
+        try:
+            prepended = conversation_manager.restore_from_session(copy.deepcopy(state)) or []
+        except ValueError:
+            stored, present = state.get("__name__"), type(conversation_manager).__name__
+            if stored == present:
+                raise
+            # Whoever exchanges the conversation manager of an agent must not lose the agent's sessions by it.
+            logger.warning(
+                "session_id=<%s>, agent_id=<%s>, stored=<%s>, present=<%s> | the agent has another conversation "
+                "manager now, restoring all messages",
+                self.session_id,
+                record.agent_id,
+                stored,
+                present,
+            )
+            return [], 0, False
+        return prepended, conversation_manager.removed_message_count, True
+
+    # --- appending and changing messages ----------------------------------------------------------------
+
+    def append_message(self, message: Message, agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Store a message that has just been added to the agent's conversation.
+
+        Args:
+            message: The message. It is serialised now: Strands may change the object later.
+            agent: Whose message it is.
+            **kwargs: For later additions.
+
+        Raises:
+            SessionConflictError: Another writer has stored a message in its place. Nothing more is written until the
+                session is reloaded.
+            SessionStorageError: Storage failed; likewise.
+        """
+        log = self._log_of(agent)
+        self._refuse_after_failure(log)
+        replaced = log.held.replaced(message)
+        if replaced and sum(1 for other in agent.messages if other.get("tracking_id") == message["tracking_id"]) == 1:
+            self._replace(log, [held.message_id for held in replaced], message, agent.agent_id)
+            for held in replaced:
+                held.message = message
+            return
+        self._append(log, message, agent.agent_id)
+
+    def _append(self, log: _AgentLog, message: Message, agent_id: str) -> None:
+        record = SessionMessage.from_message(message, log.next_id)
+        try:
+            self._journal.append(agent_id, record)
+        except SessionException as error:
+            log.failure = error
+            raise
+        log.next_id += 1
+        log.held.add(record.message_id, message)
+
+    def update_message_of(self, message: Message, agent: Any) -> None:
+        """Replace the stored message that has this message's ``tracking_id``: a ``BidiAgent`` completed it.
+
+        Args:
+            message: What shall stand there.
+            agent: Whose message it is.
+        """
+        log = self._log_of(agent)
+        self._refuse_after_failure(log)
+        held = log.held.records_of(message)
+        if not held:
+            logger.warning("agent_id=<%s> | no stored message to replace, nothing written", agent.agent_id)
+            return
+        self._replace(log, [item.message_id for item in held], message, agent.agent_id)
+        for item in held:
+            item.message = message
+
+    def _replace(self, log: _AgentLog, message_ids: list[int], message: Message, agent_id: str) -> None:
+        """Put another content into stored messages."""
+        content = _snapshot(message)
+
+        def change(record: SessionMessage) -> SessionMessage:
+            record.message = content
+            if record.redact_message is not None:
+                record.redact_message = content
+            return record
+
+        try:
+            for message_id in message_ids:
+                self._journal.rewrite(agent_id, message_id, change)
+        except SessionException as error:
+            log.failure = error
+            raise
+
+    def redact_latest_message(self, redact_message: Message, agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Replace the message added last, in every record that holds it.
+
+        The original is overwritten, not covered: nothing of the session holds it afterwards.
+
+        Args:
+            redact_message: What shall stand in its place.
+            agent: Whose message it is.
+            **kwargs: For later additions.
+
+        Raises:
+            SessionException: There is no message to redact, or storage failed. Then it is tried again at the next
+                sync.
+        """
+        log = self._log_of(agent)
+        latest = log.held.latest
+        if latest is None:
+            raise SessionException("No message to redact.", session_id=self.session_id)
+        held = log.held.records_of(redact_message) or log.held.records_of(latest.message) or [latest]
+        redaction = ([item.message_id for item in held], _snapshot(redact_message))
+        log.unredacted.append(redaction)
+        self._redact(log, agent.agent_id)
+
+    def _redact(self, log: _AgentLog, agent_id: str) -> None:
+        """Store the redactions that are not stored yet, the oldest first."""
+        while log.unredacted:
+            message_ids, replacement = log.unredacted[0]
+
+            def change(record: SessionMessage, replacement: Message = replacement) -> SessionMessage:
+                record.message = replacement
+                record.redact_message = replacement
+                return record
+
+            for message_id in message_ids:
+                try:
+                    self._journal.rewrite(agent_id, message_id, change)
+                except SessionNotFoundError:
+                    logger.warning("message_id=<%d> | gone before it could be redacted", message_id)
+            log.unredacted.pop(0)
+
+    # --- state ------------------------------------------------------------------------------------------
+
+    def sync_agent(self, agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Store the agent's state if its value has changed, and what has to be changed in stored messages.
+
+        Args:
+            agent: The agent.
+            **kwargs: For later additions.
+
+        Raises:
+            SessionConflictError: Another writer has changed the state. Nothing more is written until the session is
+                reloaded.
+            SessionStorageError: Storage failed.
+        """
+        log = self._log_of(agent)
+        if log.failure is not None and log.in_turn:
+            # The failure has been raised where it happened; saying it again would hide what followed from it.
+            logger.warning("agent_id=<%s> | not stored after an earlier failure: %s", agent.agent_id, log.failure)
+            return
+        self._refuse_after_failure(log)
+        try:
+            self._redact(log, agent.agent_id)
+            self._store_pins(log, agent.agent_id)
+            log.held.forget_removed(agent.messages)
+            self._store_state(log, agent)
+        except SessionException as error:
+            if isinstance(error, SessionConflictError):
+                log.failure = error
+            if not log.model_failed:
+                raise
+            # The caller has to learn of the model's error: raising here would replace it.
+            logger.exception("agent_id=<%s> | the state could not be stored", agent.agent_id)
+
+    def _store_pins(self, log: _AgentLog, agent_id: str) -> None:
+        """Write pins back: a conversation manager sets them long after the messages were stored."""
+        for held in log.held.changed_pins():
+            pinned = is_pinned(held.message)
+
+            def change(record: SessionMessage, pinned: bool = pinned) -> SessionMessage:
+                record.message = _with_pin(record.message, pinned)
+                if record.redact_message is not None:
+                    record.redact_message = _with_pin(record.redact_message, pinned)
+                return record
+
+            self._journal.rewrite(agent_id, held.message_id, change)
+            held.pinned = pinned
+
+    def _store_state(self, log: _AgentLog, agent: Any) -> None:
+        record = SessionAgent.from_agent(agent)
+        pinned = log.held.pinned_ids
+        if pinned:
+            record.kit = {"pinned": pinned}
+        state = _comparable(record)
+        is_bidi = getattr(agent, "conversation_manager", None) is None
+        if state == log.stored_state and not is_bidi:
+            return
+        self._journal.update_agent(record)
+        log.stored_state = state
+
+    def _store_repairs(self, log: _AgentLog, agent_id: str) -> None:
+        """Write back contents whose tool results were repaired at the restore, unless somebody changed them since."""
+        for message_id, message in list(log.repaired.items()):
+            content = _snapshot(message)
+
+            def change(record: SessionMessage, content: Message = content) -> SessionMessage:
+                if record.redact_message is None:
+                    record.message = content
+                else:
+                    record.redact_message = content
+                return record
+
+            self._journal.rewrite(agent_id, message_id, change)
+            del log.repaired[message_id]
+
+    # --- turns ------------------------------------------------------------------------------------------
+
+    def _begin_turn(self, agent: Any) -> None:
+        log = self._log_of(agent)
+        log.in_turn = True
+        log.model_failed = False
+        self._journal.begin_turn(agent.agent_id)
+
+    def _after_model_call(self, event: Any) -> None:
+        log = self._agents.get(event.agent.agent_id)
+        if log is not None:
+            log.model_failed = event.exception is not None and not getattr(event, "retry", False)
+
+    def _end_turn(self, agent: Any) -> None:
+        log = self._log_of(agent)
+        try:
+            if log.failure is None:
+                self._store_repairs(log, agent.agent_id)
+                self._journal.flush(agent.agent_id)
+        except SessionException as error:
+            log.failure = error
+            if not log.model_failed:
+                raise
+            logger.exception("agent_id=<%s> | the turn could not be stored whole", agent.agent_id)
+        finally:
+            log.in_turn = False
+
+    def _log_of(self, agent: Any) -> _AgentLog:
+        try:
+            return self._agents[agent.agent_id]
+        except KeyError:
+            raise SessionException(
+                f"agent_id={agent.agent_id} | the agent has not been initialized with this session manager",
+                session_id=self.session_id,
+            ) from None
+
+    def _refuse_after_failure(self, log: _AgentLog) -> None:
+        failure = log.failure
+        if failure is None:
+            return
+        message = f"session_id={self.session_id} | not stored, reload the session: an earlier write failed: {failure}"
+        if isinstance(failure, SessionStorageError):
+            raise SessionStorageError(
+                message, code=failure.code, session_id=self.session_id, key=failure.key
+            ) from failure
+        raise SessionConflictError(message, session_id=self.session_id, key=failure.key) from failure
+
+    # --- orchestrators ----------------------------------------------------------------------------------
+
+    def initialize_multi_agent(self, source: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Restore a graph, a swarm or another orchestrator, or store it when the session has none of its id.
+
+        Args:
+            source: The orchestrator.
+            **kwargs: For later additions.
+        """
+        check_identifier("multi-agent", source.id)
+        state = None if self._is_new_session else self._journal.read_multi_agent(source.id)
+        if state is None:
+            self._journal.create_multi_agent(source)
+        else:
+            logger.debug("session_id=<%s>, multi_agent_id=<%s> | restoring", self.session_id, source.id)
+            source.deserialize_state(state)
+        self._is_new_session = False
+
+    def sync_multi_agent(self, source: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Store the orchestrator's state.
+
+        Args:
+            source: The orchestrator.
+            **kwargs: For later additions.
+        """
+        self._journal.update_multi_agent(source)
+
+
+def _comparable(record: SessionAgent) -> str:
+    """A record's content as text: equal texts are equal values.
+
+    Strands counts versions instead, which rise after every tool cycle even when nothing has changed.
+    """
+    content = record.to_dict()
+    for changing in ("created_at", "updated_at"):
+        content.pop(changing)
+    content["kit"] = (record.kit or {}).get("pinned", [])
+    return json.dumps(content, sort_keys=True, default=str)
+
+
+def _snapshot(message: Message) -> Message:
+    """A copy that later changes of the message do not reach."""
+    return cast("Message", decode_bytes_values(encode_bytes_values(message)))
+
+
+def _with_pin(message: Message, pinned: bool) -> Message:
+    """The message with or without its pin, the rest of its metadata untouched."""
+    changed: dict[str, Any] = {key: value for key, value in message.items() if key != "metadata"}
+    metadata: dict[str, Any] = dict(message.get("metadata") or {})
+    custom = {key: value for key, value in (metadata.pop("custom", None) or {}).items() if key != "pinned"}
+    if pinned:
+        custom["pinned"] = True
+    if custom:
+        metadata["custom"] = custom
+    if metadata:
+        changed["metadata"] = metadata
+    return cast("Message", changed)

@@ -1,0 +1,86 @@
+"""Sessions in an Amazon S3 bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from agent_sessions.layout import Layout
+from agent_sessions.object_repository import ObjectSessionRepository
+from agent_sessions.repository_session_manager import RepositorySessionManager
+from agent_sessions.s3_objects import S3Objects
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+USER_AGENT = "strands-agents"
+"""What Strands' own manager adds to the user agent; kept, so that existing dashboards go on counting."""
+
+_CONNECTIONS = 32
+
+
+def s3_client(
+    boto_session: boto3.Session | None = None,
+    boto_client_config: Config | None = None,
+    region_name: str | None = None,
+    endpoint_url: str | None = None,
+) -> S3Client:
+    """Make an S3 client as the session manager makes its own.
+
+    Args:
+        boto_session: The boto3 session to use instead of a new one.
+        boto_client_config: The client's configuration. It is kept; ``strands-agents`` is added to its
+            ``user_agent_extra``.
+        region_name: The bucket's region.
+        endpoint_url: Another S3 than Amazon's, or a VPC endpoint.
+    """
+    given = boto_client_config or Config(max_pool_connections=_CONNECTIONS)
+    extra = getattr(given, "user_agent_extra", None)
+    config = given.merge(Config(user_agent_extra=f"{extra} {USER_AGENT}" if extra else USER_AGENT))
+    session = boto_session or boto3.Session(region_name=region_name)
+    if boto_session is not None and region_name is not None:
+        return session.client(service_name="s3", config=config, endpoint_url=endpoint_url, region_name=region_name)
+    return session.client(service_name="s3", config=config, endpoint_url=endpoint_url)
+
+
+class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
+    """Keeps agents and orchestrators in one session in an S3 bucket.
+
+    Takes the arguments of Strands' manager of the same name, and reads and writes the same layout.
+
+    Args:
+        session_id: The session. It is created when the bucket holds none of this id.
+        bucket: The bucket's name.
+        prefix: Where in the bucket the sessions live.
+        boto_session: The boto3 session to make the client from.
+        boto_client_config: The client's configuration; ``strands-agents`` is added to its ``user_agent_extra``.
+        region_name: The bucket's region.
+        endpoint_url: Another S3 than Amazon's, or a VPC endpoint.
+        client: An S3 client to use as it is, instead of making one. One client serves any number of managers.
+        **kwargs: For later additions.
+
+    Raises:
+        InvalidIdentifierError: The id cannot become part of a key.
+        SessionStorageError: S3 refused or failed.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        bucket: str,
+        prefix: str = "",
+        boto_session: boto3.Session | None = None,
+        boto_client_config: Config | None = None,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        *,
+        client: S3Client | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self.client = client or s3_client(boto_session, boto_client_config, region_name, endpoint_url)
+        ObjectSessionRepository.__init__(self, S3Objects(self.client, bucket), Layout(prefix))
+        RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

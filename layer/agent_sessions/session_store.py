@@ -1,0 +1,336 @@
+"""A place where sessions live: open, read, list and erase them, without an agent runtime."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.layout import Layout, agent_id_of, message_id_of, session_id_of
+from agent_sessions.object_repository import ObjectSessionRepository
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import boto3
+    from mypy_boto3_s3.client import S3Client
+
+    from agent_sessions.object_store import ListedObject, ObjectStore
+    from agent_sessions.repository_session_manager import RepositorySessionManager
+    from agent_sessions.types import Session, SessionMessage
+
+
+@dataclass(frozen=True)
+class AgentSummary:
+    """An agent of a session, and how many messages of it are stored."""
+
+    agent_id: str
+    message_count: int
+
+
+@dataclass(frozen=True)
+class SessionSummary:
+    """A session at a glance.
+
+    Attributes:
+        session_id: The session.
+        created_at: ISO 8601, UTC.
+        last_used_at: When a turn wrote to it last, by the storage's clock; ISO 8601, UTC.
+        expires_at: When it will have expired; ``None`` when sessions do not expire.
+        agents: Its agents, ordered by id.
+    """
+
+    session_id: str
+    created_at: str
+    last_used_at: str | None
+    expires_at: str | None
+    agents: tuple[AgentSummary, ...]
+
+
+@dataclass(frozen=True)
+class MessagePage:
+    """Some messages of a conversation, in order; ``next_cursor`` gets those after them, ``None`` when there are none."""
+
+    agent_id: str
+    messages: tuple[SessionMessage, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class SessionPage:
+    """Some sessions, ordered by id; ``next_cursor`` gets the ones after them, ``None`` when there are none."""
+
+    session_ids: tuple[str, ...]
+    next_cursor: str | None
+
+
+class SessionStore(ABC):
+    """The sessions below a prefix of a bucket, or in a folder.
+
+    Reading is no use of a session: it creates nothing and extends nothing.
+    """
+
+    @staticmethod
+    def from_url(
+        url: str, *, client: S3Client | None = None, boto_session: boto3.Session | None = None
+    ) -> SessionStore:
+        """Open the store that a URL names.
+
+        Args:
+            url: ``s3://bucket``, ``s3://bucket/prefix`` or ``file:///folder``.
+            client: For S3: a client to use as it is.
+            boto_session: For S3: what to make the client from, when there is none.
+
+        Raises:
+            ValueError: The URL is neither.
+        """
+        parts = urlsplit(url)
+        if parts.query or parts.fragment:
+            raise ValueError(f"store={url!r} | must be s3://bucket/prefix or file:///folder, without ? and #")
+        if parts.scheme == "s3" and parts.netloc:
+            from agent_sessions.s3_session_manager import s3_client
+
+            return S3SessionStore(client or s3_client(boto_session), parts.netloc, parts.path.strip("/"))
+        if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+            return FileSessionStore(Path(unquote(parts.path)))
+        raise ValueError(f"store={url!r} | must be s3://bucket/prefix or file:///folder")
+
+    @property
+    @abstractmethod
+    def objects(self) -> ObjectStore:
+        """Where the objects live."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """How the objects are named."""
+
+    @abstractmethod
+    def for_owner(self, owner_prefix: str) -> SessionStore:
+        """The part of this store that belongs to one owner: see ``agent_sessions.owner``."""
+
+    @abstractmethod
+    def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
+        """A session manager for a Strands agent. It creates the session when there is none.
+
+        Args:
+            session_id: The session.
+            **options: Keyword arguments of ``S3SessionManager`` or ``FileSessionManager``.
+        """
+
+    def describe(self, session_id: str) -> SessionSummary:
+        """What is known of a session without reading its messages.
+
+        Raises:
+            SessionNotFoundError: There is none of this id.
+        """
+        session = self._session(ObjectSessionRepository(self.objects, self.layout), session_id)
+        counts: dict[str, int] = {}
+        last_used: datetime | None = None
+        for agent_id, entry in self._agent_objects(session_id):
+            counts.setdefault(agent_id, 0)
+            counts[agent_id] += message_id_of(entry.key) is not None
+            last_used = max(last_used or entry.last_modified, entry.last_modified)
+        return SessionSummary(
+            session_id=session_id,
+            created_at=session.created_at,
+            last_used_at=last_used.isoformat() if last_used else session.created_at,
+            expires_at=None,
+            agents=tuple(AgentSummary(agent_id, counts[agent_id]) for agent_id in sorted(counts)),
+        )
+
+    def messages(
+        self,
+        session_id: str,
+        agent_id: str | None = None,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        max_bytes: int = 5_000_000,
+    ) -> MessagePage:
+        """Read a conversation, page by page.
+
+        Args:
+            session_id: The session.
+            agent_id: Whose conversation; not needed when the session has one agent.
+            limit: At most so many messages, 1 or more.
+            cursor: ``next_cursor`` of the page before.
+            max_bytes: At most so many bytes as stored; a single larger message comes alone.
+
+        Raises:
+            SessionNotFoundError: There is no such session or agent.
+            SessionCorruptError: A message of the page cannot be read; the error names its key.
+            ValueError: The limit or the cursor is none, or the session has several agents and none was named.
+        """
+        first_id = _parsed_cursor(cursor)
+        if limit < 1:
+            raise ValueError(f"limit={limit} | must be 1 or more")
+        repository = ObjectSessionRepository(self.objects, self.layout)
+        self._session(repository, session_id)
+        sizes: dict[str, dict[int, int]] = {}
+        for found_id, entry in self._agent_objects(session_id):
+            message_id = message_id_of(entry.key)
+            sizes.setdefault(found_id, {})
+            if message_id is not None:
+                sizes[found_id][message_id] = entry.size
+        agent_id = _chosen_agent(session_id, agent_id, sorted(sizes))
+        wanted, rest = _page_of(sizes[agent_id], first_id, limit, max_bytes)
+        return MessagePage(
+            agent_id=agent_id,
+            messages=tuple(repository.read_messages(session_id, agent_id, wanted)),
+            next_cursor=str(rest[0]) if rest else None,
+        )
+
+    def sessions(self, *, limit: int = 100, cursor: str | None = None) -> SessionPage:
+        """List sessions, ordered by id: S3 cannot order them by time.
+
+        Args:
+            limit: At most so many, 1 or more.
+            cursor: ``next_cursor`` of the page before.
+        """
+        if limit < 1:
+            raise ValueError(f"limit={limit} | must be 1 or more")
+        repository = ObjectSessionRepository(self.objects, self.layout)
+        found: list[str] = []
+        start_after = f"session_{cursor}" if cursor else ""
+        for folder in self.objects.list_folders(self.layout.root, start_after=start_after):
+            session_id = session_id_of(folder)
+            # A folder is no session: what is being erased or landed late has one too.
+            if session_id is None or repository.read_session(session_id) is None:
+                continue
+            if len(found) == limit:
+                return SessionPage(tuple(found), found[-1])
+            found.append(session_id)
+        return SessionPage(tuple(found), None)
+
+    def delete_session(self, session_id: str) -> None:
+        """Erase everything of a session.
+
+        Raises:
+            SessionNotFoundError: There is nothing of it.
+            SessionStorageError: Something could not be deleted; the error names what is left.
+        """
+        ObjectSessionRepository(self.objects, self.layout).delete_session(session_id)
+
+    def _session(self, repository: ObjectSessionRepository, session_id: str) -> Session:
+        session = repository.read_session(session_id)
+        if session is None:
+            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
+        return session
+
+    def _agent_objects(self, session_id: str) -> list[tuple[str, ListedObject]]:
+        """The records of a session's agents and their messages, by agent."""
+        folder = self.layout.session_folder(session_id)
+        found = []
+        for entry in self.objects.list(f"{folder}agents/"):
+            below = agent_id_of(entry.key[len(folder) :])
+            if below is None:
+                continue
+            agent_id, rest = below
+            if rest == "agent.json" or (rest.count("/") == 1 and message_id_of(entry.key) is not None):
+                found.append((agent_id, entry))
+        return found
+
+
+class S3SessionStore(SessionStore):
+    """Sessions in a bucket.
+
+    Args:
+        client: A boto3 S3 client.
+        bucket: The bucket's name.
+        prefix: Where in the bucket the sessions live.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
+        from agent_sessions.s3_objects import S3Objects
+
+        self._client = client
+        self._bucket = bucket
+        self._objects = S3Objects(client, bucket)
+        self._layout = Layout(prefix)
+
+    @property
+    def objects(self) -> ObjectStore:
+        """See :attr:`SessionStore.objects`."""
+        return self._objects
+
+    @property
+    def layout(self) -> Layout:
+        """See :attr:`SessionStore.layout`."""
+        return self._layout
+
+    def for_owner(self, owner_prefix: str) -> S3SessionStore:
+        """See :meth:`SessionStore.for_owner`."""
+        return S3SessionStore(self._client, self._bucket, f"{self._layout.root}{owner_prefix}")
+
+    def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
+        """See :meth:`SessionStore.session_manager`."""
+        from agent_sessions.s3_session_manager import S3SessionManager
+
+        return S3SessionManager(session_id, self._bucket, self._layout.prefix, client=self._client, **options)
+
+
+class FileSessionStore(SessionStore):
+    """Sessions in a folder.
+
+    Args:
+        folder: The folder; made when the first session is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from agent_sessions.file_objects import FileObjects
+
+        self._folder = folder
+        self._objects = FileObjects(folder)
+
+    @property
+    def objects(self) -> ObjectStore:
+        """See :attr:`SessionStore.objects`."""
+        return self._objects
+
+    @property
+    def layout(self) -> Layout:
+        """See :attr:`SessionStore.layout`."""
+        return Layout()
+
+    def for_owner(self, owner_prefix: str) -> FileSessionStore:
+        """See :meth:`SessionStore.for_owner`."""
+        return FileSessionStore(self._folder / owner_prefix)
+
+    def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
+        """See :meth:`SessionStore.session_manager`."""
+        from agent_sessions.file_session_manager import FileSessionManager
+
+        return FileSessionManager(session_id, str(self._folder), **options)
+
+
+def _parsed_cursor(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit()):
+        raise ValueError(f"cursor={cursor!r} | must be the next_cursor of an earlier page")
+    return int(cursor)
+
+
+def _chosen_agent(session_id: str, agent_id: str | None, present: list[str]) -> str:
+    if agent_id is None and len(present) > 1:
+        raise ValueError(f"session_id={session_id} | name one of its agents: {', '.join(present)}")
+    chosen = agent_id if agent_id is not None else (present[0] if present else None)
+    if chosen is None or chosen not in present:
+        what = "has no agent" if chosen is None else f"has no agent {chosen}"
+        raise SessionNotFoundError(f"Session {session_id} {what}", session_id=session_id)
+    return chosen
+
+
+def _page_of(sizes: dict[int, int], first_id: int, limit: int, max_bytes: int) -> tuple[list[int], list[int]]:
+    """The ids of one page, and those after it."""
+    ids = sorted(message_id for message_id in sizes if message_id >= first_id)
+    total = 0
+    for count, message_id in enumerate(ids):
+        total += sizes[message_id]
+        if count == limit or (count and total > max_bytes):
+            return ids[:count], ids[count:]
+    return ids, []

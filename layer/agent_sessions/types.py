@@ -1,0 +1,226 @@
+"""The records a session is made of, with the names and the JSON that Strands gives them.
+
+A record read from storage and written again keeps what this package does not know: whatever is inside ``message``,
+``state``, ``conversation_manager_state`` and ``_internal_state`` passes through untouched. The package's own fields
+stand under one key, ``kit``, which Strands' ``from_dict`` ignores.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from strands.types.content import Message
+
+
+class SessionType(str, Enum):  # noqa: UP042 - the base classes Strands documents
+    """What a session holds. Strands knows one type; multi-agent sessions use it too."""
+
+    AGENT = "AGENT"
+
+
+def utc_now() -> str:
+    """The present moment in ISO 8601 with its UTC offset, as every timestamp of a record is written."""
+    return datetime.now(UTC).isoformat()
+
+
+def encode_bytes_values(obj: Any) -> Any:
+    """Replace every ``bytes`` inside dictionaries and lists by ``{"__bytes_encoded__": true, "data": base64}``."""
+    if isinstance(obj, dict):
+        return {key: encode_bytes_values(value) for key, value in obj.items()}
+    if isinstance(obj, (list, tuple)):
+        return [encode_bytes_values(item) for item in obj]
+    if isinstance(obj, (bytes, bytearray)):
+        return {"__bytes_encoded__": True, "data": base64.b64encode(obj).decode("ascii")}
+    return obj
+
+
+def decode_bytes_values(obj: Any) -> Any:
+    """Undo :func:`encode_bytes_values`."""
+    if isinstance(obj, dict):
+        if obj.get("__bytes_encoded__") is True and "data" in obj:
+            return base64.b64decode(obj["data"])
+        return {key: decode_bytes_values(value) for key, value in obj.items()}
+    if isinstance(obj, list):
+        return [decode_bytes_values(item) for item in obj]
+    return obj
+
+
+@dataclass
+class Session:
+    """A session.
+
+    Attributes:
+        session_id: The id it was created with.
+        session_type: What it holds.
+        created_at: ISO 8601, UTC.
+        updated_at: ISO 8601, UTC.
+        kit: This package's own fields; absent in sessions that Strands created.
+    """
+
+    session_id: str
+    session_type: SessionType
+    created_at: str = field(default_factory=utc_now)
+    updated_at: str = field(default_factory=utc_now)
+    kit: dict[str, Any] | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def from_dict(cls, env: dict[str, Any]) -> Session:
+        """Read a session from its JSON object. Unknown keys are ignored."""
+        known = {key: env[key] for key in ("session_id", "session_type", "created_at", "updated_at") if key in env}
+        return cls(**known, kit=env.get("kit"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The session as a JSON object."""
+        record: dict[str, Any] = {
+            "session_id": self.session_id,
+            "session_type": SessionType(self.session_type).value,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+        return _with_kit(record, self.kit)
+
+
+@dataclass
+class SessionMessage:
+    """One message of an agent's conversation.
+
+    Attributes:
+        message: The message, bytes included.
+        message_id: Its index in the conversation: 0, 1, 2, …
+        redact_message: What stands in the message's place when it has been redacted.
+        created_at: ISO 8601, UTC. Survives updates.
+        updated_at: ISO 8601, UTC.
+        kit: This package's own fields; absent in messages that Strands wrote.
+    """
+
+    message: Message
+    message_id: int
+    redact_message: Message | None = None
+    created_at: str = field(default_factory=utc_now)
+    updated_at: str = field(default_factory=utc_now)
+    kit: dict[str, Any] | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def from_message(cls, message: Message, index: int) -> SessionMessage:
+        """The record of a message at an index, created now."""
+        now = utc_now()
+        return cls(message=message, message_id=index, created_at=now, updated_at=now)
+
+    def to_message(self) -> Message:
+        """The message as a conversation may show it: redacted when it was."""
+        return self.message if self.redact_message is None else self.redact_message
+
+    @classmethod
+    def from_dict(cls, env: dict[str, Any]) -> SessionMessage:
+        """Read a message from its JSON object. Unknown keys are ignored."""
+        fields = ("message", "message_id", "redact_message", "created_at", "updated_at")
+        known = {key: decode_bytes_values(env[key]) for key in fields if key in env}
+        return cls(**known, kit=env.get("kit"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The message as a JSON object, bytes encoded."""
+        record: dict[str, Any] = {
+            "message": encode_bytes_values(self.message),
+            "message_id": self.message_id,
+            "redact_message": encode_bytes_values(self.redact_message),
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+        return _with_kit(record, self.kit)
+
+
+@dataclass
+class SessionAgent:
+    """What a session keeps of an agent besides its messages.
+
+    Attributes:
+        agent_id: The agent's id, unique within the session.
+        state: What the application put into ``agent.state``.
+        conversation_manager_state: What the agent's conversation manager wants to find again.
+        _internal_state: Strands' own: pending interrupts, and the state of models that keep the conversation.
+        created_at: ISO 8601, UTC. Survives updates.
+        updated_at: ISO 8601, UTC.
+        kit: This package's own fields; absent when Strands wrote the record.
+    """
+
+    agent_id: str
+    state: dict[str, Any]
+    conversation_manager_state: dict[str, Any]
+    _internal_state: dict[str, Any] = field(default_factory=dict)
+    created_at: str = field(default_factory=utc_now)
+    updated_at: str = field(default_factory=utc_now)
+    kit: dict[str, Any] | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def from_agent(cls, agent: Any) -> SessionAgent:
+        """The record of an agent as it is now.
+
+        Args:
+            agent: A Strands ``Agent``, or a ``BidiAgent``, which has no conversation manager.
+
+        Raises:
+            ValueError: When the agent has no id.
+        """
+        if agent.agent_id is None:
+            raise ValueError("agent_id needs to be defined.")
+        conversation_manager = getattr(agent, "conversation_manager", None)
+        internal_state: dict[str, Any] = {}
+        if getattr(agent, "_interrupt_state", None) is not None:
+            internal_state["interrupt_state"] = agent._interrupt_state.to_dict()  # noqa: SLF001 - no public access
+        if conversation_manager is not None and hasattr(agent, "_model_state"):
+            internal_state["model_state"] = agent._model_state  # noqa: SLF001 - no public access
+        return cls(
+            agent_id=agent.agent_id,
+            state=agent.state.get(),
+            conversation_manager_state={} if conversation_manager is None else conversation_manager.get_state(),
+            _internal_state=internal_state,
+        )
+
+    @classmethod
+    def from_bidi_agent(cls, agent: Any) -> SessionAgent:
+        """The record of a ``BidiAgent``: the same as :meth:`from_agent`, under the name Strands before 1.56 has."""
+        return cls.from_agent(agent)
+
+    @classmethod
+    def from_dict(cls, env: dict[str, Any]) -> SessionAgent:
+        """Read an agent from its JSON object. Unknown keys are ignored."""
+        fields = ("agent_id", "state", "conversation_manager_state", "_internal_state", "created_at", "updated_at")
+        known = {key: decode_bytes_values(env[key]) for key in fields if key in env}
+        return cls(**known, kit=env.get("kit"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The agent as a JSON object, bytes encoded."""
+        record: dict[str, Any] = {
+            "agent_id": self.agent_id,
+            "state": encode_bytes_values(self.state),
+            "conversation_manager_state": encode_bytes_values(self.conversation_manager_state),
+            "_internal_state": encode_bytes_values(self._internal_state),
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+        return _with_kit(record, self.kit)
+
+    def initialize_internal_state(self, agent: Any) -> None:
+        """Give an agent back its pending interrupts and its model's state, where the agent and the record have them."""
+        if "interrupt_state" in self._internal_state and hasattr(agent, "_interrupt_state"):
+            from strands.interrupt import _InterruptState
+
+            stored = cast("dict[str, Any]", self._internal_state["interrupt_state"])
+            agent._interrupt_state = _InterruptState.from_dict(stored)  # noqa: SLF001 - no public access
+        if "model_state" in self._internal_state and hasattr(agent, "_model_state"):
+            agent._model_state = self._internal_state["model_state"]  # noqa: SLF001 - no public access
+
+    def initialize_bidi_internal_state(self, agent: Any) -> None:
+        """Give a ``BidiAgent`` back its pending interrupts, where it has any: as :meth:`initialize_internal_state`."""
+        self.initialize_internal_state(agent)
+
+
+def _with_kit(record: dict[str, Any], kit: dict[str, Any] | None) -> dict[str, Any]:
+    if kit is not None:
+        record["kit"] = kit
+    return record

@@ -1,0 +1,67 @@
+"""Which of the stored messages an agent gets back, when its conversation manager has removed some.
+
+A conversation manager counts what it removed: ``removed_message_count``. The count is of *unpinned* messages, for
+pinned ones are never removed; and it stands for ids, not for positions: a message that is missing from storage still
+counts, or every gap would hide a living message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_sessions.tool_pairing import tool_result_ids, tool_use_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from strands.types.content import Message
+
+    from agent_sessions.types import SessionMessage
+
+
+def is_pinned(message: Message) -> bool:
+    """Whether a message carries the pin that Strands' conversation managers respect."""
+    metadata = message.get("metadata")
+    if not isinstance(metadata, dict):
+        return False
+    custom = metadata.get("custom")
+    return isinstance(custom, dict) and custom.get("pinned") is True
+
+
+def split_window(
+    records: Sequence[SessionMessage], removed_message_count: int
+) -> tuple[list[SessionMessage], list[SessionMessage]]:
+    """Separate what survives from what a conversation manager removed.
+
+    Args:
+        records: Stored messages in the order of their ids, from the first that may matter.
+        removed_message_count: How many unpinned messages the manager has removed from the start.
+
+    Returns:
+        The pinned messages below the window, and the window itself. What was removed is in neither.
+    """
+    pinned: list[SessionMessage] = []
+    removed = 0
+    next_id = 0
+    for position, record in enumerate(records):
+        removed += record.message_id - next_id  # ids without a record were removed, or lost: they count all the same
+        next_id = record.message_id + 1
+        if removed >= removed_message_count:
+            return pinned, list(records[position:])
+        if _is_protected(records, position):
+            pinned.append(record)
+        else:
+            removed += 1
+    return pinned, []
+
+
+def _is_protected(records: Sequence[SessionMessage], position: int) -> bool:
+    """Pinned itself, or the other half of a pinned tool call and its result: Strands keeps the two together."""
+    message = records[position].to_message()
+    if is_pinned(message):
+        return True
+    calls = {*tool_use_ids(message), *tool_result_ids(message)}
+    if not calls:
+        return False
+    neighbours = [records[other].to_message() for other in (position - 1, position + 1) if 0 <= other < len(records)]
+    return any(is_pinned(other) and calls & {*tool_use_ids(other), *tool_result_ids(other)} for other in neighbours)
