@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,7 @@ class TestGuardrails:
 
         assert agent.messages[1]["content"] == [{"text": "[Assistant output redacted.]"}]
 
+    @pytest.mark.skipif(version("strands-agents").startswith("1.40."), reason="that Strands redacts only on a trace")
     def test_a_guardrail_without_a_trace_is_known_by_its_stop_reason(self, streaming: bool) -> None:
         with BedrockServer(["No.", Guardrail(trace=False)]) as bedrock:
             agent = agent_at(bedrock, streaming=streaming)
