@@ -1,0 +1,1 @@
+"""The endpoint on this machine: the same handler, without an AWS account and without Docker."""
