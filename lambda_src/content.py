@@ -1,0 +1,144 @@
+"""Content blocks on their way in (checked) and messages on their way out (bytes as base64)."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+KINDS = ("text", "image", "document", "video", "cachePoint")
+_DOCUMENT_NAME = r"^[A-Za-z0-9()\[\]-]+( [A-Za-z0-9()\[\]-]+)*$"
+_IMAGE_SIGNATURES: dict[str, tuple[bytes, ...]] = {
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "jpeg": (b"\xff\xd8\xff",),
+    "gif": (b"GIF87a", b"GIF89a"),
+    "webp": (b"RIFF",),
+}
+
+
+def _decoded(value: object) -> bytes:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be base64 text")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("must be base64 text (standard alphabet, with padding)") from None
+
+
+def _storable(value: object) -> object:
+    # A lone surrogate is legal in JSON and in str, but no UTF-8: it could be neither stored nor sent to a model.
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must not contain unpaired surrogates")
+    return value
+
+
+Base64 = Annotated[
+    bytes, BeforeValidator(_decoded), WithJsonSchema({"type": "string", "contentEncoding": "base64", "minLength": 4})
+]
+Text = Annotated[str, BeforeValidator(_storable)]
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Source(_Block):
+    """Where the bytes are: here. A location would make the function's role read what the caller may not."""
+
+    data: Base64 = Field(alias="bytes", description="The file's bytes as base64.")
+
+
+class Image(_Block):
+    """An image."""
+
+    format: Literal["png", "jpeg", "gif", "webp"]
+    source: Source
+
+    @model_validator(mode="after")
+    def _bytes_are_what_they_claim(self) -> Self:
+        # The prompt is stored before the model sees it, and a model that refuses an image refuses it in every later
+        # turn too. The commonest mistake is caught here, before it is part of the conversation.
+        if not self.source.data.startswith(_IMAGE_SIGNATURES[self.format]):
+            raise ValueError(f"the bytes are not a {self.format} image")
+        return self
+
+
+class Document(_Block):
+    """A document."""
+
+    format: Literal["pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md"]
+    # Bedrock's rule for DocumentBlock.name; a name it refuses would be refused in every later turn too.
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=_DOCUMENT_NAME,
+        description="Letters, digits, single spaces, hyphens, parentheses and square brackets.",
+    )
+    source: Source
+
+    @model_validator(mode="after")
+    def _bytes_are_what_they_claim(self) -> Self:
+        if self.format == "pdf" and b"%PDF-" not in self.source.data[:1024]:
+            raise ValueError("the bytes are not a pdf document")
+        return self
+
+
+class Video(_Block):
+    """A video."""
+
+    format: Literal["flv", "mkv", "mov", "mpeg", "mpg", "mp4", "three_gp", "webm", "wmv"]
+    source: Source
+
+
+class CachePoint(_Block):
+    """Where a model's prompt cache may cut."""
+
+    type: Literal["default"]
+
+
+class ContentBlock(_Block):
+    """One part of a prompt: exactly one of text, image, document, video and cachePoint."""
+
+    text: Text | None = None
+    image: Image | None = None
+    document: Document | None = None
+    video: Video | None = None
+    cache_point: CachePoint | None = Field(default=None, alias="cachePoint")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_known_kind(cls, value: object) -> object:
+        if not isinstance(value, Mapping) or len(value) != 1 or next(iter(value)) not in KINDS:
+            raise ValueError(f"must be an object with exactly one of {', '.join(KINDS)}")
+        if next(iter(value.values())) is None:
+            raise ValueError("must not be null")
+        return value
+
+    @model_validator(mode="after")
+    def _text_says_something(self) -> Self:
+        if self.text is not None and not self.text.strip():
+            raise ValueError("text must not be blank")
+        return self
+
+    def to_strands(self) -> dict[str, Any]:
+        """The block as Strands and Bedrock spell it, with real bytes."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+def to_json(value: Any) -> Any:
+    """The same value with every ``bytes`` in it as base64 text, as prompts spell it too."""
+    match value:
+        case bytes() | bytearray() | memoryview():
+            return base64.b64encode(value).decode("ascii")
+        case Mapping():
+            return {str(key): to_json(item) for key, item in value.items()}
+        case list() | tuple():
+            return [to_json(item) for item in value]
+        case _:
+            return value
+
+
+def shown(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a client is shown of a message: role and content, without the runtime's own bookkeeping."""
+    return {"role": message["role"], "content": to_json(message["content"])}

@@ -1,0 +1,101 @@
+"""The endpoint behind both doors, HTTP and plain events: its settings, its store, and taking a turn."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from lambda_src import aws
+from lambda_src.logs import logger
+from lambda_src.turn import TimeLimit, run_turn, stream_turn
+
+if TYPE_CHECKING:
+    from agent_sessions.session_store import SessionStore
+    from lambda_src.contract import TurnBody
+    from lambda_src.settings import Settings
+
+
+class Endpoint:
+    """One per process. Everything that belongs to a single request is passed in.
+
+    Args:
+        settings: What the environment said.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._store: SessionStore | None = None
+        self._opening = threading.Lock()
+        aws.on_restore(self.forget_store)
+
+    def store(self, owner: str) -> SessionStore:
+        """Where this owner's sessions are, and nobody else's.
+
+        Args:
+            owner: The owner's key prefix, from ``owner_prefix``.
+        """
+        with self._opening:
+            if self._store is None:
+                self._store = self._open()
+            return self._store.for_owner(owner)
+
+    def take_turn(self, owner: str, session_id: str, body: TurnBody, remaining_seconds: float) -> dict[str, Any]:
+        """Take one turn of a session and return the reply; the session is made when there is none.
+
+        Args:
+            owner: Whose session it is.
+            session_id: Which session.
+            body: The prompt, or the answers to pending interrupts.
+            remaining_seconds: The time the function has left.
+
+        Raises:
+            EndpointError: When there is no reply.
+            SessionException: When the session cannot be opened.
+        """
+        # Strands takes longest to import by far; who only reads sessions does not wait for it.
+        from lambda_src.agent import build_agent
+
+        store = self.store(owner)
+        if body.prompt is None:
+            store.describe(session_id)  # answers to a session that is not there must not make one
+        settings = self.settings.for_agent(body.agent_id)
+        limit = TimeLimit.within(remaining_seconds, settings.deadline_margin_seconds)
+        turn = stream_turn(lambda: build_agent(store.session_manager(session_id), settings), body, limit)
+        reply = run_turn(session_id, turn)
+        logger.info(
+            "turn completed",
+            extra={
+                "owner": owner,
+                "session_id": session_id,
+                "agent_id": reply["agent_id"],
+                "restored_messages": reply["restored_messages"],
+                "stop_reason": reply["stop_reason"],
+                "interrupts": len(reply["interrupts"]),
+                **reply["usage"],
+            },
+        )
+        return reply
+
+    def prime(self) -> None:
+        """Do before a snapshot what the first turn of every restored process would do again."""
+        from lambda_src import agent  # noqa: F401 - imported for its imports
+        from lambda_src.model_providers import build_model
+
+        with self._opening:
+            self._store = self._store or self._open()
+        build_model(self.settings)
+
+    def forget_store(self) -> None:
+        """Drop the store with its connections; the next request opens it again."""
+        with self._opening:
+            self._store = None
+
+    def _open(self) -> SessionStore:
+        from agent_sessions.session_store import SessionStore
+
+        url = self.settings.session_store
+        return SessionStore.from_url(
+            url,
+            boto_session=aws.boto_session() if url.startswith("s3://") else None,
+            ttl_days=self.settings.session_ttl_days or None,
+        )

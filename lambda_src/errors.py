@@ -1,0 +1,175 @@
+"""What the endpoint can answer instead of a reply: one class for each answer a caller should tell apart.
+
+Over HTTP each becomes a problem document (RFC 9457); a plain event raises it, and its class name is what a Step
+Functions ``Catch`` or ``Retry`` matches. Messages are written for the caller and hold nothing of a conversation,
+because the Lambda runtime logs what a plain event raises.
+"""
+
+from typing import Any, ClassVar
+
+
+class EndpointError(Exception):
+    """Base of every answer that is not a reply.
+
+    Attributes:
+        status: The HTTP status.
+        slug: The last part of the problem's ``type``; it never changes once published.
+        title: What kind of problem this is, the same for every occurrence.
+        retry_after_seconds: When trying again can help, or ``None`` when waiting alone does not.
+        extensions: Further members of the problem document.
+    """
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "The endpoint failed"
+
+    def __init__(self, detail: str, *, retry_after_seconds: int | None = None, **extensions: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+        self.extensions = extensions
+
+
+class InternalError(EndpointError):
+    """Something nobody foresaw; the log says where."""
+
+
+class MalformedRequestError(EndpointError):
+    """The body is not JSON."""
+
+    status = 400
+    slug = "malformed-request"
+    title = "The request cannot be read"
+
+
+class BadRequestError(EndpointError):
+    """The request can be read, but something in it is not allowed; ``errors`` says what and where."""
+
+    status = 422
+    slug = "invalid-request"
+    title = "The request is not valid"
+
+
+class UnauthenticatedError(EndpointError):
+    """Nobody vouches for the caller."""
+
+    status = 401
+    slug = "unauthenticated"
+    title = "The caller is not known"
+
+
+class NotFoundError(EndpointError):
+    """There is no such route, or the caller has no such session or agent."""
+
+    status = 404
+    slug = "not-found"
+    title = "Not found"
+
+
+class InterruptPendingError(EndpointError):
+    """The agent waits for answers, and a plain prompt is not one; ``interrupts`` says what it asks."""
+
+    status = 409
+    slug = "interrupt-pending"
+    title = "The agent waits for an answer"
+
+
+class NoInterruptPendingError(EndpointError):
+    """Answers were sent, but the agent waits for none."""
+
+    status = 409
+    slug = "no-interrupt-pending"
+    title = "The agent waits for no answer"
+
+
+class SessionConflictError(EndpointError):
+    """Another request wrote to the session first; this turn was not stored."""
+
+    status = 409
+    slug = "session-conflict"
+    title = "Another request came first"
+
+
+class SessionBusyError(EndpointError):
+    """Another request holds the session."""
+
+    status = 409
+    slug = "session-busy"
+    title = "The session is in use"
+
+
+class PayloadTooLargeError(EndpointError):
+    """More than one request or one reply can carry."""
+
+    status = 413
+    slug = "payload-too-large"
+    title = "Too large"
+
+
+class ContextTooLongError(EndpointError):
+    """The conversation does not fit the model's context window, even after it was reduced."""
+
+    status = 413
+    slug = "context-too-long"
+    title = "Too long for the model"
+
+
+class UnsupportedMediaTypeError(EndpointError):
+    """The body says it is something other than JSON."""
+
+    status = 415
+    slug = "unsupported-media-type"
+    title = "Not JSON"
+
+
+class ModelThrottledError(EndpointError):
+    """The model provider asks to slow down."""
+
+    status = 429
+    slug = "model-throttled"
+    title = "The model is throttled"
+
+
+class ModelFailedError(EndpointError):
+    """The model failed, or its provider could not be reached."""
+
+    status = 502
+    slug = "model-failed"
+    title = "The model failed"
+
+
+class ModelAccessError(EndpointError):
+    """The account or the function's role may not use the model (yet)."""
+
+    status = 502
+    slug = "model-access"
+    title = "No access to the model"
+
+
+class SessionCorruptError(EndpointError):
+    """A stored object of the session cannot be understood; nothing was overwritten."""
+
+    status = 500
+    slug = "session-corrupt"
+    title = "The session is damaged"
+
+
+class SessionStorageError(EndpointError):
+    """The storage failed or refused."""
+
+    status = 503
+    slug = "storage-failed"
+    title = "The storage failed"
+
+
+class OutOfTimeError(EndpointError):
+    """The function's time ran out; what the turn had done by then is kept."""
+
+    status = 504
+    slug = "out-of-time"
+    title = "Out of time"
+
+
+def all_errors() -> list[type[EndpointError]]:
+    """Every answer there is, by status, for the contract and its documentation."""
+    return sorted(EndpointError.__subclasses__(), key=lambda error: (error.status, error.slug))

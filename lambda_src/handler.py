@@ -1,0 +1,74 @@
+"""Where Lambda enters: ``lambda_src.handler.lambda_handler``.
+
+The settings are read when this module is imported, so that a wrong value fails the start of the function, with the
+variable's name, and not the first request.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from lambda_src import aws, plain_event, problems
+from lambda_src.endpoint import Endpoint
+from lambda_src.failures import answer_for
+from lambda_src.logs import log_refusal, logger, quiet_libraries
+from lambda_src.payload import check_request, check_response
+from lambda_src.routes import build_router
+from lambda_src.settings import load_settings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+quiet_libraries()
+endpoint = Endpoint(load_settings())
+router = build_router(endpoint)
+aws.register_snapshot_hooks(endpoint.prime)
+
+
+def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
+    """Answer a Function URL request, or take the turn of a plain event.
+
+    Raises:
+        EndpointError: For plain events only, when there is no reply; over HTTP that is a problem document.
+    """
+    logger.thread_safe_append_keys(request_id=context.aws_request_id)
+    try:
+        if isinstance(event, dict) and "http" in (event.get("requestContext") or {}):
+            return _answer_http(event, context)
+        return _answer_plain_event(event, context)
+    finally:
+        logger.thread_safe_clear_keys()
+
+
+def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    started = time.monotonic()
+    try:
+        check_request(event)
+        response = check_response(router.resolve(event, context))
+    except Exception as error:  # noqa: BLE001 - the outermost room: nothing may leave it but an answer
+        refusal = answer_for(error)
+        log_refusal(refusal, error)
+        response = problems.response(refusal, session_id=None, request_id=context.aws_request_id)
+    response["headers"] = {"Cache-Control": "no-store", **(response.get("headers") or {})}
+    http = event["requestContext"]["http"]
+    logger.info(
+        "request answered",
+        extra={
+            "method": http.get("method"),
+            "path": event.get("rawPath"),
+            "status": response["statusCode"],
+            "duration_ms": round((time.monotonic() - started) * 1000),
+        },
+    )
+    return response
+
+
+def _answer_plain_event(event: Any, context: LambdaContext) -> dict[str, Any]:
+    try:
+        return plain_event.answer(endpoint, event, lambda: context.get_remaining_time_in_millis() / 1000)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again under a name that can be caught
+        refusal = answer_for(error)
+        log_refusal(refusal, error)
+    # Outside the except clause, so that no foreign exception and none of its words hang on this one.
+    raise refusal

@@ -1,0 +1,308 @@
+"""One turn of a conversation, as a stream of events: restore, run, reply.
+
+The JSON reply is the fold of that stream, so that a client that wants tokens as they come needs another door, not
+another turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lambda_src import errors
+from lambda_src.content import shown, to_json
+from lambda_src.failures import answer_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+
+    from strands import Agent
+    from strands.hooks import AfterModelCallEvent
+
+
+Result = TypeVar("Result")
+
+UNANSWERED = "(This message got no answer: the turn ended early.)"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The agent remembers."""
+
+    agent_id: str
+    restored_messages: int
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """A piece of the answer's text, as the model produces it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """The model asks for a tool."""
+
+    tool_use_id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The turn is over and stored."""
+
+    message: dict[str, Any]
+    stop_reason: str
+    interrupts: list[dict[str, Any]]
+    usage: dict[str, int]
+
+
+TurnEvent = Restored | TextDelta | ToolCall | Completed
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """How long a turn may take, counted from its start.
+
+    Attributes:
+        seconds: When the agent is asked to stop, in good order.
+        hard_seconds: When it is stopped wherever it is, should it not have listened.
+    """
+
+    seconds: float
+    hard_seconds: float
+
+    @classmethod
+    def within(cls, remaining_seconds: float, margin_seconds: float) -> TimeLimit:
+        """What is left of the function's time, less the margin; half of the margin is for the orderly stop."""
+        return cls(remaining_seconds - margin_seconds, remaining_seconds - margin_seconds / 2)
+
+
+def run_turn(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any]:
+    """Run a turn to its end and fold its events into the reply.
+
+    Raises:
+        EndpointError: Whatever the turn ended with instead of a reply.
+    """
+    return run_to_end(fold(session_id, turn))
+
+
+async def fold(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any]:
+    """The reply that a turn's events add up to."""
+    reply: dict[str, Any] = {"session_id": session_id}
+    async for event in turn:
+        match event:
+            case Restored():
+                reply |= {"agent_id": event.agent_id, "restored_messages": event.restored_messages}
+            case Completed():
+                reply |= {
+                    "message": event.message,
+                    "stop_reason": event.stop_reason,
+                    "interrupts": event.interrupts,
+                    "usage": event.usage,
+                }
+            case TextDelta() | ToolCall():
+                pass  # for those who watch; the reply holds the whole message
+    return reply
+
+
+async def stream_turn(build: Callable[[], Agent], body: TurnBody, limit: TimeLimit) -> AsyncIterator[TurnEvent]:
+    """Take one turn.
+
+    Args:
+        build: Makes the agent, restored from its session; called once.
+        body: A prompt, or answers to pending interrupts.
+        limit: When to stop.
+
+    Yields:
+        ``Restored``, then ``TextDelta`` and ``ToolCall`` as they happen, then ``Completed``.
+
+    Raises:
+        EndpointError: When the turn cannot start, or ends without a reply. What it stored by then is kept.
+    """
+    if limit.seconds <= 0:
+        raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
+    failures = ModelFailures()
+    stopped_in_order = False
+    hard_stop = asyncio.timeout(limit.hard_seconds)
+    try:
+        async with hard_stop:
+            agent = build()
+            agent.hooks.add_callback(failures.event_type(), failures.observe)
+            yield Restored(agent.agent_id, len(agent.messages))
+            prompt = agent_input(agent, body)
+            if body.prompt is not None:
+                await close_unanswered(agent)
+            stopping = asyncio.get_running_loop().call_later(limit.seconds, agent.cancel)
+            try:
+                async for event in _events(agent, prompt):
+                    if isinstance(event, Completed) and event.stop_reason == "cancelled":
+                        stopped_in_order = _passed(stopping)
+                    if not stopped_in_order:
+                        yield event
+            finally:
+                stopping.cancel()
+    except Exception as error:
+        if isinstance(error, TimeoutError) and hard_stop.expired():
+            raise _out_of_time() from None
+        raise answer_for(error, failures.last) from error
+    if stopped_in_order:
+        raise _out_of_time()
+
+
+async def _events(agent: Agent, prompt: Any) -> AsyncIterator[TurnEvent]:
+    """Strands' stream, reduced to the events of a turn."""
+    from strands.types.exceptions import MaxTokensReachedException
+
+    seen: set[str] = set()
+    try:
+        async for event in agent.stream_async(prompt):
+            if "result" in event:
+                result = event["result"]
+                yield _completed(agent, result.message, result.stop_reason, result.interrupts or ())
+            elif "data" in event and isinstance(event["data"], str):
+                yield TextDelta(event["data"])
+            elif (call := event.get("current_tool_use")) and call.get("toolUseId") not in seen:
+                seen.add(call["toolUseId"])
+                yield ToolCall(call["toolUseId"], call.get("name", ""))
+    except Exception as error:
+        # An answer cut short by the model's limit is stored and is an answer; Strands reports it as an exception.
+        if not isinstance(getattr(error, "original_exception", error), MaxTokensReachedException):
+            raise
+        yield _completed(agent, agent.messages[-1], "max_tokens", ())
+
+
+def _completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequence[Any]) -> Completed:
+    # The agent was made for this turn, so that what it has accumulated is what this turn used.
+    usage = agent.event_loop_metrics.accumulated_usage
+    return Completed(
+        message=shown(message),
+        stop_reason=stop_reason,
+        interrupts=[described(interrupt) for interrupt in interrupts],
+        usage={
+            "input_tokens": usage.get("inputTokens", 0),
+            "output_tokens": usage.get("outputTokens", 0),
+            "total_tokens": usage.get("totalTokens", 0),
+            "cache_read_input_tokens": usage.get("cacheReadInputTokens", 0),
+            "cache_write_input_tokens": usage.get("cacheWriteInputTokens", 0),
+        },
+    )
+
+
+def agent_input(agent: Agent, body: TurnBody) -> list[Any]:
+    """What the agent is called with, once prompt and pending interrupts fit together.
+
+    Raises:
+        InterruptPendingError: When interrupts are pending and a prompt was sent.
+        NoInterruptPendingError: When answers were sent and no interrupt is pending.
+        BadRequestError: When an answer names no pending interrupt.
+    """
+    pending = pending_interrupts(agent)
+    if body.prompt is not None:
+        if pending:
+            raise errors.InterruptPendingError(
+                "The agent asked something and waits for interrupt_responses before it takes another prompt.",
+                interrupts=[described(interrupt) for interrupt in pending],
+            )
+        return [block.to_strands() for block in body.prompt]
+    if not pending:
+        raise errors.NoInterruptPendingError("No interrupt is pending; send a prompt.")
+    return _answers(body.interrupt_responses or [], {interrupt.id for interrupt in pending})
+
+
+def _answers(responses: list[InterruptResponse], pending: set[str]) -> list[dict[str, Any]]:
+    unknown = [
+        {
+            "location": f"body.interrupt_responses.{index}.interrupt_id",
+            "detail": f"not pending; pending are {', '.join(sorted(pending))}",
+        }
+        for index, answer in enumerate(responses)
+        if answer.interrupt_id not in pending
+    ]
+    if unknown:
+        raise errors.BadRequestError("An answer names an interrupt that is not pending.", errors=unknown)
+    return [
+        {"interruptResponse": {"interruptId": answer.interrupt_id, "response": answer.response}} for answer in responses
+    ]
+
+
+def pending_interrupts(agent: Agent) -> list[Any]:
+    """The interrupts that the agent waits for, in the order in which they were raised."""
+    # Strands restores them and has no public name for them in any version of the range this kit supports.
+    state = agent._interrupt_state  # noqa: SLF001
+    if not state.activated:
+        return []
+    return [interrupt for interrupt in state.interrupts.values() if interrupt.response is None]
+
+
+def described(interrupt: Any) -> dict[str, Any]:
+    """An interrupt as the reply shows it."""
+    return {"interrupt_id": interrupt.id, "name": interrupt.name, "reason": to_json(interrupt.reason)}
+
+
+async def close_unanswered(agent: Agent) -> None:
+    """Give an earlier message without an answer one, so that the conversation alternates between user and assistant.
+
+    A turn that ends early (model error, crash, timeout) leaves its question as the last message. Another question
+    right behind it is something Bedrock's Converse refuses for some models, in this turn and in all later ones.
+    """
+    from strands.hooks import MessageAddedEvent
+
+    if not agent.messages or agent.messages[-1]["role"] != "user":
+        return
+    agent.messages.append({"role": "assistant", "content": [{"text": UNANSWERED}]})
+    await agent.hooks.invoke_callbacks_async(MessageAddedEvent(agent=agent, message=agent.messages[-1]))
+
+
+class ModelFailures:
+    """Remembers whether the agent's last model call failed.
+
+    What leaves the agent does not say who raised it: a tool provider, a hook, the session or the model.
+    """
+
+    def __init__(self) -> None:
+        self.last: Exception | None = None
+
+    @staticmethod
+    def event_type() -> type[AfterModelCallEvent]:
+        """The hook event to register ``observe`` for."""
+        from strands.hooks import AfterModelCallEvent
+
+        return AfterModelCallEvent
+
+    def observe(self, event: AfterModelCallEvent) -> None:
+        """Note how a model call ended."""
+        self.last = event.exception
+
+
+def _passed(timer: asyncio.TimerHandle) -> bool:
+    return asyncio.get_running_loop().time() >= timer.when()
+
+
+def _out_of_time() -> errors.OutOfTimeError:
+    return errors.OutOfTimeError("The function's time ran out. What was done so far is kept; the next turn goes on.")
+
+
+def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine on a loop of its own, and do not wait for threads it left behind.
+
+    ``asyncio.run`` joins the executor's threads. One that hangs in a read from a silent model would keep the reply
+    back until the function is killed.
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        try:
+            loop.run_until_complete(_cancel(asyncio.all_tasks(loop)))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+
+async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
