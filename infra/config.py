@@ -1,0 +1,231 @@
+"""What can be configured at deployment: one typed model, read from the CDK context, refused when wrong.
+
+Values come from ``cdk.json`` and from ``-c key=value`` (where everything is text). Every key of this kit is written
+without ``:`` and ``/``, which the CDK's own context keys always contain; whatever else looks like a key of ours but is
+none was mistyped, and a mistyped key that is silently ignored deploys something nobody asked for.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUseDefault
+
+from infra.bedrock_model import ALLOWED as MODEL_ALLOWED
+from infra.bedrock_model import model_id_of
+
+# Written by `cdk acknowledge`, the one key of the CDK itself without ':' or '/'.
+_CDK_KEYS: Final = frozenset({"acknowledged-issue-numbers"})
+# CloudWatch Logs accepts these numbers of days only (PutRetentionPolicy).
+_LOG_RETENTION_DAYS: Final = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+# Lambda allows 4 KB for all environment variables together; the others need a fraction of it.
+_PROMPT_BYTES: Final = 3_000
+PROD: Final = "prod"
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be deployed; the message names every key that is wrong and what it may be."""
+
+
+def _setting(default: Any, allowed: str, meaning: str, **constraints: Any) -> Any:
+    """A field with what a user needs to know of it; the documentation and the error messages are made from these."""
+    return Field(default, description=meaning, json_schema_extra={"allowed": allowed}, **constraints)
+
+
+class KitConfig(BaseModel):
+    """The configuration of one deployment.
+
+    The attributes are documented where they are declared; ``docs/CONFIGURATION.md`` is made from them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str = _setting(
+        "dev",
+        "lower-case letters, digits and hyphens, starting with a letter, at most 20",
+        "Names the stack (`agent-session-kit-<stage>`). `prod` keeps the sessions when the stack is destroyed.",
+        pattern=r"^[a-z][a-z0-9-]{0,19}$",
+    )
+    session_ttl_days: float = _setting(
+        30,
+        "a number of days from 0 to 3650; 0 keeps sessions for ever",
+        "A session expires this many days after its last use.",
+        ge=0,
+        le=3650,
+        allow_inf_nan=False,
+    )
+    agent_model: str = _setting(
+        "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0",
+        MODEL_ALLOWED,
+        "The model of the default agent. The function may call this one and no other.",
+    )
+    agent_system_prompt: str | None = _setting(
+        None,
+        f"text of at most {_PROMPT_BYTES} bytes in UTF-8; unset: the prompt in `lambda_src`",
+        "The system prompt of the default agent.",
+        min_length=1,
+    )
+    agent_window_messages: int = _setting(
+        40,
+        "a whole number from 2 to 10000",
+        "How many of the latest messages the default agent shows to the model. All are kept.",
+        ge=2,
+        le=10_000,
+    )
+    encryption: Literal["s3", "kms"] = _setting(
+        "s3",
+        "`s3` or `kms`",
+        "How sessions are encrypted at rest: keys of S3, or a customer-managed KMS key, rotated yearly (USD 1 a month "
+        "and its requests).",
+    )
+    bucket_versioning: bool = _setting(
+        False,
+        "`true` or `false`",
+        "Keeps replaced and deleted objects for a day, against accidents of an operator. Deleting a session deletes "
+        "its versions too.",
+    )
+    auth: Literal["iam", "none"] = _setting(
+        "iam",
+        "`iam`; `none` only together with `allow_public=true`",
+        "Who may call the URL: principals with IAM permission, or everybody on the internet, at your cost and all "
+        "sharing one set of sessions.",
+    )
+    allow_public: bool = _setting(False, "`true` or `false`", "The second key that `auth=none` needs.")
+    python_version: Literal["3.12", "3.13", "3.14"] = _setting(
+        "3.13", "`3.12`, `3.13` or `3.14`", "Python of the function and of the runtime layer."
+    )
+    architecture: Literal["arm64", "x86_64"] = _setting(
+        "arm64",
+        "`arm64` or `x86_64`",
+        "Processor of the function and of the runtime layer. `arm64` costs a fifth less.",
+    )
+    memory_mb: int = _setting(
+        1024,
+        "a whole number from 256 to 10240",
+        "Memory of the function; its share of a CPU grows with it.",
+        ge=256,
+        le=10_240,
+    )
+    timeout_seconds: int = _setting(
+        120, "a whole number from 10 to 900", "How long one turn may take, model and tools included.", ge=10, le=900
+    )
+    log_retention_days: int = _setting(
+        30, "one of " + ", ".join(str(days) for days in _LOG_RETENTION_DAYS), "How long the function's log is kept."
+    )
+    max_concurrency: int | None = _setting(
+        None,
+        "a whole number from 1 to 10000; unset: no limit of its own",
+        "Reserved concurrency: how many turns may run at the same time, the cap on what they can cost. Unset by "
+        "default, because a new AWS account may have too little concurrency to reserve any.",
+        ge=1,
+        le=10_000,
+    )
+    snap_start: bool | None = _setting(
+        None,
+        "`true` or `false`; unset: `true` in stage `prod` only",
+        "Lambda SnapStart: faster cold starts, billed for each published version.",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_means_unset(cls, value: Any) -> Any:
+        # `-c key=` is how a command line takes a value of cdk.json back.
+        if value is None or (isinstance(value, str) and value == ""):
+            raise PydanticUseDefault
+        return value
+
+    @field_validator("agent_model")
+    @classmethod
+    def _is_a_bedrock_model(cls, value: str) -> str:
+        model_id_of(value)
+        return value
+
+    @field_validator("agent_system_prompt")
+    @classmethod
+    def _fits_the_environment(cls, value: str | None) -> str | None:
+        if value is not None and len(value.encode()) > _PROMPT_BYTES:
+            raise ValueError(f"{len(value.encode())} bytes are too many")
+        return value
+
+    @field_validator("log_retention_days")
+    @classmethod
+    def _is_a_retention(cls, value: int) -> int:
+        if value not in _LOG_RETENTION_DAYS:
+            raise ValueError("CloudWatch Logs has no such retention")
+        return value
+
+    @model_validator(mode="after")
+    def _public_needs_two_keys(self) -> Self:
+        if (self.auth == "none") != self.allow_public:
+            raise ValueError("`auth=none` and `allow_public=true` go together or not at all")
+        return self
+
+    @property
+    def is_production(self) -> bool:
+        """Whether data must outlive the stack."""
+        return self.stage == PROD
+
+    @property
+    def uses_snap_start(self) -> bool:
+        """``snap_start``, or what it is when unset."""
+        return self.is_production if self.snap_start is None else self.snap_start
+
+    @property
+    def stack_name(self) -> str:
+        """The name of the CloudFormation stack."""
+        return f"agent-session-kit-{self.stage}"
+
+
+def load_config(context: Mapping[str, Any]) -> KitConfig:
+    """Read the configuration from the CDK's context.
+
+    Args:
+        context: All context values, the CDK's own among them.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        ConfigError: When a key is unknown or a value not allowed; one line for each.
+    """
+    ours = {key: value for key, value in context.items() if ":" not in key and "/" not in key and key not in _CDK_KEYS}
+    problems = [_unknown_key(key) for key in ours if key not in KitConfig.model_fields]
+    try:
+        config = KitConfig.model_validate({key: value for key, value in ours.items() if key in KitConfig.model_fields})
+    except ValidationError as error:
+        problems.extend(_problem(dict(detail)) for detail in error.errors(include_url=False))
+        raise ConfigError(_report(problems)) from error
+    if problems:
+        raise ConfigError(_report(problems))
+    return config
+
+
+def allowed_values(field: FieldInfo) -> str:
+    """What a key may be set to, in words."""
+    extra = field.json_schema_extra
+    return str(extra["allowed"]) if isinstance(extra, dict) else ""
+
+
+def _report(problems: list[str]) -> str:
+    return "the configuration cannot be deployed:\n" + "\n".join(f"  {problem}" for problem in problems)
+
+
+def _unknown_key(key: str) -> str:
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), KitConfig.model_fields, n=1, cutoff=0.6)
+    hint = f"did you mean `{near[0]}`?" if near else "the keys are: " + ", ".join(KitConfig.model_fields)
+    return f"{key}: no such key; {hint}"
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    if not detail["loc"]:
+        return f"auth: {_sentence(detail)}"
+    key = str(detail["loc"][0])
+    return f"{key}={detail['input']!r}: {_sentence(detail)}; allowed: {allowed_values(KitConfig.model_fields[key])}"
+
+
+def _sentence(detail: dict[str, Any]) -> str:
+    return str(detail["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,64 @@
+"""The deployment: which constructs there are and how they meet."""
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from infra.agent_endpoint import AgentEndpoint
+from infra.config import KitConfig
+from infra.runtime_layer import RuntimeLayer
+from infra.runtime_layer_build import LayerTarget
+from infra.session_layer import SessionLayer
+from infra.session_store import SessionStore
+
+
+class KitStack(Stack):
+    """A session store, the layers, and the endpoint that uses both.
+
+    Args:
+        scope: The app.
+        config: The deployment's configuration.
+    """
+
+    def __init__(self, scope: Construct, config: KitConfig) -> None:
+        super().__init__(
+            scope,
+            config.stack_name,
+            description="Agent Session Kit: an agent that remembers",
+            termination_protection=config.is_production,
+        )
+        self.store = SessionStore(
+            self,
+            "Store",
+            ttl_days=config.session_ttl_days,
+            encryption=config.encryption,
+            versioned=config.bucket_versioning,
+            retain=config.is_production,
+        )
+        self.session_layer = SessionLayer(
+            self,
+            "SessionLayer",
+            python_version=config.python_version,
+            parameter_name=f"/agent-session-kit/{config.stage}/session-layer-arn",
+        )
+        self.runtime_layer = RuntimeLayer(
+            self, "RuntimeLayer", target=LayerTarget(config.python_version, config.architecture)
+        )
+        self.endpoint = AgentEndpoint(
+            self,
+            "Endpoint",
+            config=config,
+            store=self.store,
+            layers=[self.runtime_layer.layer, self.session_layer.layer],
+        )
+        outputs = {
+            "EndpointUrl": (self.endpoint.url.url, "Where the agent answers"),
+            "CallerPolicyArn": (self.endpoint.caller_policy.managed_policy_arn, "Attach it to whoever may call"),
+            "BucketName": (self.store.bucket.bucket_name, "Where sessions live"),
+            "FunctionName": (self.endpoint.function.function_name, "The agent's function"),
+            "SessionLayerArn": (self.session_layer.layer.layer_version_arn, "The session library, for other functions"),
+            "RuntimeLayerArn": (self.runtime_layer.layer.layer_version_arn, "Strands, Powertools and boto3"),
+        }
+        if self.store.key is not None:
+            outputs["KeyArn"] = (self.store.key.key_arn, "The key that encrypts sessions")
+        for name, (value, description) in outputs.items():
+            CfnOutput(self, name, value=value, description=description)
