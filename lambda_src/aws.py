@@ -52,7 +52,10 @@ def register_snapshot_hooks(prime: Callable[[], object]) -> bool:
         Whether the runtime has the hooks. Outside Lambda it usually has not.
     """
     try:
-        from snapshot_restore_py import register_after_restore, register_before_snapshot
+        from snapshot_restore_py import (  # type: ignore[import-untyped] # the runtime ships it without types
+            register_after_restore,
+            register_before_snapshot,
+        )
     except ImportError:
         return False
     register_before_snapshot(prime)

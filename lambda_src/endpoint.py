@@ -94,8 +94,4 @@ class Endpoint:
         from agent_sessions.session_store import SessionStore
 
         url = self.settings.session_store
-        return SessionStore.from_url(
-            url,
-            boto_session=aws.boto_session() if url.startswith("s3://") else None,
-            ttl_days=self.settings.session_ttl_days or None,
-        )
+        return SessionStore.from_url(url, boto_session=aws.boto_session() if url.startswith("s3://") else None)

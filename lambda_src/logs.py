@@ -38,8 +38,8 @@ class WithoutWords(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Log the record's origin, and the type of the exception it is about."""
         error = record.exc_info[0] if record.exc_info else None
-        logger.log(
-            record.levelno,
+        log = logger.error if record.levelno >= logging.ERROR else logger.warning
+        log(
             "a library reported something",
             extra={
                 "library": record.name,
@@ -71,5 +71,5 @@ def log_refusal(refusal: EndpointError, error: BaseException) -> None:
     """
     cause = error.__cause__ if isinstance(error, EndpointError) and error.__cause__ else error
     # Only an error when somebody should look at the endpoint itself; the rest is for callers and for metrics.
-    level = logging.ERROR if isinstance(refusal, InternalError) else logging.WARNING
-    logger.log(level, "request refused", extra={"problem": refusal.slug, "status": refusal.status, **diagnosis(cause)})
+    log = logger.error if isinstance(refusal, InternalError) else logger.warning
+    log("request refused", extra={"problem": refusal.slug, "status": refusal.status, **diagnosis(cause)})

@@ -81,7 +81,7 @@ def operation(name: str) -> dict[str, Any]:
 
 def document(router: "ApiGatewayResolver") -> str:
     """The contract of the router's routes as JSON text."""
-    from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn, Server
+    from aws_lambda_powertools.event_handler.openapi.models import APIKey, Server
 
     generated = json.loads(
         router.get_openapi_json_schema(
@@ -91,10 +91,12 @@ def document(router: "ApiGatewayResolver") -> str:
             description=DESCRIPTION,
             servers=[Server(url="/", description="The function's URL")],
             security_schemes={
-                _SECURITY_SCHEME: APIKey(
-                    name="Authorization",
-                    in_=APIKeyIn.header,
-                    description="AWS Signature Version 4 for the service lambda.",
+                _SECURITY_SCHEME: APIKey.model_validate(
+                    {
+                        "name": "Authorization",
+                        "in": "header",
+                        "description": "AWS Signature Version 4 for the service lambda.",
+                    }
                 )
             },
             security=[{_SECURITY_SCHEME: []}],

@@ -49,19 +49,19 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
 
     # Powertools declares these as plain attributes, of the class or of the router; it reads and writes them while it
     # resolves. Its own router for local servers replaces them by properties in the same way.
-    @property  # type: ignore[override]
-    def current_event(self) -> LambdaFunctionUrlEvent:
+    @property
+    def current_event(self) -> LambdaFunctionUrlEvent:  # type: ignore[override] # see above
         """The request being served in this thread."""
         if self._request_state.event is None:
             raise RuntimeError("no request is being served")
         return self._request_state.event
 
-    @property  # type: ignore[override]
-    def lambda_context(self) -> Any:
+    @property
+    def lambda_context(self) -> Any:  # type: ignore[override] # see above
         """The Lambda context of the request being served in this thread."""
         return self._request_state.lambda_context
 
-    @property  # type: ignore[override]
+    @property
     def context(self) -> dict[str, Any]:
         """Powertools' notes on the request being served in this thread."""
         return self._request_state.context
@@ -70,7 +70,7 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
     def context(self, value: dict[str, Any]) -> None:
         self._request_state.context = value
 
-    @property  # type: ignore[override]
+    @property
     def processed_stack_frames(self) -> list[str]:
         """Powertools' record of the middlewares that ran."""
         return self._request_state.processed_stack_frames

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from strands import Agent
     from strands.hooks import AfterModelCallEvent
 
+    from lambda_src.contract import InterruptResponse, TurnBody
 
 Result = TypeVar("Result")
 
