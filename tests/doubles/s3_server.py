@@ -95,10 +95,15 @@ class S3Server:
 
     def client(self, **options: Any) -> "S3Client":
         """Make a boto3 client of this server; ``options`` go to ``Session.client``."""
+        return self.connect(self.url, **options)
+
+    @staticmethod
+    def connect(url: str, **options: Any) -> "S3Client":
+        """Make a boto3 client of a server that runs elsewhere."""
         import boto3
 
         session = boto3.Session(aws_access_key_id="stand-in", aws_secret_access_key="stand-in", region_name=REGION)
-        return session.client("s3", endpoint_url=self.url, **options)
+        return session.client("s3", endpoint_url=url, **options)
 
     def set_latency(self, latency: Mapping[str, float]) -> None:
         """Set the seconds to an answer by verb, for all verbs at once."""
@@ -153,7 +158,6 @@ class S3Server:
         """Stop, and let go of every connection."""
         if self._loop is None or self._thread is None:
             return
-        self.faults.clear()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._thread = None
