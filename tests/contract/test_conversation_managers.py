@@ -131,7 +131,7 @@ def test_the_first_messages_stay_pinned_in_the_next_process(our_managers: Subjec
 
 @needs_pins
 def test_a_message_pinned_by_hand_stays_in_the_window_of_the_next_process(our_managers: Subject) -> None:
-    from strands.agent.conversation_manager.compression import pin_message
+    from strands.agent.conversation_manager.compression.pin_message import pin_message
 
     agent = open_agent(our_managers, *[f"r{turn}" for turn in range(4)], conversation_manager=window(4))
     agent("p0")
@@ -151,7 +151,7 @@ def test_a_message_pinned_by_hand_stays_in_the_window_of_the_next_process(our_ma
 
 @needs_pins
 def test_a_message_unpinned_again_can_leave_the_window(our_managers: Subject) -> None:
-    from strands.agent.conversation_manager.compression import pin_message, unpin_message
+    from strands.agent.conversation_manager.compression.pin_message import pin_message, unpin_message
 
     agent = open_agent(our_managers, *[f"r{turn}" for turn in range(3)], conversation_manager=window(4))
     agent("p0")

@@ -73,14 +73,15 @@ def test_messages_are_listed_in_the_order_of_their_ids_beyond_ten(subject: Subje
     assert [entry.message["content"][0]["text"] for entry in listed] == [f"message {n}" for n in range(23)]
 
 
-@pytest.mark.parametrize("limit", [None, 0, 1, 3, 12, 50])
-@pytest.mark.parametrize("offset", [0, 1, 9, 10, 11, 12, 40])
-def test_a_page_is_the_slice_of_the_whole_list(subject: Subject, repository, limit: int | None, offset: int) -> None:
+def test_a_page_is_the_slice_of_the_whole_list(subject: Subject, repository) -> None:
     create_messages(subject, repository, 12)
     whole = list(range(12))
-    wanted = whole[offset:] if limit is None else whole[offset : offset + limit]
 
-    assert ids(repository.list_messages("s1", "a1", limit=limit, offset=offset)) == wanted
+    for offset in (0, 1, 9, 10, 11, 12, 40):
+        assert ids(repository.list_messages("s1", "a1", offset=offset)) == whole[offset:]
+        for limit in (0, 1, 3, 12, 50):
+            page = repository.list_messages("s1", "a1", limit=limit, offset=offset)
+            assert ids(page) == whole[offset : offset + limit], (limit, offset)
 
 
 def test_an_agent_without_messages_has_an_empty_list(subject: Subject, repository) -> None:

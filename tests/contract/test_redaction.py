@@ -8,7 +8,7 @@ from tests.contract.agents import add, conversation, open_agent, stored, stored_
 from tests.contract.subjects import Subject, custom_subject
 from tests.doubles.scripted_model import Redact, Stop, tool_use
 
-SECRET = "my card number is 4929-xxxx"
+SECRET = "my secret is Zanzibar"
 BLOCKED: list[Any] = [Redact(user="[taken back]"), "I cannot help with that.", Stop("guardrail_intervened")]
 
 
@@ -35,7 +35,7 @@ def test_no_object_of_the_session_holds_the_original(managers: Subject) -> None:
     open_agent(managers, BLOCKED)(SECRET)
     open_agent(managers, "Bye.")("Thanks")
 
-    assert b"4929" not in everything_stored(managers)
+    assert b"Zanzibar" not in everything_stored(managers)
     assert b"[taken back]" in everything_stored(managers)
 
 
@@ -54,7 +54,7 @@ def test_a_redaction_in_the_middle_of_the_stream_and_a_second_one_leave_the_last
     first(SECRET)
 
     assert texts([entry.to_message() for entry in stored(managers)]) == ["[second]", "[reply gone]"]
-    assert b"4929" not in everything_stored(managers)
+    assert b"Zanzibar" not in everything_stored(managers)
     assert conversation(open_agent(managers)) == conversation(first)
 
 
@@ -73,11 +73,11 @@ def test_a_redaction_of_each_turn_of_one_process_reaches_each_prompt(managers: S
     agent = open_agent(managers, BLOCKED, "Fine.", [Redact(user="[again]"), "No."])
     agent(SECRET)
     agent("harmless")
-    agent("card 4929")
+    agent("Zanzibar again")
 
     shown = texts([entry.to_message() for entry in stored(managers)])
     assert shown == ["[taken back]", "I cannot help with that.", "harmless", "Fine.", "[again]", "No."]
-    assert b"4929" not in everything_stored(managers)
+    assert b"Zanzibar" not in everything_stored(managers)
 
 
 def test_a_prompt_that_was_stored_twice_is_redacted_in_both_records(our_managers: Subject) -> None:
@@ -87,7 +87,7 @@ def test_a_prompt_that_was_stored_twice_is_redacted_in_both_records(our_managers
         agent([message])
     agent([message])
 
-    assert b"4929" not in everything_stored(our_managers)
+    assert b"Zanzibar" not in everything_stored(our_managers)
     assert len(stored(our_managers)) == 3
 
 
@@ -109,7 +109,7 @@ def test_a_redaction_that_failed_is_made_up_for_at_the_next_sync() -> None:
     except Exception as error:  # noqa: BLE001 - whoever sees the failure, the sync at the turn's end repairs it
         assert "the disk is away" in repr(error)  # noqa: PT017
 
-    assert b"4929" not in everything_stored(subject)
+    assert b"Zanzibar" not in everything_stored(subject)
 
 
 def test_redacting_when_nothing_was_said_is_refused(managers: Subject) -> None:
