@@ -1,0 +1,84 @@
+"""A function with a store of its own for each test."""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.doubles.scripted_model import ScriptedModel
+from tests.endpoint.function import Function, processes
+
+_buckets = itertools.count(1)
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_REGION": "eu-west-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_processes() -> Iterator[None]:
+    loggers = {
+        name: (logger.level, logger.handlers, logger.propagate)
+        for name, logger in logging.root.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger)
+    }
+    with processes():
+        yield
+    for name, (level, handlers, propagate) in loggers.items():
+        logger = logging.getLogger(name)
+        logger.level, logger.handlers, logger.propagate = level, handlers, propagate
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def file_store(tmp_path: Path) -> dict[str, str]:
+    return {"SESSION_STORE": f"file://{tmp_path}/sessions"}
+
+
+@pytest.fixture
+def s3_store(s3_url: str) -> dict[str, str]:
+    bucket = f"endpoint-{next(_buckets)}"
+    boto3.client(
+        "s3",
+        endpoint_url=s3_url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    ).create_bucket(Bucket=bucket)
+    return {"SESSION_STORE": f"s3://{bucket}/sessions", "AWS_ENDPOINT_URL_S3": s3_url}
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Each kind of store in turn."""
+    chosen: dict[str, str] = request.getfixturevalue(f"{request.param}_store")
+    return chosen
+
+
+@pytest.fixture
+def scripted(file_store: dict[str, str]) -> Callable[..., tuple[Function, ScriptedModel]]:
+    """A function on files whose model plays a script."""
+
+    def make(*script: Any, otherwise: Any = None, **environment: str) -> tuple[Function, ScriptedModel]:
+        model = ScriptedModel(*script, otherwise=otherwise)
+        function = Function({**CREDENTIALS, **file_store, "AGENT_MODEL": "scripted:script", **environment})
+        function.models["script"] = model
+        return function, model
+
+    return make
