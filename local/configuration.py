@@ -1,0 +1,151 @@
+"""What ``make run`` can be told, and what that means to the endpoint's own settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_PORT = 8000
+OFFLINE = "offline"
+SESSIONS_FOLDER = ".sessions"
+
+# The provider's part of MODEL, and the package it needs beyond what the endpoint is installed with.
+PACKAGES = {"bedrock": None, "ollama": "ollama", "openai": "openai"}
+
+
+class ConfigurationError(ValueError):
+    """A variable has a value the local endpoint cannot run with; the message names it and says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """How to run.
+
+    Attributes:
+        port: where to listen on this machine; 0 chooses a free port.
+        store: the URL of the place where sessions live.
+        model: ``provider:model``; ``offline:history`` for the offline model.
+    """
+
+    port: int
+    store: str
+    model: str
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the offline model answers."""
+        return self.model.startswith(f"{OFFLINE}:")
+
+    @property
+    def needs_aws(self) -> list[str]:
+        """The variables whose values need AWS credentials."""
+        wanting = {"STORE": self.store.startswith("s3://"), "MODEL": self.model.startswith("bedrock:")}
+        return [name for name, wants in wanting.items() if wants]
+
+    def endpoint_environment(self) -> dict[str, str]:
+        """Return the variables the endpoint's settings are read from; callers on this machine are one owner."""
+        return {"SESSION_STORE": self.store, "AGENT_MODEL": self.model, "ENDPOINT_AUTH": "local"}
+
+
+def read_configuration(environment: Mapping[str, str], folder: Path) -> Configuration:
+    """Read ``PORT``, ``STORE`` and ``MODEL``; an empty value is one that is not set.
+
+    Args:
+        environment: the variables.
+        folder: the working folder, which holds the sessions when ``STORE`` says nothing else.
+
+    Raises:
+        ConfigurationError: when a value is not allowed.
+    """
+    return Configuration(
+        port=_port(environment.get("PORT") or str(DEFAULT_PORT)),
+        store=_store(environment.get("STORE") or (folder / SESSIONS_FOLDER).absolute().as_uri()),
+        model=_model(environment.get("MODEL") or OFFLINE),
+    )
+
+
+def check_credentials(configuration: Configuration) -> None:
+    """Refuse to start with parts on AWS and nobody to be there: else the first request would say so, and late.
+
+    Raises:
+        ConfigurationError: when there are no credentials.
+    """
+    if not configuration.needs_aws:
+        return
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        session = boto3.Session()
+        credentials = session.get_credentials()
+    except BotoCoreError as error:  # a profile that does not exist, say
+        raise ConfigurationError(f"{_names(configuration)} needs AWS credentials: {error}") from None
+    if credentials is None:
+        raise ConfigurationError(
+            f"{_names(configuration)} needs AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY (any values do for a stand-in named by AWS_ENDPOINT_URL_S3)."
+        )
+
+
+def _names(configuration: Configuration) -> str:
+    values = {"STORE": configuration.store, "MODEL": configuration.model}
+    return " and ".join(f"{name}={values[name]}" for name in configuration.needs_aws)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65535):  # noqa: PLR2004 - the last TCP port
+        raise ConfigurationError(
+            f"PORT={text!r} is no port. Allowed: a number from 1 to 65535, or 0 for any free port."
+        )
+    return int(text)
+
+
+def _store(text: str) -> str:
+    url = urlsplit(text)
+    is_file = url.scheme == "file" and not url.netloc and url.path.startswith("/")
+    if url.query or url.fragment or not (is_file or (url.scheme == "s3" and url.netloc)):
+        raise ConfigurationError(
+            f"STORE={text!r} is no place for sessions. Allowed: file:///absolute/folder or s3://bucket/prefix."
+        )
+    if is_file:
+        _check_folder(text, Path(unquote(url.path)))
+    return text
+
+
+def _check_folder(text: str, folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"STORE={text!r} cannot be used: {error.strerror}.") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"STORE={text!r} cannot be used: this user may not write there.")
+
+
+def _model(text: str) -> str:
+    if text == OFFLINE:
+        return f"{OFFLINE}:history"
+    provider, _, model_id = text.partition(":")
+    if provider not in PACKAGES or not model_id.strip():
+        choices = ", ".join(f"{name}:<model id>" for name in PACKAGES)
+        raise ConfigurationError(f"MODEL={text!r} is not known. Allowed: {OFFLINE} (the default), {choices}.")
+    package = PACKAGES[provider]
+    if package is not None and find_spec(package) is None:
+        raise ConfigurationError(
+            f"MODEL={text} needs a package that is not installed. Install it with: "
+            f"{_python()} -m pip install 'strands-agents[{provider}]'"
+        )
+    return text
+
+
+def _python() -> str:
+    """Return this interpreter as somebody in this folder would type it."""
+    python = Path(sys.executable)
+    return str(python.relative_to(Path.cwd())) if python.is_relative_to(Path.cwd()) else str(python)
