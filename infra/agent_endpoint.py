@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import cast
 
-from aws_cdk import CfnElement, Duration, RemovalPolicy, Stack
+from aws_cdk import Annotations, CfnElement, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -76,6 +76,10 @@ class AgentEndpoint(Construct):
                 "built and compiled for exactly one."
             },
         )
+        if config.uses_snap_start:
+            Annotations.of(self.function).acknowledge_warning(
+                "@aws-cdk/aws-lambda:snapStartRequirePublish", "The URL belongs to an alias of a published version."
+            )
 
     def grant_call(self, grantee: iam.IGrantable) -> None:
         """Let someone call the endpoint's URL: as one owner, with sessions of their own.
@@ -113,16 +117,14 @@ class AgentEndpoint(Construct):
         store.grant_read_write(role)
         store.grant_delete(role)
         bucket = Stack.of(store).get_logical_id(cast("CfnElement", store.bucket.node.default_child))
+        objects = f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/{PREFIX}/*]"
         waive(
             role,
-            {
-                f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/{PREFIX}/*]": "The objects of all sessions: their names are "
-                "not known in advance. The prefix keeps the function from everything else in the bucket.",
-                **{
-                    f"AwsSolutions-IAM5[Resource::{resource}]": "The regions an inference profile may route to. A condition "
-                    "ties the statement to that profile."
-                    for resource in wildcards(agent_model)
-                },
+            {objects: "Sessions and their messages are created all the time; the prefix keeps out all else."}
+            | {
+                f"AwsSolutions-IAM5[Resource::{resource}]": "Where an inference profile may route to. A condition ties "
+                "the statement to that one profile."
+                for resource in wildcards(agent_model)
             },
         )
         return role

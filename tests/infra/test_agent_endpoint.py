@@ -1,0 +1,128 @@
+"""The function, its URL and who may call it."""
+
+from typing import Any
+
+import pytest
+
+from infra.config import load_config
+from lambda_src.settings import DEFAULT_SYSTEM_PROMPT, load_settings
+from tests.infra.policy_evaluator import Decision, decide
+from tests.infra.synthesis import ResolvedTemplate, synthesize
+
+
+def function(template: ResolvedTemplate) -> dict[str, Any]:
+    return template.properties("AWS::Lambda::Function")
+
+
+def test_the_function_is_as_configured() -> None:
+    properties = function(synthesize(memory_mb=2048, timeout_seconds=300, max_concurrency=5))
+
+    assert (properties["MemorySize"], properties["Timeout"]) == (2048, 300)
+    assert properties["ReservedConcurrentExecutions"] == 5
+    assert properties["Handler"] == "lambda_src.handler.lambda_handler"
+
+
+def test_concurrency_is_not_reserved_unless_asked_for() -> None:
+    assert "ReservedConcurrentExecutions" not in function(synthesize())
+
+
+def test_the_function_reads_the_settings_it_is_given() -> None:
+    template = synthesize(
+        session_ttl_days=7.5,
+        agent_model="bedrock:amazon.nova-lite-v1:0",
+        agent_window_messages=12,
+        agent_system_prompt="Answer in verse.",
+    )
+
+    settings = load_settings(function(template)["Environment"]["Variables"])
+
+    assert settings.session_store == f"s3://{template.outputs['BucketName']}/sessions"
+    assert settings.session_ttl_days == 7.5
+    assert settings.agent_model == "bedrock:amazon.nova-lite-v1:0"
+    assert settings.agent_window_messages == 12
+    assert settings.agent_system_prompt == "Answer in verse."
+    assert settings.endpoint_auth == "iam"
+
+
+def test_defaults_of_the_deployment_and_of_the_function_agree() -> None:
+    settings = load_settings({"SESSION_STORE": "s3://b/sessions"})
+    config = load_config({})
+
+    assert settings.session_ttl_days == config.session_ttl_days
+    assert settings.agent_model == config.agent_model
+    assert settings.agent_window_messages == config.agent_window_messages
+    assert settings.endpoint_auth == config.auth
+    assert (
+        load_settings(function(synthesize())["Environment"]["Variables"]).agent_system_prompt == DEFAULT_SYSTEM_PROMPT
+    )
+    assert settings.deadline_margin_seconds < 10, "the shortest timeout that can be configured"
+
+
+def test_the_log_is_the_functions_own_and_is_not_kept_for_ever() -> None:
+    template = synthesize(log_retention_days=90)
+
+    (log_group,) = [name for name, r in template.resources.items() if r["Type"] == "AWS::Logs::LogGroup"]
+    assert function(template)["LoggingConfig"]["LogGroup"] == log_group.lower()
+    assert template.properties("AWS::Logs::LogGroup")["RetentionInDays"] == 90
+
+
+def test_the_role_has_no_managed_policy_and_is_assumed_by_lambda_only() -> None:
+    role = synthesize().properties("AWS::IAM::Role")
+
+    assert "ManagedPolicyArns" not in role
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_the_url_belongs_to_an_alias_of_a_published_version_and_asks_for_a_signature() -> None:
+    template = synthesize()
+
+    url = template.properties("AWS::Lambda::Url")
+    alias = template.properties("AWS::Lambda::Alias")
+    assert url["AuthType"] == "AWS_IAM"
+    assert url["Qualifier"] == alias["Name"] == "live"
+    (version,) = [name for name, r in template.resources.items() if r["Type"] == "AWS::Lambda::Version"]
+    assert alias["FunctionVersion"] == f"{version.lower()}.Version"
+    assert template.of_type("AWS::Lambda::Permission") == []
+
+
+def test_a_public_url_is_open_but_the_function_is_not() -> None:
+    template = synthesize(auth="none", allow_public=True)
+
+    assert template.properties("AWS::Lambda::Url")["AuthType"] == "NONE"
+    permissions = {p["Properties"]["Action"]: p["Properties"] for p in template.of_type("AWS::Lambda::Permission")}
+    assert permissions["lambda:InvokeFunctionUrl"]["FunctionUrlAuthType"] == "NONE"
+    assert permissions["lambda:InvokeFunction"]["InvokedViaFunctionUrl"] is True
+    assert function(template)["Environment"]["Variables"]["ENDPOINT_AUTH"] == "none"
+
+
+@pytest.mark.parametrize(("stage", "snap_start"), [("prod", True), ("dev", False)])
+def test_snap_start_is_for_production(stage: str, snap_start: bool) -> None:
+    properties = function(synthesize(stage=stage))
+
+    assert properties.get("SnapStart") == ({"ApplyOn": "PublishedVersions"} if snap_start else None)
+
+
+def test_an_old_version_stays_unless_it_costs() -> None:
+    assert synthesize().only("AWS::Lambda::Version")["UpdateReplacePolicy"] == "Retain"
+    assert synthesize(stage="prod").only("AWS::Lambda::Version").get("UpdateReplacePolicy", "Delete") == "Delete"
+
+
+@pytest.mark.parametrize(
+    ("action", "context", "decision"),
+    [
+        ("lambda:InvokeFunctionUrl", {"lambda:FunctionUrlAuthType": "AWS_IAM"}, Decision.ALLOWED),
+        ("lambda:InvokeFunction", {"lambda:InvokedViaFunctionUrl": "true"}, Decision.ALLOWED),
+        ("lambda:InvokeFunction", {"lambda:InvokedViaFunctionUrl": "false"}, Decision.NOT_ALLOWED),
+        ("lambda:InvokeFunction", {}, Decision.NOT_ALLOWED),
+        ("lambda:UpdateFunctionCode", {}, Decision.NOT_ALLOWED),
+    ],
+)
+def test_a_caller_gets_through_the_url_and_not_past_it(
+    action: str, context: dict[str, str], decision: Decision
+) -> None:
+    policy = synthesize().properties("AWS::IAM::ManagedPolicy")["PolicyDocument"]["Statement"]
+    alias = "arn:aws:lambda:eu-central-1:111122223333:function:endpoint:live"
+
+    assert decide(policy, action, alias, context) is decision
+    assert decide(policy, action, alias.replace("endpoint", "other"), context) is not Decision.ALLOWED

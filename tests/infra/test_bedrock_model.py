@@ -1,0 +1,101 @@
+"""Which resources a model id stands for."""
+
+import pytest
+
+from infra.bedrock_model import ModelGrant, model_grants, model_id_of
+
+
+def grants(model: str) -> list[ModelGrant]:
+    return model_grants(model, partition="aws", region="eu-west-1", account="111122223333")
+
+
+def test_a_model_of_the_region_is_one_resource() -> None:
+    assert grants("bedrock:amazon.nova-lite-v1:0") == [
+        ModelGrant(("arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0",))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("geography", "regions"),
+    [("us", "us-*"), ("eu", "eu-*"), ("apac", "ap-*"), ("jp", "ap-northeast-*"), ("us-gov", "us-gov-*")],
+)
+def test_a_geographic_profile_reaches_its_model_in_the_regions_it_routes_to(geography: str, regions: str) -> None:
+    profile = f"arn:aws:bedrock:eu-west-1:111122223333:inference-profile/{geography}.anthropic.claude-x-v1:0"
+
+    assert grants(f"bedrock:{geography}.anthropic.claude-x-v1:0") == [
+        ModelGrant((profile,)),
+        ModelGrant(
+            (
+                "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-x-v1:0",
+                f"arn:aws:bedrock:{regions}::foundation-model/anthropic.claude-x-v1:0",
+            ),
+            {"bedrock:InferenceProfileArn": profile},
+        ),
+    ]
+
+
+def test_a_global_profile_reaches_its_model_where_no_region_is_named() -> None:
+    profile = "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.anthropic.claude-x-v1:0"
+
+    assert grants("bedrock:global.anthropic.claude-x-v1:0")[1:] == [
+        ModelGrant(
+            ("arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-x-v1:0",),
+            {"bedrock:InferenceProfileArn": profile},
+        ),
+        ModelGrant(
+            ("arn:aws:bedrock:::foundation-model/anthropic.claude-x-v1:0",),
+            {"bedrock:InferenceProfileArn": profile, "aws:RequestedRegion": "unspecified"},
+        ),
+    ]
+
+
+def test_the_arn_of_a_profile_elsewhere_is_taken_at_its_word() -> None:
+    profile = "arn:aws:bedrock:us-east-1:444455556666:inference-profile/us.amazon.nova-lite-v1:0"
+
+    (itself, through) = grants(f"bedrock:{profile}")
+
+    assert itself.resources == (profile,)
+    assert through.resources[0] == "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
+    assert through.string_equals == {"bedrock:InferenceProfileArn": profile}
+
+
+def test_behind_an_application_profile_any_model_is_reached_through_it_only() -> None:
+    profile = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc123"
+
+    assert grants(f"bedrock:{profile}") == [
+        ModelGrant((profile,)),
+        ModelGrant(("arn:aws:bedrock:*::foundation-model/*",), {"bedrock:InferenceProfileArn": profile}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0",
+        "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc",
+        "arn:aws-us-gov:bedrock:us-gov-west-1:111122223333:imported-model/abc",
+    ],
+)
+def test_the_arn_of_a_model_is_one_resource(arn: str) -> None:
+    assert grants(f"bedrock:{arn}") == [ModelGrant((arn,))]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "ollama:llama3",
+        "bedrock",
+        "bedrock:*",
+        "bedrock:anthropic.*",
+        "bedrock:arn:aws:bedrock:us-east-1::foundation-model/*",
+        "bedrock:arn:aws:bedrock:us-east-1:111122223333:agent/abc",
+    ],
+)
+def test_what_is_no_model_is_refused(model: str) -> None:
+    with pytest.raises(ValueError, match=r"provider|no Bedrock model|no model"):
+        model_id_of(model)
+
+
+def test_a_profile_arn_without_a_geography_is_refused() -> None:
+    with pytest.raises(ValueError, match="names no geography"):
+        grants("bedrock:arn:aws:bedrock:us-east-1:111122223333:inference-profile/anthropic.claude-x-v1:0")

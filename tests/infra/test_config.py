@@ -1,0 +1,144 @@
+"""Wrong configuration is refused before anything is deployed, with the key's name and what is allowed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.config import ConfigError, KitConfig, load_config
+from infra.config_docs import PAGE, page
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_without_context_the_defaults_hold() -> None:
+    config = load_config({})
+
+    assert (config.stage, config.session_ttl_days, config.encryption, config.auth) == ("dev", 30, "s3", "iam")
+    assert config.stack_name == "agent-session-kit-dev"
+
+
+def test_values_from_the_command_line_are_text() -> None:
+    config = load_config(
+        {"session_ttl_days": "7", "memory_mb": "512", "snap_start": "true", "bucket_versioning": "false"}
+    )
+
+    assert (config.session_ttl_days, config.memory_mb) == (7, 512)
+    assert config.uses_snap_start
+    assert not config.bucket_versioning
+
+
+def test_an_empty_value_goes_back_to_the_default() -> None:
+    assert load_config({"max_concurrency": "", "session_ttl_days": "", "stage": None}) == load_config({})
+
+
+def test_snap_start_is_on_in_production_only_unless_said_otherwise() -> None:
+    assert load_config({"stage": "prod"}).uses_snap_start
+    assert not load_config({"stage": "dev"}).uses_snap_start
+    assert not load_config({"stage": "prod", "snap_start": "false"}).uses_snap_start
+
+
+WRONG: dict[str, list[object]] = {
+    "stage": ["", "Prod", "1st", "a" * 21, "with space", 7],
+    "session_ttl_days": ["-1", "abc", "nan", "inf", 3651, "7 days"],
+    "agent_model": [
+        "openai:gpt-5",
+        "anthropic.claude-haiku-4-5-20251001-v1:0",
+        "bedrock:",
+        "bedrock:claude",
+        "bedrock:arn:aws:s3:::bucket",
+        "bedrock:arn:aws:bedrock:eu-west-1:111122223333:guardrail/abc",
+    ],
+    "agent_system_prompt": ["ä" * 1501],
+    "agent_window_messages": ["1", "10001", "ten", "2.5"],
+    "encryption": ["none", "KMS", "aws:kms"],
+    "bucket_versioning": ["maybe", "2"],
+    "auth": ["cognito", "NONE", "IAM "],
+    "allow_public": ["perhaps"],
+    "python_version": ["3.11", "3.9", 3.13, "python3.13"],
+    "architecture": ["arm", "amd64", "aarch64"],
+    "memory_mb": ["128", "10241", "1GB"],
+    "timeout_seconds": ["9", "901", "2m"],
+    "log_retention_days": ["0", "2", "31", "forever"],
+    "max_concurrency": ["0", "-1", "all"],
+    "snap_start": ["sometimes"],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in WRONG.items() for value in values if value != ""]
+)
+def test_a_wrong_value_is_refused_with_its_key_and_what_is_allowed(key: str, value: object) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_config({key: value})
+
+    (_, line) = str(refusal.value).splitlines()
+    assert line.strip().startswith(f"{key}={value!r}: ")
+    extra = KitConfig.model_fields[key].json_schema_extra
+    assert isinstance(extra, dict)
+    assert line.endswith(f"allowed: {extra['allowed']}")
+
+
+def test_every_key_has_wrong_values_in_this_test() -> None:
+    assert set(WRONG) == set(KitConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("session_ttl_day", "session_ttl_days"),
+        ("sessionTtlDays", "session_ttl_days"),
+        ("session-ttl-days", "session_ttl_days"),
+        ("Stage", "stage"),
+        ("memory", "memory_mb"),
+        ("snapstart", "snap_start"),
+    ],
+)
+def test_a_mistyped_key_is_refused_with_the_one_that_was_meant(key: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{key}: no such key; did you mean `{meant}`\?"):
+        load_config({key: "7"})
+
+
+def test_an_unknown_key_is_refused_with_the_list_of_keys() -> None:
+    with pytest.raises(ConfigError, match="zzz: no such key; the keys are: stage, session_ttl_days"):
+        load_config({"zzz": 1})
+
+
+def test_keys_of_the_cdk_itself_are_none_of_ours() -> None:
+    context = {
+        "aws:cdk:bundling-stacks": [],
+        "@aws-cdk/core:target-partitions": ["aws"],
+        "availability-zones:account=1:region=eu-west-1": ["a"],
+        "acknowledged-issue-numbers": [1],
+    }
+
+    assert load_config(context) == load_config({})
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_config({"memory_mb": 1, "timeout_seconds": 1, "ttl": 1})
+
+    assert [line.split("=")[0].split(":")[0].strip() for line in str(refusal.value).splitlines()[1:]] == [
+        "ttl",
+        "memory_mb",
+        "timeout_seconds",
+    ]
+
+
+@pytest.mark.parametrize(
+    "context", [{"auth": "none"}, {"allow_public": True}, {"auth": "none", "allow_public": "false"}]
+)
+def test_a_public_endpoint_needs_two_keys_that_agree(context: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="`auth=none` and `allow_public=true` go together"):
+        load_config(context)
+
+
+def test_the_documented_table_is_the_one_the_code_makes() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make config-docs`"
+
+
+def test_what_cdk_json_sets_are_the_defaults() -> None:
+    context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+
+    assert load_config(context) == load_config({})
