@@ -70,5 +70,7 @@ def _answer_plain_event(event: Any, context: LambdaContext) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again under a name that can be caught
         refusal = answer_for(error)
         log_refusal(refusal, error)
-    # Outside the except clause, so that no foreign exception and none of its words hang on this one.
+    # Whoever prints what is raised here would print the chain behind it, and a foreign exception may quote a
+    # conversation. What is safe to know of it has just been logged.
+    refusal.__cause__ = refusal.__context__ = None
     raise refusal

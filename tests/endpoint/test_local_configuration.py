@@ -1,0 +1,115 @@
+"""What ``make run`` accepts, and how it refuses the rest."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from local import configuration
+from local.configuration import Configuration, ConfigurationError, check_credentials, read_configuration
+
+
+def test_the_defaults_need_nothing(tmp_path: Path) -> None:
+    read = read_configuration({}, tmp_path)
+
+    assert read == Configuration(8000, (tmp_path / ".sessions").as_uri(), "offline:history")
+    assert read.is_offline
+    assert read.needs_aws == []
+
+
+def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
+    assert read_configuration({"PORT": "", "STORE": "", "MODEL": ""}, tmp_path) == read_configuration({}, tmp_path)
+
+
+def test_real_parts_reach_the_endpoints_settings(tmp_path: Path) -> None:
+    read = read_configuration({"PORT": "0", "STORE": "s3://bucket/prefix", "MODEL": "bedrock:some.model:0"}, tmp_path)
+
+    assert read.port == 0
+    assert read.endpoint_environment() == {
+        "SESSION_STORE": "s3://bucket/prefix",
+        "AGENT_MODEL": "bedrock:some.model:0",
+        "ENDPOINT_AUTH": "local",
+    }
+    assert read.needs_aws == ["STORE", "MODEL"]
+
+
+@pytest.mark.parametrize("text", ["http", "-1", "65536", "8000.5", " 80", "٣"])
+def test_a_port_is_a_number(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"PORT=.* Allowed: a number from 1 to 65535"):
+        read_configuration({"PORT": text}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sessions", "/srv/sessions", "s3://", "s3:bucket", "file://host/x", "file:relative", "gs://b", "s3://b?x=1"],
+)
+def test_a_store_is_one_of_two_urls(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"STORE=.* Allowed: file:///absolute/folder or s3://bucket/prefix"):
+        read_configuration({"STORE": text}, tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_at_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(ConfigurationError, match=r"STORE=.* cannot be used"):
+        read_configuration({"STORE": (tmp_path / "file" / "sessions").as_uri()}, tmp_path)
+
+
+def test_a_folder_with_odd_letters_is_made(tmp_path: Path) -> None:
+    read_configuration({"STORE": (tmp_path / "my sessions # 1").as_uri()}, tmp_path)
+
+    assert (tmp_path / "my sessions # 1").is_dir()
+
+
+@pytest.mark.parametrize("text", ["gpt", "bedrock", "bedrock:", "offline:", "anthropic:claude", "openai: "])
+def test_a_model_is_one_of_the_known_ones(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"MODEL=.* Allowed: offline \(the default\), bedrock:"):
+        read_configuration({"MODEL": text}, tmp_path)
+
+
+@pytest.mark.parametrize("provider", ["ollama", "openai"])
+def test_a_missing_package_comes_with_its_command(
+    provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuration, "find_spec", lambda _name: None)
+
+    with pytest.raises(ConfigurationError, match=rf"-m pip install 'strands-agents\[{provider}\]'$") as caught:
+        read_configuration({"MODEL": f"{provider}:llama"}, tmp_path)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_an_installed_package_is_all_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "find_spec", lambda _name: object())
+
+    assert read_configuration({"MODEL": "ollama:llama3"}, tmp_path).model == "ollama:llama3"
+
+
+@pytest.fixture
+def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.mark.usefixtures("no_credentials")
+class TestCredentials:
+    def test_parts_on_aws_need_credentials(self) -> None:
+        with pytest.raises(ConfigurationError, match="STORE=s3://b/p and MODEL=bedrock:m needs AWS credentials"):
+            check_credentials(Configuration(0, "s3://b/p", "bedrock:m"))
+
+    def test_a_profile_that_does_not_exist_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+        with pytest.raises(ConfigurationError, match="nobody"):
+            check_credentials(Configuration(0, "s3://b/p", "offline:history"))
+
+    def test_with_credentials_it_may_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+
+        check_credentials(Configuration(0, "s3://b/p", "bedrock:m"))
+
+    def test_without_aws_nothing_is_asked_for(self) -> None:
+        check_credentials(Configuration(0, "file:///x", "offline:history"))

@@ -1,0 +1,149 @@
+"""Whose session it is: callers never meet, whatever they send."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent_sessions.owner import owner_prefix
+from tests.doubles.scripted_model import ScriptedModel
+from tests.endpoint.function import ACCOUNT, ALICE, BOB, Caller, Function, http_event
+
+Scripted = Callable[..., tuple[Function, ScriptedModel]]
+
+
+def test_callers_with_the_same_session_id_have_different_sessions(scripted: Scripted) -> None:
+    function, model = scripted("Hello Alice.", "Hello Bob.", "Yes, Alice.")
+
+    function.reply("I am Alice.", caller=ALICE)
+    bob = function.reply("I am Bob.", caller=BOB)
+    alice = function.reply("Who am I?", caller=ALICE)
+
+    assert bob["restored_messages"] == 0
+    assert alice["restored_messages"] == 2
+    assert model.requests[1].texts == ["I am Bob."]
+    assert model.requests[2].texts == ["I am Alice.", "Hello Alice.", "Who am I?"]
+
+
+def test_a_caller_cannot_read_list_or_delete_another_s_session(scripted: Scripted) -> None:
+    function, _ = scripted("Hello Alice.")
+    function.reply("I am Alice.", caller=ALICE)
+
+    assert function.http("GET", "/sessions", caller=BOB).json["session_ids"] == []
+    assert function.http("GET", "/sessions/chat", caller=BOB).problem == "not-found"
+    assert function.http("GET", "/sessions/chat/messages", caller=BOB).problem == "not-found"
+    assert function.http("DELETE", "/sessions/chat", caller=BOB).problem == "not-found"
+    assert function.http("GET", "/sessions", caller=ALICE).json["session_ids"] == ["chat"]
+
+
+@pytest.mark.parametrize("separator", ["/", "%2F", "%252F", "\\", "%5C"])
+def test_an_id_cannot_lead_into_another_s_sessions(separator: str, scripted: Scripted) -> None:
+    function, _ = scripted("Hello Alice.", otherwise="Hello Bob.")
+    function.reply("I am Alice.", caller=ALICE)
+    alices = owner_prefix(ACCOUNT, ALICE.unique_id)
+
+    for escape in (f"..{separator}{alices}{separator}session_chat", f"x{separator}..{separator}..{separator}{alices}"):
+        for method, path in (("GET", ""), ("GET", "/messages"), ("DELETE", ""), ("POST", "/messages")):
+            body = {"prompt": "Hi"} if method == "POST" else None
+            answer = function.http(method, f"/sessions/{escape}{path}", body, caller=BOB)
+            assert answer.status in {404, 422}, answer.text
+
+    assert function.http("GET", "/sessions/chat", caller=ALICE).json["agents"][0]["message_count"] == 2
+
+
+def test_a_role_s_session_name_does_not_make_another_owner(scripted: Scripted) -> None:
+    function, _ = scripted("One.", "Two.")
+
+    function.reply("Hi", caller=Caller(ALICE.unique_id, "laptop"))
+    again = function.reply("Hi", caller=Caller(ALICE.unique_id, "ci-job-4711"))
+
+    assert again["restored_messages"] == 2
+
+
+def test_the_same_unique_id_in_another_account_is_another_owner(scripted: Scripted) -> None:
+    function, _ = scripted("One.", "Two.")
+
+    function.reply("Hi", caller=ALICE)
+    other = function.reply("Hi", caller=Caller(ALICE.unique_id, account="999999999999"))
+
+    assert other["restored_messages"] == 0
+
+
+def test_sessions_lie_under_the_owner_s_prefix(scripted: Scripted, tmp_path: Path) -> None:
+    function, _ = scripted("Hello.")
+
+    function.reply("Hi", caller=ALICE)
+
+    assert [path.name for path in (tmp_path / "sessions").iterdir()] == [owner_prefix(ACCOUNT, ALICE.unique_id)]
+    assert (tmp_path / "sessions" / owner_prefix(ACCOUNT, ALICE.unique_id) / "session_chat" / "session.json").exists()
+
+
+def test_without_iam_s_word_nobody_is_let_in(scripted: Scripted) -> None:
+    function, model = scripted()
+
+    for method, path in (
+        ("POST", "/sessions"),
+        ("POST", "/sessions/chat/messages"),
+        ("GET", "/sessions"),
+        ("GET", "/sessions/chat"),
+        ("GET", "/sessions/chat/messages"),
+        ("DELETE", "/sessions/chat"),
+    ):
+        answer = function.http(method, path, {"prompt": "Hi"} if method == "POST" else None, caller=None)
+        assert (answer.status, answer.problem) == (401, "unauthenticated")
+        assert answer.headers["www-authenticate"] == "AWS4-HMAC-SHA256"
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    "iam",
+    [
+        None,
+        {},
+        {"accountId": ACCOUNT},
+        {"userId": "AROA:x"},
+        {"accountId": "", "userId": "AROA:x"},
+        {"accountId": ACCOUNT, "userId": ":x"},
+        {"accountId": ACCOUNT, "userId": ""},
+        {"accountId": ACCOUNT, "userId": None},
+        {"accountId": ACCOUNT, "userId": ["AROA"]},
+        {"accountId": ACCOUNT, "userId": "AROA\0:x"},
+    ],
+)
+def test_a_principal_that_is_not_whole_is_nobody(iam: object, scripted: Scripted) -> None:
+    function, _ = scripted()
+    event = http_event("GET", "/sessions")
+    event["requestContext"]["authorizer"] = {"iam": iam}
+
+    assert function.invoke(event)["statusCode"] == 401
+
+
+def test_a_user_is_an_owner_with_or_without_a_colon(scripted: Scripted) -> None:
+    function, _ = scripted("One.", "Two.")
+    function.part("caller")
+    event = http_event("POST", "/sessions/chat/messages", {"prompt": "Hi"})
+    event["requestContext"]["authorizer"]["iam"] |= {"userId": "AIDAEXAMPLE"}
+
+    first = function.invoke(event)
+    second = function.invoke(event)
+
+    assert '"restored_messages":0' in first["body"]
+    assert '"restored_messages":2' in second["body"]
+
+
+def test_on_this_machine_there_is_one_owner(scripted: Scripted, tmp_path: Path) -> None:
+    function, _ = scripted("Hello.", ENDPOINT_AUTH="local")
+
+    function.reply("Hi", caller=None)
+
+    assert [path.name for path in (tmp_path / "sessions").iterdir()] == [owner_prefix("local", "local")]
+
+
+def test_callers_of_a_public_endpoint_share_one_owner_of_its_own(scripted: Scripted, tmp_path: Path) -> None:
+    function, _ = scripted("Hello.", ENDPOINT_AUTH="none")
+
+    function.reply("Hi", caller=None)
+
+    owners = [path.name for path in (tmp_path / "sessions").iterdir()]
+    assert owners == [owner_prefix("none", "public")]
+    assert owners != [owner_prefix("local", "local")]
