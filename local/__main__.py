@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from local.configuration import (
     OFFLINE,
@@ -74,7 +74,7 @@ def load_handler(configuration: Configuration) -> Handler:
         raise ConfigurationError(str(error)) from None
     # What a deployed function does before a snapshot, so that the first request is as fast as the second.
     handler.endpoint.prime()
-    return handler.lambda_handler
+    return cast("Handler", handler.lambda_handler)  # its context is ours but for the class
 
 
 def welcome(url: str, configuration: Configuration) -> str:

@@ -62,10 +62,23 @@ class Running:
         found = re.search(r"listens on (http://127\.0\.0\.1:(\d+))", self.welcome)
         assert found, self.welcome
         self.url, self.port = found[1], int(found[2])
-        # The pipe must not fill up while the server logs.
         self.output: list[str] = []
-        self._reader = threading.Thread(target=self.output.extend, args=(process.stdout,), daemon=True)
+        self._written = threading.Condition()
+        # The pipe must not fill up while the server logs.
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._written:
+                self.output.append(line)
+                self._written.notify_all()
+
+    def says(self, words: str) -> bool:
+        """Wait until a line of its output holds these words."""
+        with self._written:
+            return self._written.wait_for(lambda: any(words in line for line in self.output), timeout=60)
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -157,10 +170,8 @@ class TestConversation:
 
         assert status == 201
         assert server.ask("GET", session)[1]["agents"][0]["message_count"] == 2
-        assert [message["role"] for message in server.ask("GET", f"{session}/messages")[1]["messages"]] == [
-            "user",
-            "assistant",
-        ]
+        stored = server.ask("GET", f"{session}/messages")[1]["messages"]
+        assert [entry["message"]["role"] for entry in stored] == ["user", "assistant"]
         assert server.ask("GET", "/sessions")[1]["session_ids"] == [reply["session_id"]]
         assert server.ask("DELETE", session) == (204, None)
         assert server.ask("GET", session)[0] == 404
@@ -250,9 +261,8 @@ class TestEnd:
             client.start()
             assert thinking.wait(60)
             server.process.send_signal(signal.SIGINT)
-            while not any("Finishing 1 request" in line for line in server.output):
-                assert server.process.poll() is None
-                threading.Event().wait(0.01)
+            assert server.says("Finishing 1 request")
+            assert server.process.poll() is None
             go_on.set()
             client.join()
 
@@ -266,8 +276,7 @@ class TestEnd:
             connection.request("POST", "/sessions", '{"prompt": "Hello"}', {"content-type": "application/json"})
             assert thinking.wait(60)
             server.process.send_signal(signal.SIGINT)
-            while not any("Finishing 1 request" in line for line in server.output):
-                threading.Event().wait(0.01)
+            assert server.says("Finishing 1 request")
 
             assert server.end(signal.SIGINT) == 128 + signal.SIGINT
             connection.close()
