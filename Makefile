@@ -62,5 +62,38 @@ format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# --- bench ----------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: $(VENV)/.dev ## measure the session managers side by side (ARGS=--quick, --publish; see docs/BENCHMARKS.md)
+	@PYTHONPATH=layer:. $(BIN)/python -m bench $(ARGS)
+
 clean: ## remove what the targets above created
 	rm -rf $(VENV) .venv-* .cache build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# --- deploy ---------------------------------------------------------------------------------------------
+# ARGS= goes to the CDK CLI: make deploy ARGS="-c stage=test -c session_ttl_days=7 --profile work".
+
+.PHONY: synth deploy destroy smoke config-docs rehearse
+CDK := ./node_modules/.bin/cdk
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 1
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js 20 or newer is needed for the CDK CLI: https://nodejs.org"; exit 1; }
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+synth: $(VENV)/.dev node_modules/.package-lock.json ## build the layers and the CloudFormation template in cdk.out (ARGS=)
+	$(CDK) synth --quiet $(ARGS)
+
+deploy: $(VENV)/.dev node_modules/.package-lock.json ## deploy the endpoint to the AWS account of your credentials (ARGS=)
+	$(CDK) deploy $(ARGS)
+
+destroy: $(VENV)/.dev node_modules/.package-lock.json ## empty the bucket and remove the stack; refuses in stage prod (ARGS=)
+	@$(BIN)/python -m infra.destroy $(ARGS)
+
+smoke: $(VENV)/.dev ## ask a real deployment what it promises (URL=, ARGS= as it was deployed with)
+	@$(BIN)/python -m infra.smoke "$(URL)" $(ARGS)
+
+config-docs: $(VENV)/.dev ## write docs/CONFIGURATION.md from infra/config.py
+	@$(BIN)/python -m infra.config_docs

@@ -41,6 +41,7 @@ def _route(server: "S3Server", method: str, path: str, body: Mapping[str, Any]) 
         ("GET", "log"): lambda: [asdict(entry) for entry in server.log.entries],
         ("DELETE", "log"): lambda: [asdict(entry) for entry in server.log.take()],
         ("POST", "expire"): lambda: asdict(server.expire(**body)),
+        ("POST", "copy"): lambda: server.store.copy_bucket(body["source"], body["target"]),
         ("POST", "reset"): server.reset,
     }
     operation = operations.get((method, name))

@@ -139,6 +139,21 @@ class ObjectStore:
                 raise S3Error("BucketNotEmpty", fields={"BucketName": name})
             del self._buckets[name]
 
+    def copy_bucket(self, source: str, target: str) -> None:
+        """Make ``target`` an exact copy, versions, ETags and dates included; what was in it is gone.
+
+        Nothing S3 has: it is how a measurement begins anew from the same session.
+        """
+        with self.lock:
+            original = self.bucket(source)
+            self._buckets[target] = Bucket(
+                name=target,
+                created=original.created,
+                versioning=original.versioning,
+                versions={key: list(versions) for key, versions in original.versions.items()},
+                keys=list(original.keys),
+            )
+
     def clear(self) -> None:
         """Forget all buckets."""
         with self.lock:

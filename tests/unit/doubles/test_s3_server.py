@@ -495,6 +495,10 @@ def test_a_process_of_its_own_is_steered_over_http() -> None:
         assert (state["latency"], state["buckets"]) == ({"GET": 0.001}, {"bucket": {"objects": 1, "bytes": 1}})
         ask("POST", "clock", {"advance": 5 * 86_400})
         assert ask("POST", "expire", {"bucket": "bucket", "days": 1})["objects"] == ["k"]
+        put(s3, "kept")
+        ask("POST", "copy", {"source": "bucket", "target": "twin"})
+        put(s3, "only-here")
+        assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="twin")["Contents"]] == ["kept"]
         ask("POST", "reset")
         assert ask("GET", "state")["buckets"] == {"bucket": {"objects": 0, "bytes": 0}}
         # The end of its standard input is the end of the server: no orphans.

@@ -1,0 +1,109 @@
+"""Who is compared: how each opens a session, and how its sessions of a given length come to be."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import boto3
+from strands.session.s3_session_manager import S3SessionManager as StrandsS3SessionManager
+
+from agent_sessions.repository_session_manager import RepositorySessionManager
+from agent_sessions.s3_session_manager import S3SessionManager
+from bench.conversation import TURN_MESSAGES, InstantModel, build_agent, history, question
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_s3 import S3Client
+    from strands.session.session_manager import SessionManager
+
+SESSION_ID = "bench"
+
+# What a session prepared by turns grew by: enough that whatever a manager does now and then has happened.
+_GROWN_MESSAGES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A session manager in one of its settings.
+
+    Attributes:
+        name: In JSON and on the command line.
+        label: In tables and plots.
+        open: Opens the session in a bucket with a client that is ready.
+        grow: How a long session is prepared. ``turns``: by turns, each with a fresh agent, as a function would.
+            ``import``: given to a new session whole, but for one turn; for managers whose stored form does not depend
+            on how it came to be.
+    """
+
+    name: str
+    label: str
+    open: Callable[[S3Client, str], SessionManager]
+    grow: Literal["turns", "import"]
+
+    def prepare(self, client: S3Client, bucket: str, count: int, window: int | None) -> None:
+        """Let the manager itself write a session of ``count`` messages into an empty bucket."""
+        grown = min(count, _GROWN_MESSAGES if self.grow == "turns" else TURN_MESSAGES)
+        imported = count - grown // TURN_MESSAGES * TURN_MESSAGES
+        manager = self.open(client, bucket)
+        agent = build_agent(manager, InstantModel(), window=window, messages=history(imported))
+        manager.sync_agent(agent)
+        for number in range(imported // TURN_MESSAGES, count // TURN_MESSAGES):
+            agent = build_agent(self.open(client, bucket), InstantModel(), window=window)
+            agent(question(number))
+
+
+class _ReadySession(boto3.Session):
+    """A boto3 session that hands out one client that is ready, to managers that insist on making theirs."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._ready = client
+
+    def client(self, *_args: Any, **_kwargs: Any) -> Any:
+        return self._ready
+
+
+def _ours(durability: str) -> Callable[[S3Client, str], SessionManager]:
+    def open_session(client: S3Client, bucket: str) -> SessionManager:
+        options: dict[str, Any] = {"durability": durability} if _knows_durability() else {}
+        # Ours plugs in by structure, not by inheritance.
+        return cast("SessionManager", S3SessionManager(SESSION_ID, bucket, client=client, **options))
+
+    return open_session
+
+
+def _knows_durability() -> bool:
+    signatures = (inspect.signature(one.__init__) for one in (S3SessionManager, RepositorySessionManager))
+    return any("durability" in signature.parameters for signature in signatures)
+
+
+def _strands_messages(client: S3Client, bucket: str) -> SessionManager:
+    return StrandsS3SessionManager(SESSION_ID, bucket, boto_session=_ReadySession(client))
+
+
+def _strands_snapshot(save_latest_on: Literal["invocation", "message"]) -> Callable[[S3Client, str], SessionManager]:
+    # Not in every Strands that the kit supports, and only this contender needs them.
+    from strands.session import SnapshotSessionManager
+    from strands.storage import S3Storage
+
+    def open_session(client: S3Client, bucket: str) -> SessionManager:
+        storage = S3Storage(bucket, boto_session=_ReadySession(client))
+        return SnapshotSessionManager(SESSION_ID, storage=storage, save_latest_on=save_latest_on)
+
+    return open_session
+
+
+def contenders() -> list[Contender]:
+    """Return everybody who can be compared here, the kit first."""
+    found = [Contender("kit-message", "kit, durable by message", _ours("message"), "turns")]
+    # Without the option both settings would be one: a second row would claim what does not exist.
+    if _knows_durability():
+        found.append(Contender("kit-turn", "kit, durable by turn", _ours("turn"), "turns"))
+    found += [
+        Contender("strands-s3", "Strands S3SessionManager", _strands_messages, "import"),
+        Contender("snapshot-message", "Strands Snapshot, saved by message", _strands_snapshot("message"), "import"),
+        Contender("snapshot-turn", "Strands Snapshot, saved by turn", _strands_snapshot("invocation"), "import"),
+    ]
+    return found

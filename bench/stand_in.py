@@ -1,0 +1,71 @@
+"""The S3 stand-in in a process of its own, steered from here."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.request import Request, urlopen
+
+from botocore.config import Config
+
+from tests.doubles.s3.request_log import LogEntry
+from tests.doubles.s3_server import S3Server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CONNECTIONS = 64
+
+
+class StandIn:
+    """A running stand-in.
+
+    Used as a context manager: its process ends with the ``with``, and with this process.
+    """
+
+    def __init__(self) -> None:
+        root = Path(__file__).parents[1]
+        command = [sys.executable, "-m", "tests.doubles.s3_server"]
+        self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  # ours
+        if self._process.stdout is None:
+            raise RuntimeError("the stand-in's output is not connected")
+        announced = json.loads(self._process.stdout.readline())
+        self.url: str = announced["url"]
+        self._control: str = announced["control"]
+
+    def __enter__(self) -> Self:
+        """Return this stand-in, which runs already."""
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """End the process."""
+        self._process.communicate(timeout=30)
+
+    def client(self) -> "S3Client":
+        """Make a client; every contender gets one like it."""
+        return connect(self.url)
+
+    def set_latency(self, latency: Mapping[str, float]) -> None:
+        """Set seconds to an answer by verb."""
+        self._ask("POST", "latency", dict(latency))
+
+    def copy(self, source: str, target: str) -> None:
+        """Make one bucket an exact copy of another."""
+        self._ask("POST", "copy", {"source": source, "target": target})
+
+    def take_log(self) -> list[LogEntry]:
+        """Return the requests since the last call."""
+        return [LogEntry(**entry) for entry in self._ask("DELETE", "log")]
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self._control}/{path}", data, method=method)  # noqa: S310  # our own server
+        with urlopen(request, timeout=30) as response:  # noqa: S310
+            return json.load(response)
+
+
+def connect(url: str) -> "S3Client":
+    """Make a client of a stand-in by its URL."""
+    return S3Server.connect(url, config=Config(max_pool_connections=_CONNECTIONS, retries={"total_max_attempts": 1}))
