@@ -4,14 +4,13 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
 from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 
 from tests.contract import subjects
 from tests.contract.kms_proxy import kms_proxy
+from tests.contract.places import s3_client_for
 from tests.contract.subjects import Subject
 
 _bucket_numbers = itertools.count(1)
@@ -40,18 +39,6 @@ def kms_client(s3_url: str) -> Iterator[S3Client]:
     """A client of the emulator behind the proxy; ETags change with every write, as with SSE-KMS."""
     with kms_proxy(s3_url) as url:
         yield s3_client_for(url)
-
-
-def s3_client_for(url: str) -> S3Client:
-    """A client with credentials no account has."""
-    return boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-        config=Config(retries={"total_max_attempts": 2}, max_pool_connections=20),
-    )
 
 
 @pytest.fixture

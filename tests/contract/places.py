@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
+import boto3
+from botocore.config import Config
 from mypy_boto3_s3 import S3Client
 
 
@@ -71,3 +73,15 @@ class BucketPlace:
 
     def remove(self, key: str) -> None:
         self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
+
+def s3_client_for(url: str) -> S3Client:
+    """A client with credentials no account has."""
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        config=Config(retries={"total_max_attempts": 2}, max_pool_connections=20),
+    )
