@@ -62,6 +62,8 @@ def load_handler(configuration: Configuration) -> Handler:
         ConfigurationError: when the endpoint refuses its settings.
     """
     os.environ.update(configuration.endpoint_environment())
+    from botocore.exceptions import BotoCoreError
+
     from lambda_src.model_providers import MODEL_PROVIDERS
     from local.offline_model import OfflineModel
 
@@ -70,10 +72,11 @@ def load_handler(configuration: Configuration) -> Handler:
 
     try:
         from lambda_src import handler
-    except SettingsError as error:
+
+        # What a deployed function does before a snapshot, so that the first request is as fast as the second.
+        handler.endpoint.prime()
+    except (SettingsError, BotoCoreError) as error:
         raise ConfigurationError(str(error)) from None
-    # What a deployed function does before a snapshot, so that the first request is as fast as the second.
-    handler.endpoint.prime()
     return cast("Handler", handler.lambda_handler)  # its context is ours but for the class
 
 

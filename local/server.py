@@ -13,6 +13,7 @@ import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from lambda_src.problems import MEDIA_TYPE, TYPE_PREFIX
 from local.function_url import MAX_PAYLOAD_BYTES, Request, Response, event_from, payload_size, response_from
@@ -25,6 +26,8 @@ HOST = "127.0.0.1"
 
 # A connection without a word for so long is closed, so that idle clients do not keep threads for ever.
 IDLE_SECONDS = 60
+
+_LOCAL_NAMES = {HOST, "localhost", "::1"}
 
 # How much of a body that is refused is read and forgotten, so that the client gets to read why.
 _SWALLOWED_BYTES = 64 * 1024 * 1024
@@ -42,6 +45,8 @@ class LocalServer(ThreadingHTTPServer):
 
     # Idle connections must not keep the process alive; turns in flight are waited for in ``stop``.
     daemon_threads = True
+    # The default of 5 makes a burst of connections wait for a second.
+    request_queue_size = 128
 
     def __init__(self, port: int) -> None:
         super().__init__((HOST, port), _Connection)
@@ -137,6 +142,10 @@ class _Connection(BaseHTTPRequestHandler):
         )
 
     def _refused_by_headers(self) -> Response | None:
+        if not _is_local(self.headers.get("host")) or not _is_local(self.headers.get("origin")):
+            return _problem(
+                403, "not-local", "Not from this machine", "Only this machine's own programs and pages may ask."
+            )
         if "transfer-encoding" in self.headers:
             return _problem(411, "length-required", "Length required", "Send the body with a Content-Length.")
         length = self.headers.get("content-length") or "0"
@@ -176,6 +185,20 @@ class _Connection(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Leave the log to the handler, which has one line for each request."""
+
+
+def _is_local(host_or_origin: str | None) -> bool:
+    """Whether a Host or Origin header, where there is one, names this machine.
+
+    A page from anywhere can make the user's browser ask 127.0.0.1. Its requests carry its own origin, or, where its
+    name was made to resolve to this machine, its own host.
+    """
+    if host_or_origin is None:
+        return True
+    try:
+        return urlsplit(host_or_origin if "//" in host_or_origin else f"//{host_or_origin}").hostname in _LOCAL_NAMES
+    except ValueError:
+        return False
 
 
 def _too_large() -> Response:

@@ -114,8 +114,7 @@ class BedrockServer:
             "metrics": {"latencyMs": round(think_seconds * 1000)},
         }
         self.exhausted: ScriptExhaustedError | None = None
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), _Connection)
-        self._http.daemon_threads = True
+        self._http = _Listener(("127.0.0.1", port), _Connection)
         self._http.bedrock = self  # type: ignore[attr-defined] # how the connections find the script
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="bedrock", daemon=True)
 
@@ -147,6 +146,11 @@ class BedrockServer:
         self._thread.join()
         if problem is None and self.exhausted:
             raise self.exhausted
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # the default of 5 makes a burst of connections wait for a second
 
 
 class _Connection(BaseHTTPRequestHandler):

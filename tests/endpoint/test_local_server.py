@@ -124,6 +124,38 @@ def test_a_204_has_no_body_and_the_connection_lives_on(server: LocalServer, hand
     assert before is after
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://example.org"},
+        {"Origin": "null"},
+        {"Host": "rebound.example.org:8000"},
+        {"Host": "localhost.example.org"},
+        {"Host": "["},
+    ],
+)
+def test_a_page_from_elsewhere_cannot_use_the_users_browser(
+    headers: dict[str, str], server: LocalServer, handler: Handler
+) -> None:
+    answer = ask(server, "POST", "/sessions", b"{}", **headers)
+
+    assert (answer.status, answer.json["title"]) == (403, "Not from this machine")
+    assert handler.events == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "http://127.0.0.1"},
+        {"Host": "localhost:8000"},
+        {"Host": "[::1]"},
+    ],
+)
+def test_a_page_of_this_machine_can(headers: dict[str, str], server: LocalServer) -> None:
+    assert ask(server, "POST", "/sessions", b"{}", **headers).status == 200
+
+
 def test_too_large_a_body_is_413_and_never_reaches_the_handler(server: LocalServer, handler: Handler) -> None:
     answer = ask(server, "POST", "/", b"x" * (6 * MEGABYTE + 1), Content_Type="text/plain")
 
@@ -146,13 +178,13 @@ def exchange(server: LocalServer, request: bytes) -> bytes:
 
 
 def test_who_asks_first_is_told_before_sending_a_large_body(server: LocalServer) -> None:
-    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 7000000\r\nExpect: 100-continue\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7000000\r\nExpect: 100-continue\r\n\r\n"
 
     assert exchange(server, head).startswith(b"HTTP/1.1 413 ")
 
 
 def test_who_asks_first_with_a_small_body_may_send_it(server: LocalServer, handler: Handler) -> None:
-    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n{}"
+    head = b"POST / HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n{}"
     answer = exchange(server, head)
 
     assert answer.startswith(b"HTTP/1.1 100 ")
@@ -165,7 +197,7 @@ def test_who_asks_first_with_a_small_body_may_send_it(server: LocalServer, handl
     [(b"Transfer-Encoding: chunked", 411), (b"Content-Length: -5", 400), (b"Content-Length: many", 400)],
 )
 def test_a_body_of_unknown_length_is_refused(header: bytes, status: int, server: LocalServer, handler: Handler) -> None:
-    answer = exchange(server, b"POST / HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n0\r\n\r\n")
+    answer = exchange(server, b"POST / HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n0\r\n\r\n")
 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert b"application/problem+json" in answer
