@@ -164,24 +164,18 @@ class Session:
         """What is said to the agent and what its model does."""
         number = self._turns
         prompt: Any = f"prompt {number} of {turn.writer}"
+        if turn.kind == "image":
+            prompt = [{"text": prompt}, image(bytes([number, 0, 255]))]
         reply = f"reply {number}"
-        match turn.kind:
-            case "image":
-                return [{"text": prompt}, image(bytes([number, 0, 255]))], [reply]
-            case "tool":
-                return prompt, [["Let me see.", tool_use("add", a=number, b=1)], reply]
-            case "two tools":
-                return prompt, [[tool_use("add", a=1, b=number), tool_use("add", a=2, b=number)], reply]
-            case "redaction":
-                return f"secret {number}", [[Redact(user=f"[gone {number}]"), "No.", Stop("guardrail_intervened")]]
-            case "summary" if self._manager == "summaries":
-                return prompt, [overflow(), f"summary {number}", reply]
-            case "model error":
-                return prompt, [RuntimeError(_NOT_SAID)]
-            case "interrupt":
-                return prompt, [tool_use("add", tool_use_id=f"ask-{number}", a=1, b=1), reply]
-            case _:
-                return prompt, [reply]
+        scripts: dict[str, list[Any]] = {
+            "tool": [["Let me see.", tool_use("add", a=number, b=1)], reply],
+            "two tools": [[tool_use("add", a=1, b=number), tool_use("add", a=2, b=number)], reply],
+            "redaction": [[Redact(user=f"[gone {number}]"), "No.", Stop("guardrail_intervened")]],
+            "summary": [overflow(), f"summary {number}", reply] if self._manager == "summaries" else [reply],
+            "model error": [RuntimeError(_NOT_SAID)],
+            "interrupt": [tool_use("add", tool_use_id=f"ask-{number}", a=1, b=1), reply],
+        }
+        return prompt, scripts.get(turn.kind, [reply])
 
     @staticmethod
     def _ask(event: BeforeToolCallEvent) -> None:
