@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test published-tests lint types format lock clean
+.PHONY: help setup run test published-tests lint types openapi format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ lint: $(VENV)/.dev ## ruff, formatting included
 
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
+
+openapi: $(VENV)/.dev ## write docs/openapi.json, the HTTP contract, from the code
+	@PYTHONPATH=layer:. $(BIN)/python -m lambda_src.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

@@ -31,6 +31,8 @@ def _fresh_processes() -> Iterator[None]:
         if isinstance(logger, logging.Logger)
     }
     with processes():
+        # A new process has a new logger that writes to this process's output.
+        logging.root.manager.loggerDict.pop("agent-sessions", None)
         yield
     for name, (level, handlers, propagate) in loggers.items():
         logger = logging.getLogger(name)

@@ -1,9 +1,9 @@
 """An agent that asks: the question is in the reply, the answer comes in a later invocation of another process."""
 
 import json
+import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +12,6 @@ from tests.doubles.bedrock_server import BedrockServer, tool_use
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import ALICE, Answer, Function, http_event, text_of
 from tests.endpoint.test_conversation import on_bedrock
-
-ROOT = Path(__file__).parents[2]
 
 
 def asking_agent(session_manager: Any, settings: Any) -> Any:
@@ -204,7 +202,6 @@ def in_process(environment: dict[str, str], event: Any) -> Any:
         capture_output=True,
         text=True,
         check=True,
-        cwd=ROOT,
-        env={**environment, "PYTHONPATH": f"{ROOT / 'layer'}:{ROOT}"},
+        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     return json.loads(finished.stderr.strip().splitlines()[-1])

@@ -1,0 +1,110 @@
+"""One process: several requests at once, and waking up from a snapshot."""
+
+import random
+import sys
+import threading
+import types
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.doubles.script import Request
+from tests.doubles.scripted_model import ScriptedModel
+from tests.endpoint.conftest import CREDENTIALS
+from tests.endpoint.function import Caller, Context, Function, text_of
+
+Scripted = Callable[..., tuple[Function, ScriptedModel]]
+
+
+def test_requests_at_the_same_time_do_not_mix(scripted: Scripted) -> None:
+    # given callers who all reach the model before the first of them gets an answer
+    callers = [Caller(f"AROA{number}") for number in range(8)]
+    together = threading.Barrier(len(callers))
+
+    def echo(request: Request) -> str:
+        together.wait(timeout=30)
+        return f"You said: {request.texts[-1]}"
+
+    function, _ = scripted(otherwise=echo)
+    function.cold_start()
+
+    def say(number: int, words: str) -> Any:
+        context = Context(aws_request_id=f"request-{number}")
+        return function.reply(words, f"session-{number}", caller=callers[number], context=context)
+
+    with ThreadPoolExecutor(len(callers)) as pool:
+        first = list(pool.map(lambda number: say(number, f"first {number}"), range(len(callers))))
+        second = list(pool.map(lambda number: say(number, f"second {number}"), range(len(callers))))
+
+    for number in range(len(callers)):
+        assert text_of(first[number]) == f"You said: first {number}"
+        assert text_of(second[number]) == f"You said: second {number}"
+        assert second[number]["session_id"] == f"session-{number}"
+        assert second[number]["restored_messages"] == 2
+        listed = function.http("GET", "/sessions", caller=callers[number]).json["session_ids"]
+        assert listed == [f"session-{number}"]
+
+
+def test_first_requests_at_the_same_time_are_all_answered(scripted: Scripted) -> None:
+    function, _ = scripted(otherwise="Hello.")
+    function.cold_start()
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda number: function.http("GET", f"/sessions/none-{number}").status, range(32)))
+
+    assert statuses == [404] * 32
+
+
+class TestSnapStart:
+    @pytest.fixture
+    def hooks(self, monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+        """The runtime's registry, which in Lambda it calls around a snapshot."""
+        module: Any = types.ModuleType("snapshot_restore_py")
+        registered = types.SimpleNamespace(before=[], after=[])
+        module.register_before_snapshot = registered.before.append
+        module.register_after_restore = registered.after.append
+        monkeypatch.setitem(sys.modules, "snapshot_restore_py", module)
+        return registered
+
+    def test_what_every_process_would_do_again_is_done_before_the_snapshot(
+        self, hooks: types.SimpleNamespace, s3_store: dict[str, str]
+    ) -> None:
+        function = Function({**CREDENTIALS, **s3_store})
+        function.cold_start()
+
+        for hook in hooks.before:
+            hook()
+
+        assert "lambda_src.agent" in sys.modules
+        assert function.module.endpoint._store is not None
+        assert function.part("model_providers")._bedrock.cache_info().currsize == 1
+
+    def test_a_restored_process_shares_neither_connections_nor_chance(
+        self, hooks: types.SimpleNamespace, s3_store: dict[str, str]
+    ) -> None:
+        function = Function({**CREDENTIALS, **s3_store})
+        function.cold_start()
+        for hook in hooks.before:
+            hook()
+        session, store = function.part("aws").boto_session(), function.module.endpoint._store
+        random.seed(17)
+        frozen = random.getstate()
+
+        for hook in hooks.after:
+            hook()
+
+        assert random.getstate() != frozen
+        assert function.part("aws").boto_session() is not session
+        assert function.part("model_providers")._bedrock.cache_info().currsize == 0
+        assert function.http("GET", "/sessions").json["session_ids"] == []
+        assert function.module.endpoint._store is not store
+
+    def test_without_the_runtime_s_hooks_the_function_starts_too(
+        self, monkeypatch: pytest.MonkeyPatch, scripted: Scripted
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
+        function, _ = scripted("Hello.")
+
+        assert text_of(function.reply("Hi")) == "Hello."

@@ -1,0 +1,121 @@
+"""Settings: wrong values stop the function at its start and say which and why."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from lambda_src.settings import Settings, SettingsError, load_settings
+
+STORE = {"SESSION_STORE": "s3://bucket/sessions"}
+
+
+def test_the_defaults_need_only_a_store() -> None:
+    settings = load_settings(STORE)
+
+    assert settings.agent_model.startswith("bedrock:global.anthropic.")
+    assert (settings.session_ttl_days, settings.agent_window_messages) == (30, 40)
+    assert settings.endpoint_auth == "iam"
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    values = {
+        "SESSION_STORE": "file:///folder",
+        "SESSION_TTL_DAYS": "0.5",
+        "ENDPOINT_AUTH": "local",
+        "AGENT_MODEL": "bedrock:eu.amazon.nova-lite-v1:0",
+        "AGENT_SYSTEM_PROMPT": "Be brief.",
+        "AGENT_WINDOW_MESSAGES": "6",
+        "AGENT_MODEL_ATTEMPTS": "2",
+        "AGENT_ID": "helper",
+        "DEADLINE_MARGIN_SECONDS": "1.5",
+    }
+
+    settings = load_settings(values)
+
+    assert {name.upper(): str(value) for name, value in settings.model_dump().items()} == values
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("SESSION_STORE", "", "s3://bucket/prefix or file:///absolute/folder"),
+        ("SESSION_STORE", "bucket", "s3://bucket/prefix or file:///absolute/folder"),
+        ("SESSION_STORE", "s3:///prefix", "s3://bucket/prefix or file:///absolute/folder"),
+        ("SESSION_STORE", "file://relative/folder", "s3://bucket/prefix or file:///absolute/folder"),
+        ("SESSION_STORE", "https://bucket.s3.amazonaws.com", "s3://bucket/prefix or file:///absolute/folder"),
+        ("SESSION_TTL_DAYS", "-1", "0 for sessions that never expire"),
+        ("SESSION_TTL_DAYS", "nan", "0 for sessions that never expire"),
+        ("SESSION_TTL_DAYS", "a month", "number"),
+        ("ENDPOINT_AUTH", "jwt", "'iam', 'local' or 'none'"),
+        ("AGENT_MODEL", "claude", "provider:model with a provider of bedrock, ollama, openai"),
+        ("AGENT_MODEL", "bedrock:", "provider:model with a provider of bedrock, ollama, openai"),
+        ("AGENT_MODEL", "acme:model", "provider:model with a provider of bedrock, ollama, openai"),
+        ("AGENT_WINDOW_MESSAGES", "1", "greater than or equal to 2"),
+        ("AGENT_WINDOW_MESSAGES", "forty", "integer"),
+        ("AGENT_MODEL_ATTEMPTS", "0", "greater than or equal to 1"),
+        ("AGENT_ID", "a/b", "path separators"),
+        ("DEADLINE_MARGIN_SECONDS", "0", "greater than 0"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_variable_and_what_is_allowed(
+    variable: str, value: str, allowed: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(allowed)) as refused:
+        load_settings({**STORE, variable: value})
+
+    assert variable in str(refused.value)
+
+
+def test_all_wrong_values_are_named_at_once() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"AGENT_WINDOW_MESSAGES": "x", "ENDPOINT_AUTH": "y"})
+
+    for variable in ("SESSION_STORE", "AGENT_WINDOW_MESSAGES", "ENDPOINT_AUTH"):
+        assert variable in str(refused.value)
+
+
+def test_a_model_whose_package_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lambda_src.settings.find_spec", lambda name: None)
+
+    with pytest.raises(SettingsError, match=r"AGENT_MODEL='ollama:llama3'.*pip install 'strands-agents\[ollama\]'"):
+        load_settings({**STORE, "AGENT_MODEL": "ollama:llama3"})
+
+
+def start(environment: dict[str, str], code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+    )
+
+
+def test_a_wrong_value_fails_the_start_of_the_function() -> None:
+    started = start({"SESSION_STORE": "bucket"}, "import lambda_src.handler")
+
+    assert started.returncode == 1
+    assert (
+        started.stderr.strip()
+        .splitlines()[-1]
+        .endswith("SettingsError: SESSION_STORE='bucket': must be s3://bucket/prefix or file:///absolute/folder")
+    )
+
+
+def test_the_start_imports_no_agent_runtime_and_no_aws_client() -> None:
+    code = (
+        "import sys, lambda_src.handler\n"
+        "print(*sorted(name for name in ('strands', 'boto3', 'botocore.session', 'mcp') if name in sys.modules))"
+    )
+
+    started = start({"SESSION_STORE": "s3://bucket/sessions"}, code)
+
+    assert started.returncode == 0, started.stderr
+    assert started.stdout.strip() == ""
