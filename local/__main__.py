@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -75,8 +76,10 @@ def load_handler(configuration: Configuration) -> Handler:
 
         # What a deployed function does before a snapshot, so that the first request is as fast as the second.
         handler.endpoint.prime()
-    except (SettingsError, BotoCoreError) as error:
+    except SettingsError as error:
         raise ConfigurationError(str(error)) from None
+    except BotoCoreError as error:
+        raise ConfigurationError(f"AWS_REGION, AWS_PROFILE or another AWS setting cannot be used: {error}") from None
     return cast("Handler", handler.lambda_handler)  # its context is ours but for the class
 
 
@@ -123,8 +126,10 @@ def _end(server: LocalServer) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    # Whoever was reading may have left; that is no reason to cut off the turn in flight.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

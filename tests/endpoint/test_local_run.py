@@ -321,6 +321,13 @@ class TestStart:
         assert variable in said
         assert allowed in said
 
+    def test_aws_settings_that_make_no_client_are_refused(self, tmp_path: Path) -> None:
+        nowhere = {"AWS_REGION": "nowhere at all", "AWS_DEFAULT_REGION": "nowhere at all"}
+        said = refusal(tmp_path, **{**AWS, **nowhere}, MODEL="bedrock:m")
+
+        assert "AWS_REGION" in said
+        assert "nowhere at all" in said
+
     def test_no_cdk_is_imported(self, tmp_path: Path) -> None:
         program = (
             "import os, sys; from pathlib import Path; from local.__main__ import load_handler;"
