@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test published-tests lint types openapi format lock clean
+.PHONY: help setup run test compat published-tests lint types openapi format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra cdk --extra dev -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
+	for version in $(COMPAT_VERSIONS); do \
+		echo "strands-agents==$$version" | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
+	done
 
 # --- use ------------------------------------------------------------------------------------------------
 
@@ -50,6 +53,19 @@ test: $(VENV)/.dev ## run the tests
 
 published-tests: $(VENV)/.dev ## run Strands' own published session tests with our modules in place of theirs
 	@$(BIN)/python -m tests.published
+
+# One environment per Strands release: the oldest and the newest of the declared range, and where its inside changed.
+COMPAT_VERSIONS ?= 1.40.0 1.55.1 1.57.2 1.62.0
+
+.venv-strands-%/.installed: requirements/compat-%.txt $(UV)
+	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-strands-$*
+	@$(UV) pip install --quiet --python .venv-strands-$*/bin/python --require-hashes -r $<
+	@touch $@
+
+compat: $(COMPAT_VERSIONS:%=.venv-strands-%/.installed) ## run the contract suite on each Strands release we name (COMPAT_VERSIONS=)
+	@for version in $(COMPAT_VERSIONS); do \
+		echo "Strands $$version"; .venv-strands-$$version/bin/python -m pytest -q tests/contract $(ARGS) || exit 1; \
+	done
 
 lint: $(VENV)/.dev ## ruff, formatting included
 	$(BIN)/ruff check .
