@@ -1,7 +1,8 @@
 """What Bedrock answers when it does not answer, worded as it words it.
 
 Each is an exception and so a part of a script: as the first part it becomes the HTTP error, after other parts the
-exception event inside the stream. Messages are quoted from reports of the live service.
+exception event inside the stream. What refuses access, a use case or a length is quoted from reports of the live
+service; the other texts are ours.
 """
 
 from typing import Any

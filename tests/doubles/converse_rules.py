@@ -1,7 +1,7 @@
 """The rules by which Converse refuses a conversation: what a broken session runs into.
 
-Pure functions over the request's JSON. The wording is the service's, as quoted in bug reports against it, so that a
-test which meets one of these reads what a user would read.
+Pure functions over the request's JSON. The wording is the service's, as quoted in bug reports against it (that
+of doubled ids is ours), so that a test which meets one of these reads what a user would read.
 """
 
 import itertools
