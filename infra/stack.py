@@ -1,6 +1,7 @@
 """The deployment: which constructs there are and how they meet."""
 
 from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from infra.agent_endpoint import AgentEndpoint
@@ -8,7 +9,7 @@ from infra.config import KitConfig
 from infra.runtime_layer import RuntimeLayer
 from infra.runtime_layer_build import LayerTarget
 from infra.session_layer import SessionLayer
-from infra.session_store import SessionStore
+from infra.session_store import PREFIX, SessionStore
 
 
 class KitStack(Stack):
@@ -34,11 +35,20 @@ class KitStack(Stack):
             versioned=config.bucket_versioning,
             retain=config.is_production,
         )
+        # Under these names other apps find what they need, without knowing this stack: see examples/session-report.
+        parameters = f"/agent-session-kit/{config.stage}"
+        ssm.StringParameter(
+            self,
+            "BucketNameParameter",
+            parameter_name=f"{parameters}/bucket-name",
+            string_value=self.store.bucket.bucket_name,
+            description=f"The bucket whose prefix {PREFIX}/ holds the sessions",
+        )
         self.session_layer = SessionLayer(
             self,
             "SessionLayer",
             python_version=config.python_version,
-            parameter_name=f"/agent-session-kit/{config.stage}/session-layer-arn",
+            parameter_name=f"{parameters}/session-layer-arn",
         )
         self.runtime_layer = RuntimeLayer(
             self, "RuntimeLayer", target=LayerTarget(config.python_version, config.architecture)

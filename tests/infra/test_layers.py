@@ -41,12 +41,14 @@ def test_a_replaced_layer_version_stays_for_whoever_uses_it(stage: str, descript
     assert (found["UpdateReplacePolicy"], found["DeletionPolicy"]) == ("Retain", "Retain")
 
 
-def test_other_apps_find_the_session_layer_by_a_parameter() -> None:
+def test_other_apps_find_the_session_layer_and_the_bucket_by_parameters() -> None:
     template = synthesize(stage="team-a")
 
-    parameter = template.properties("AWS::SSM::Parameter")
-    assert parameter["Name"] == "/agent-session-kit/team-a/session-layer-arn"
-    assert parameter["Value"] == template.outputs["SessionLayerArn"]
+    parameters = {p["Properties"]["Name"]: p["Properties"]["Value"] for p in template.of_type("AWS::SSM::Parameter")}
+    assert parameters == {
+        "/agent-session-kit/team-a/session-layer-arn": template.outputs["SessionLayerArn"],
+        "/agent-session-kit/team-a/bucket-name": template.outputs["BucketName"],
+    }
 
 
 def test_the_function_has_both_layers() -> None:
