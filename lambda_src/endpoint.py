@@ -60,7 +60,9 @@ class Endpoint:
             store.describe(session_id)  # answers to a session that is not there must not make one
         settings = self.settings.for_agent(body.agent_id)
         limit = TimeLimit.within(remaining_seconds, settings.deadline_margin_seconds)
-        turn = stream_turn(lambda: build_agent(store.session_manager(session_id), settings), body, limit)
+        turn = stream_turn(
+            lambda: store.session_manager(session_id), lambda session: build_agent(session, settings), body, limit
+        )
         reply = run_turn(session_id, turn)
         logger.info(
             "turn completed",

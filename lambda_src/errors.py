@@ -50,6 +50,14 @@ class BadRequestError(EndpointError):
     title = "The request is not valid"
 
 
+class PromptRefusedError(EndpointError):
+    """The model will not take the files of the prompt; they are no longer part of the conversation."""
+
+    status = 422
+    slug = "prompt-refused"
+    title = "The model refused the prompt"
+
+
 class UnauthenticatedError(EndpointError):
     """Nobody vouches for the caller."""
 

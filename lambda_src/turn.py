@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lambda_src import errors
 from lambda_src.content import shown, to_json
 from lambda_src.failures import answer_for
+from lambda_src.refused_media import blames_the_prompt, has_media, without_media
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from strands import Agent
     from strands.hooks import AfterModelCallEvent
 
+    from agent_sessions.session_manager import SessionManager
     from lambda_src.contract import InterruptResponse, TurnBody
 
 Result = TypeVar("Result")
@@ -109,11 +111,17 @@ async def fold(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any
     return reply
 
 
-async def stream_turn(build: Callable[[], Agent], body: TurnBody, limit: TimeLimit) -> AsyncIterator[TurnEvent]:
+async def stream_turn(
+    open_session: Callable[[], SessionManager],
+    build: Callable[[SessionManager], Agent],
+    body: TurnBody,
+    limit: TimeLimit,
+) -> AsyncIterator[TurnEvent]:
     """Take one turn.
 
     Args:
-        build: Makes the agent, restored from its session; called once.
+        open_session: Opens the session, making it when there is none; called once.
+        build: Makes the agent, which restores itself from the session; called once.
         body: A prompt, or answers to pending interrupts.
         limit: When to stop.
 
@@ -125,13 +133,14 @@ async def stream_turn(build: Callable[[], Agent], body: TurnBody, limit: TimeLim
     """
     if limit.seconds <= 0:
         raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
-    failures = ModelFailures()
+    calls = ModelCalls()
     stopped_in_order = False
     hard_stop = asyncio.timeout(limit.hard_seconds)
     try:
         async with hard_stop:
-            agent = build()
-            agent.hooks.add_callback(failures.event_type(), failures.observe)
+            session = open_session()
+            agent = build(session)
+            agent.hooks.add_callback(calls.event_type(), calls.observe)
             yield Restored(agent.agent_id, len(agent.messages))
             prompt = agent_input(agent, body)
             if body.prompt is not None:
@@ -143,14 +152,28 @@ async def stream_turn(build: Callable[[], Agent], body: TurnBody, limit: TimeLim
                         stopped_in_order = _passed(stopping)
                     if not stopped_in_order:
                         yield event
+            except Exception as error:
+                if refusal := _refusal_of_media(session, agent, calls):
+                    raise refusal from error
+                raise
             finally:
                 stopping.cancel()
     except Exception as error:
         if isinstance(error, TimeoutError) and hard_stop.expired():
             raise _out_of_time() from None
-        raise answer_for(error, failures.last) from error
+        raise answer_for(error, calls.error) from error
     if stopped_in_order:
         raise _out_of_time()
+
+
+def _refusal_of_media(session: SessionManager, agent: Agent, calls: ModelCalls) -> errors.PromptRefusedError | None:
+    """Take a new prompt's files out of the session when the turn failed because the model will not take them."""
+    if calls.count != 1 or not blames_the_prompt(calls.error) or not has_media(agent.messages[-1]):
+        return None
+    session.redact_latest_message(cast("Any", without_media(agent.messages[-1])), agent)
+    return errors.PromptRefusedError(
+        "The model refused the files of this prompt. They were removed from the conversation, so that it can go on."
+    )
 
 
 async def _events(agent: Agent, prompt: Any) -> AsyncIterator[TurnEvent]:
@@ -257,14 +280,19 @@ async def close_unanswered(agent: Agent) -> None:
     await agent.hooks.invoke_callbacks_async(MessageAddedEvent(agent=agent, message=agent.messages[-1]))
 
 
-class ModelFailures:
-    """Remembers whether the agent's last model call failed.
+class ModelCalls:
+    """Remembers how the agent's model calls ended.
 
     What leaves the agent does not say who raised it: a tool provider, a hook, the session or the model.
+
+    Attributes:
+        count: How many calls there were.
+        error: What the last of them raised, if it did.
     """
 
     def __init__(self) -> None:
-        self.last: Exception | None = None
+        self.count = 0
+        self.error: Exception | None = None
 
     @staticmethod
     def event_type() -> type[AfterModelCallEvent]:
@@ -275,7 +303,8 @@ class ModelFailures:
 
     def observe(self, event: AfterModelCallEvent) -> None:
         """Note how a model call ended."""
-        self.last = event.exception
+        self.count += 1
+        self.error = event.exception
 
 
 def _passed(timer: asyncio.TimerHandle) -> bool:

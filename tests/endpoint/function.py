@@ -5,7 +5,6 @@ import importlib
 import json
 import os
 import sys
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -145,7 +144,7 @@ class Function:
     build_agent: Callable[..., Any] | None = None
     module: Any = None
 
-    def cold_start(self) -> types.ModuleType:
+    def cold_start(self) -> Any:
         """Start a new process: import everything of the function again."""
         for name in [name for name in sys.modules if name.split(".")[0] == "lambda_src"]:
             del sys.modules[name]
@@ -154,7 +153,7 @@ class Function:
             providers.MODEL_PROVIDERS["scripted"] = lambda name, settings: self.models[name]
             self.module = importlib.import_module("lambda_src.handler")
             if self.build_agent:
-                importlib.import_module("lambda_src.agent").build_agent = self.build_agent
+                self.part("agent").build_agent = self.build_agent
         return self.module
 
     def part(self, name: str) -> Any:

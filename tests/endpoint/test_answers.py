@@ -1,6 +1,7 @@
 """What a caller is told when there is no reply, and that the session works after each of these answers."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -20,13 +21,14 @@ from tests.doubles.bedrock_faults import (
     use_case_not_submitted,
 )
 from tests.doubles.bedrock_server import BedrockServer, HangUp, Stop, tool_use
+from tests.doubles.script import ScriptItem
 from tests.doubles.scripted_model import ScriptedModel, overflow
 from tests.endpoint.function import Answer, Context, Function, http_event, text_of
-from tests.endpoint.test_conversation import on_bedrock
+from tests.endpoint.test_conversation import PNG, on_bedrock
 
 Scripted = Callable[..., tuple[Function, ScriptedModel]]
 
-MODEL_FAULTS = {
+MODEL_FAULTS: dict[str, tuple[ScriptItem, int, str]] = {
     "throttled": (throttled(), 429, "model-throttled"),
     "throttled in the stream": (["Half an ans", throttled()], 429, "model-throttled"),
     "not ready": (BedrockFault("ModelNotReadyException", "Model is not ready."), 429, "model-throttled"),
@@ -64,8 +66,59 @@ def test_each_failure_of_the_model_has_its_answer_and_leaves_a_session_that_work
         assert bedrock.requests[-1].texts[0] == "My name is Ada."
 
 
+def test_files_the_model_refuses_do_not_stay_in_the_conversation(store: dict[str, str]) -> None:
+    refused = BedrockFault("ValidationException", "The model returned the following errors: Could not process image")
+    with BedrockServer(refused, "What image?", "And on.", strict_roles=True) as bedrock:
+        function = on_bedrock(bedrock, store)
+        image = {"image": {"format": "png", "source": {"bytes": PNG}}}
+
+        failed = function.say([{"text": "What is this?"}, image])
+        function.cold_start()
+        after = function.reply("Well?")
+
+        assert (failed.status, failed.problem) == (422, "prompt-refused")
+        assert bedrock.requests[0].messages[0]["content"][1] == image
+        assert bedrock.requests[1].texts[:2] == ["What is this?", "(Image removed: the model refused it.)"]
+        assert after["restored_messages"] == 1
+        assert PNG not in function.http("GET", "/sessions/chat/messages").text
+        assert text_of(function.reply("Go on.")) == "And on."
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The provided model identifier is invalid.",
+        "Invocation of model ID x with on-demand throughput isn\u2019t supported. Retry with an inference profile.",
+    ],
+)
+def test_files_stay_when_the_model_itself_is_the_problem(message: str, file_store: dict[str, str]) -> None:
+    with BedrockServer(BedrockFault("ValidationException", message), "A dot.") as bedrock:
+        function = on_bedrock(bedrock, file_store)
+
+        failed = function.say([{"text": "This?"}, {"image": {"format": "png", "source": {"bytes": PNG}}}])
+        function.reply("Again?")
+
+        assert failed.problem == "model-failed"
+        assert PNG in json.dumps(bedrock.requests[1].messages)
+
+
+def test_earlier_files_stay_when_a_later_prompt_is_refused(file_store: dict[str, str]) -> None:
+    refused = BedrockFault("ValidationException", "The model refused.")
+    with BedrockServer("A dot.", refused, "Yes.") as bedrock:
+        function = on_bedrock(bedrock, file_store)
+        function.reply([{"text": "This?"}, {"image": {"format": "png", "source": {"bytes": PNG}}}])
+
+        assert function.say("Only words").problem == "model-failed"
+        function.reply("Again?")
+
+        assert PNG in json.dumps(bedrock.requests[2].messages)
+
+
 def test_a_failure_behind_a_tool_call_keeps_what_the_tool_did(store: dict[str, str]) -> None:
-    calls = [tool_use("calculator", expression="6*7"), BedrockFault("InternalServerException", "Something broke.")]
+    calls: list[ScriptItem] = [
+        tool_use("calculator", expression="6*7"),
+        BedrockFault("InternalServerException", "Something broke."),
+    ]
     with BedrockServer(*calls, "It was 42.", strict_roles=True) as bedrock:
         function = on_bedrock(bedrock, store)
 

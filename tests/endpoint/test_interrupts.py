@@ -158,7 +158,7 @@ def test_the_same_interrupt_cannot_be_answered_twice_at_once(file_store: dict[st
 
 
 def test_an_agent_that_fails_after_the_answer_does_not_ask_again(store: dict[str, str]) -> None:
-    script = [tool_use("delete_file", name="a"), ConnectionError(), "Right, it is gone."]
+    script: list[Any] = [tool_use("delete_file", name="a"), ConnectionError(), "Right, it is gone."]
     with BedrockServer(*script, strict_roles=True) as bedrock:
         function = asking(bedrock, store)
         interrupt_id = function.reply("Delete a.")["interrupts"][0]["interrupt_id"]

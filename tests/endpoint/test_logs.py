@@ -65,7 +65,7 @@ def failing_agent(session_manager: Any, settings: Any) -> Any:
 def test_no_word_of_a_turn_reaches_the_log(
     everything: Everything, store: dict[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    script = [
+    script: list[Any] = [
         f"Nice to meet you, {SECRET}.",
         [f"{SECRET} ", throttled(f"slow down, {SECRET}")],
         model_access_denied(),

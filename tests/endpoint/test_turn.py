@@ -21,16 +21,16 @@ from lambda_src.turn import (
 )
 from tests.doubles.scripted_model import ScriptedModel, tool_use
 
-Build = Callable[[], Any]
+Build = Callable[..., Any]
 
 
 def agent_on(folder: Path, model: ScriptedModel, **options: Any) -> Build:
-    def build() -> Any:
+    def build(manager: Any = None) -> Any:
         from strands import Agent
 
         from lambda_src.tools import calculator
 
-        manager: Any = FileSessionManager("chat", str(folder))
+        manager = manager or FileSessionManager("chat", str(folder))
         return Agent(
             model=model,
             session_manager=manager,
@@ -41,11 +41,12 @@ def agent_on(folder: Path, model: ScriptedModel, **options: Any) -> Build:
     return build
 
 
-def events_of(build: Build, prompt: str, limit: TimeLimit | None = None) -> list[TurnEvent]:
+def events_of(build: Build, prompt: str) -> list[TurnEvent]:
     body = TurnBody.model_validate({"prompt": prompt})
 
     async def collect() -> list[TurnEvent]:
-        return [event async for event in stream_turn(build, body, limit or TimeLimit(60, 60))]
+        turn = stream_turn(lambda: None, build, body, TimeLimit(60, 60))  # type: ignore[arg-type, return-value] # see build
+        return [event async for event in turn]
 
     return run_to_end(collect())
 
@@ -94,7 +95,7 @@ def test_a_hook_s_own_failure_is_not_told_as_the_model_s(tmp_path: Path) -> None
 
     from lambda_src.errors import InternalError
 
-    def build() -> Any:
+    def build(_: Any) -> Any:
         agent = agent_on(tmp_path, ScriptedModel(tool_use("calculator", expression="1"), otherwise="One."))()
 
         def fail(event: AfterToolCallEvent) -> None:
