@@ -10,6 +10,8 @@ from lambda_src.logs import logger
 from lambda_src.turn import TimeLimit, run_turn, stream_turn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions.session_store import SessionStore
     from lambda_src.contract import TurnBody
     from lambda_src.settings import Settings
@@ -39,14 +41,16 @@ class Endpoint:
                 self._store = self._open()
             return self._store.for_owner(owner)
 
-    def take_turn(self, owner: str, session_id: str, body: TurnBody, remaining_seconds: float) -> dict[str, Any]:
+    def take_turn(
+        self, owner: str, session_id: str, body: TurnBody, remaining_seconds: Callable[[], float]
+    ) -> dict[str, Any]:
         """Take one turn of a session and return the reply; the session is made when there is none.
 
         Args:
             owner: Whose session it is.
             session_id: Which session.
             body: The prompt, or the answers to pending interrupts.
-            remaining_seconds: The time the function has left.
+            remaining_seconds: Tells the time the function has left; asked when the turn starts.
 
         Raises:
             EndpointError: When there is no reply.
@@ -59,7 +63,7 @@ class Endpoint:
         if body.prompt is None:
             store.describe(session_id)  # answers to a session that is not there must not make one
         settings = self.settings.for_agent(body.agent_id)
-        limit = TimeLimit.within(remaining_seconds, settings.deadline_margin_seconds)
+        limit = TimeLimit.within(remaining_seconds(), settings.deadline_margin_seconds)
         turn = stream_turn(
             lambda: store.session_manager(session_id), lambda session: build_agent(session, settings), body, limit
         )

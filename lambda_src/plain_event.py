@@ -41,7 +41,7 @@ def answer(endpoint: Endpoint, event: Any, remaining_seconds: Callable[[], float
         request = PlainEvent.model_validate(event)
     except ValidationError as error:
         raise problems.invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
-    return endpoint.take_turn(owner_of(request.owner), request.session_id, request, remaining_seconds())
+    return endpoint.take_turn(owner_of(request.owner), request.session_id, request, remaining_seconds)
 
 
 def owner_of(owner: str | OwnerName) -> str:

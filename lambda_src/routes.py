@@ -137,8 +137,8 @@ class Routes:
         return Response(status_code=answer["statusCode"], body=answer["body"], headers=answer["headers"])
 
     def _turn(self, session_id: str, body: contract.TurnBody) -> contract.TurnReply:
-        remaining_seconds = self._router.lambda_context.get_remaining_time_in_millis() / 1000
-        reply = self._endpoint.take_turn(self._owner(), session_id, body, remaining_seconds)
+        remaining_ms = self._router.lambda_context.get_remaining_time_in_millis
+        reply = self._endpoint.take_turn(self._owner(), session_id, body, lambda: remaining_ms() / 1000)
         return contract.TurnReply.model_validate(reply)
 
     def _owner(self) -> str:

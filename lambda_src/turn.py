@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from lambda_src import errors
-from lambda_src.content import shown, to_json
+from lambda_src.content import shown
+from lambda_src.event_loop import run_to_end
 from lambda_src.failures import answer_for
+from lambda_src.interrupts import agent_input, described
 from lambda_src.refused_media import blames_the_prompt, has_media, without_media
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from strands import Agent
     from strands.hooks import AfterModelCallEvent
 
     from agent_sessions.session_manager import SessionManager
-    from lambda_src.contract import InterruptResponse, TurnBody
-
-Result = TypeVar("Result")
+    from lambda_src.contract import TurnBody
 
 UNANSWERED = "(This message got no answer: the turn ended early.)"
 
@@ -134,7 +134,7 @@ async def stream_turn(
     if limit.seconds <= 0:
         raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
     calls = ModelCalls()
-    stopped_in_order = False
+    stop_at = asyncio.get_running_loop().time() + limit.seconds
     hard_stop = asyncio.timeout(limit.hard_seconds)
     try:
         async with hard_stop:
@@ -145,25 +145,17 @@ async def stream_turn(
             prompt = agent_input(agent, body)
             if body.prompt is not None:
                 await close_unanswered(agent)
-            stopping = asyncio.get_running_loop().call_later(limit.seconds, agent.cancel)
             try:
-                async for event in _events(agent, prompt):
-                    if isinstance(event, Completed) and event.stop_reason == "cancelled":
-                        stopped_in_order = _passed(stopping)
-                    if not stopped_in_order:
-                        yield event
+                async for event in _stopped_in_order(agent, prompt, stop_at):
+                    yield event
             except Exception as error:
                 if refusal := _refusal_of_media(session, agent, calls):
                     raise refusal from error
                 raise
-            finally:
-                stopping.cancel()
     except Exception as error:
         if isinstance(error, TimeoutError) and hard_stop.expired():
             raise _out_of_time() from None
         raise answer_for(error, calls.error) from error
-    if stopped_in_order:
-        raise _out_of_time()
 
 
 def _refusal_of_media(session: SessionManager, agent: Agent, calls: ModelCalls) -> errors.PromptRefusedError | None:
@@ -174,6 +166,23 @@ def _refusal_of_media(session: SessionManager, agent: Agent, calls: ModelCalls) 
     return errors.PromptRefusedError(
         "The model refused the files of this prompt. They were removed from the conversation, so that it can go on."
     )
+
+
+async def _stopped_in_order(agent: Agent, prompt: Any, stop_at: float) -> AsyncIterator[TurnEvent]:
+    """The turn's events, from an agent that is asked to stop when its time is over and given the time to do so."""
+    loop = asyncio.get_running_loop()
+    stopping = loop.call_at(stop_at, agent.cancel)
+    stopped = False
+    try:
+        async for event in _events(agent, prompt):
+            if isinstance(event, Completed) and event.stop_reason == "cancelled":
+                stopped = loop.time() >= stop_at
+            if not stopped:
+                yield event
+    finally:
+        stopping.cancel()
+    if stopped:
+        raise _out_of_time()
 
 
 async def _events(agent: Agent, prompt: Any) -> AsyncIterator[TurnEvent]:
@@ -213,57 +222,6 @@ def _completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequenc
             "cache_write_input_tokens": usage.get("cacheWriteInputTokens", 0),
         },
     )
-
-
-def agent_input(agent: Agent, body: TurnBody) -> list[Any]:
-    """What the agent is called with, once prompt and pending interrupts fit together.
-
-    Raises:
-        InterruptPendingError: When interrupts are pending and a prompt was sent.
-        NoInterruptPendingError: When answers were sent and no interrupt is pending.
-        BadRequestError: When an answer names no pending interrupt.
-    """
-    pending = pending_interrupts(agent)
-    if body.prompt is not None:
-        if pending:
-            raise errors.InterruptPendingError(
-                "The agent asked something and waits for interrupt_responses before it takes another prompt.",
-                interrupts=[described(interrupt) for interrupt in pending],
-            )
-        return [block.to_strands() for block in body.prompt]
-    if not pending:
-        raise errors.NoInterruptPendingError("No interrupt is pending; send a prompt.")
-    return _answers(body.interrupt_responses or [], {interrupt.id for interrupt in pending})
-
-
-def _answers(responses: list[InterruptResponse], pending: set[str]) -> list[dict[str, Any]]:
-    unknown = [
-        {
-            "location": f"body.interrupt_responses.{index}.interrupt_id",
-            "detail": f"not pending; pending are {', '.join(sorted(pending))}",
-        }
-        for index, answer in enumerate(responses)
-        if answer.interrupt_id not in pending
-    ]
-    if unknown:
-        raise errors.BadRequestError("An answer names an interrupt that is not pending.", errors=unknown)
-    return [
-        {"interruptResponse": {"interruptId": answer.interrupt_id, "response": answer.response}} for answer in responses
-    ]
-
-
-def pending_interrupts(agent: Agent) -> list[Any]:
-    """The interrupts that the agent waits for, in the order in which they were raised."""
-    # Strands restores them and has no public name for them in any version of the range this kit supports.
-    state = agent._interrupt_state  # noqa: SLF001
-    if not state.activated:
-        return []
-    return [interrupt for interrupt in state.interrupts.values() if interrupt.response is None]
-
-
-def described(interrupt: Any) -> dict[str, Any]:
-    """An interrupt as the reply shows it."""
-    return {"interrupt_id": interrupt.id, "name": interrupt.name, "reason": to_json(interrupt.reason)}
 
 
 async def close_unanswered(agent: Agent) -> None:
@@ -307,32 +265,5 @@ class ModelCalls:
         self.error = event.exception
 
 
-def _passed(timer: asyncio.TimerHandle) -> bool:
-    return asyncio.get_running_loop().time() >= timer.when()
-
-
 def _out_of_time() -> errors.OutOfTimeError:
     return errors.OutOfTimeError("The function's time ran out. What was done so far is kept; the next turn goes on.")
-
-
-def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine on a loop of its own, and do not wait for threads it left behind.
-
-    ``asyncio.run`` joins the executor's threads. One that hangs in a read from a silent model would keep the reply
-    back until the function is killed.
-    """
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(work)
-    finally:
-        try:
-            loop.run_until_complete(_cancel(asyncio.all_tasks(loop)))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            loop.close()
-
-
-async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -98,3 +98,13 @@ def _check(contract: Any, path: str, method: str, answer: Answer) -> None:
     schema = content[answer.headers["content-type"]]["schema"]
     schema = contract["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
     assert set(schema.get("required", [])) <= set(answer.json) <= set(schema["properties"])
+
+
+def test_the_page_on_http_lists_every_error_as_it_is() -> None:
+    from lambda_src.errors import all_errors
+
+    page = DOCUMENT.with_name("HTTP.md").read_text(encoding="utf-8")
+
+    rows = [f"| {error.status} | `{error.slug}` | `{error.__name__}` |" for error in all_errors()]
+    assert [row for row in rows if row not in page] == []
+    assert page.count("Error` |") == len(rows)

@@ -1,5 +1,6 @@
 """A turn as a stream of events, whose fold is the reply."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from agent_sessions.file_session_manager import FileSessionManager
 from lambda_src.contract import TurnBody
+from lambda_src.errors import InternalError, OutOfTimeError
+from lambda_src.event_loop import run_to_end
 from lambda_src.turn import (
     Completed,
     Restored,
@@ -16,7 +19,6 @@ from lambda_src.turn import (
     ToolCall,
     TurnEvent,
     fold,
-    run_to_end,
     stream_turn,
 )
 from tests.doubles.scripted_model import ScriptedModel, tool_use
@@ -41,11 +43,11 @@ def agent_on(folder: Path, model: ScriptedModel, **options: Any) -> Build:
     return build
 
 
-def events_of(build: Build, prompt: str) -> list[TurnEvent]:
+def events_of(build: Build, prompt: str, limit: TimeLimit | None = None) -> list[TurnEvent]:
     body = TurnBody.model_validate({"prompt": prompt})
 
     async def collect() -> list[TurnEvent]:
-        turn = stream_turn(lambda: None, build, body, TimeLimit(60, 60))  # type: ignore[arg-type, return-value] # see build
+        turn = stream_turn(lambda: None, build, body, limit or TimeLimit(60, 60))  # type: ignore[arg-type, return-value] # see build
         return [event async for event in turn]
 
     return run_to_end(collect())
@@ -93,8 +95,6 @@ def test_a_prompt_behind_an_unanswered_one_alternates_and_is_stored_so(tmp_path:
 def test_a_hook_s_own_failure_is_not_told_as_the_model_s(tmp_path: Path) -> None:
     from strands.hooks import AfterToolCallEvent
 
-    from lambda_src.errors import InternalError
-
     def build(_: Any) -> Any:
         agent = agent_on(tmp_path, ScriptedModel(tool_use("calculator", expression="1"), otherwise="One."))()
 
@@ -118,3 +118,15 @@ def test_usage_counts_this_turn_only(tmp_path: Path) -> None:
 
 def test_half_of_the_margin_is_for_the_orderly_stop() -> None:
     assert TimeLimit.within(remaining_seconds=60, margin_seconds=4) == TimeLimit(56, 58)
+
+
+def test_time_spent_on_restoring_counts(tmp_path: Path) -> None:
+    model = ScriptedModel("Too late.")
+
+    def build(manager: Any) -> Any:
+        agent = agent_on(tmp_path, model)(manager)
+        time.sleep(0.3)  # the event loop's clock is the one that counts here
+        return agent
+
+    with pytest.raises(OutOfTimeError):
+        events_of(build, "Hi", TimeLimit(0.2, 10))
