@@ -30,7 +30,12 @@ def open_agent(subject: Subject, *script: Any, session_id: str = "conversation",
         session_id: The session.
         **options: For the agent; ``agent_id`` is ``a1`` unless given.
     """
-    defaults = {"agent_id": "a1", "model": ScriptedModel(*script), "tools": [add], "callback_handler": None}
+    defaults: dict[str, Any] = {
+        "agent_id": "a1",
+        "model": ScriptedModel(*script),
+        "tools": [add],
+        "callback_handler": None,
+    }
     return Agent(**defaults | {"session_manager": subject.manager(session_id)} | options)
 
 

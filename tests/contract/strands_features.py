@@ -1,5 +1,6 @@
 """What the installed Strands has, so that a test can say why it does not run on an older one."""
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Final
 
@@ -17,4 +18,13 @@ def has_module(name: str) -> bool:
 HAS_PINS: Final = has_module("strands.agent.conversation_manager.compression")
 HAS_BIDI: Final = has_module("strands.bidi")
 
+#: The installed release, such as ``(1, 62)``.
+RELEASE: Final = tuple(int(part) for part in version("strands-agents").split(".")[:2])
+
 needs_pins = pytest.mark.skipif(not HAS_PINS, reason="this version of Strands has no pinned messages")
+needs_swarm_checkpoints = pytest.mark.skipif(
+    RELEASE < (1, 55), reason="swarms of this version of Strands cannot go on from, or start after, a stored state"
+)
+needs_bytes_in_state = pytest.mark.skipif(
+    RELEASE < (1, 55), reason="Strands' managers of this version cannot store bytes in an agent's state"
+)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.contract.places import read_json
+from tests.contract.strands_features import needs_bytes_in_state
 from tests.contract.subjects import Subject
 
 STATE: dict[str, Any] = {
@@ -18,7 +19,7 @@ STATE: dict[str, Any] = {
 
 
 @pytest.fixture
-def repository(subject: Subject):
+def repository(subject: Subject) -> Any:
     """A repository with one session, ``s1``."""
     repository = subject.repository()
     types = subject.types
@@ -26,11 +27,11 @@ def repository(subject: Subject):
     return repository
 
 
-def new_agent(subject: Subject, agent_id: str = "a1", **fields: Any):
+def new_agent(subject: Subject, agent_id: str = "a1", **fields: Any) -> Any:
     return subject.types.SessionAgent(**{"agent_id": agent_id, "state": {}, "conversation_manager_state": {}} | fields)
 
 
-def test_a_created_agent_is_read_back_untouched(subject: Subject, repository) -> None:
+def test_a_created_agent_is_read_back_untouched(subject: Subject, repository: Any) -> None:
     manager_state = {"__name__": "SlidingWindowConversationManager", "removed_message_count": 3, "unknown": [1]}
     internal = {"interrupt_state": {"interrupts": {}, "context": {}, "activated": False}, "later": {"x": [None]}}
     agent = new_agent(subject, state=STATE, conversation_manager_state=manager_state, _internal_state=internal)
@@ -44,7 +45,7 @@ def test_a_created_agent_is_read_back_untouched(subject: Subject, repository) ->
     assert found._internal_state == internal
 
 
-def test_an_agent_that_was_never_created_reads_as_none(subject: Subject, repository) -> None:
+def test_an_agent_that_was_never_created_reads_as_none(subject: Subject, repository: Any) -> None:
     repository.create_agent("s1", new_agent(subject, "a1"))
 
     assert repository.read_agent("s1", "a") is None
@@ -52,7 +53,7 @@ def test_an_agent_that_was_never_created_reads_as_none(subject: Subject, reposit
     assert repository.read_agent("another", "a1") is None
 
 
-def test_an_update_replaces_the_state_and_keeps_when_the_agent_was_created(subject: Subject, repository) -> None:
+def test_an_update_replaces_the_state_and_keeps_when_the_agent_was_created(subject: Subject, repository: Any) -> None:
     created = new_agent(subject, state={"count": 1}, created_at="2020-01-01T00:00:00+00:00")
     repository.create_agent("s1", created)
 
@@ -63,14 +64,14 @@ def test_an_update_replaces_the_state_and_keeps_when_the_agent_was_created(subje
     assert found.created_at == "2020-01-01T00:00:00+00:00"
 
 
-def test_updating_an_agent_that_is_not_there_is_refused(subject: Subject, repository) -> None:
+def test_updating_an_agent_that_is_not_there_is_refused(subject: Subject, repository: Any) -> None:
     with pytest.raises(subject.session_exception):
         repository.update_agent("s1", new_agent(subject, "nobody"))
 
     assert repository.read_agent("s1", "nobody") is None
 
 
-def test_agents_of_one_session_do_not_see_each_other(subject: Subject, repository) -> None:
+def test_agents_of_one_session_do_not_see_each_other(subject: Subject, repository: Any) -> None:
     repository.create_agent("s1", new_agent(subject, "a1", state={"me": 1}))
     repository.create_agent("s1", new_agent(subject, "a2", state={"me": 2}))
     message = subject.types.SessionMessage.from_message({"role": "user", "content": [{"text": "only a1"}]}, 0)
@@ -81,7 +82,8 @@ def test_agents_of_one_session_do_not_see_each_other(subject: Subject, repositor
     assert repository.list_messages("s1", "a2") == []
 
 
-def test_bytes_in_an_agents_state_come_back_as_bytes(subject: Subject, repository) -> None:
+@needs_bytes_in_state
+def test_bytes_in_an_agents_state_come_back_as_bytes(subject: Subject, repository: Any) -> None:
     agent = new_agent(subject, state={"blob": b"\x00\xff", "list": [b"", {"deep": b"z"}]})
     repository.create_agent("s1", agent)
 

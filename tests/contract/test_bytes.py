@@ -1,6 +1,7 @@
 """The contract for bytes: images and documents come back as they were, and lie in storage as documented JSON."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.contract.subjects import Subject
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
-def message_with_bytes():
+def message_with_bytes() -> dict[str, Any]:
     return {
         "role": "user",
         "content": [
@@ -23,7 +24,7 @@ def message_with_bytes():
 
 
 @pytest.fixture
-def repository(subject: Subject):
+def repository(subject: Subject) -> Any:
     repository = subject.repository()
     types = subject.types
     repository.create_session(types.Session(session_id="s1", session_type=types.SessionType.AGENT))
@@ -31,14 +32,14 @@ def repository(subject: Subject):
     return repository
 
 
-def test_bytes_in_a_message_come_back_as_bytes(subject: Subject, repository) -> None:
+def test_bytes_in_a_message_come_back_as_bytes(subject: Subject, repository: Any) -> None:
     repository.create_message("s1", "a1", subject.types.SessionMessage.from_message(message_with_bytes(), 0))
 
     assert repository.read_message("s1", "a1", 0).message == message_with_bytes()
     assert repository.list_messages("s1", "a1")[0].to_message() == message_with_bytes()
 
 
-def test_bytes_in_a_redaction_come_back_as_bytes(subject: Subject, repository) -> None:
+def test_bytes_in_a_redaction_come_back_as_bytes(subject: Subject, repository: Any) -> None:
     repository.create_message("s1", "a1", subject.types.SessionMessage.from_message({"role": "user", "content": []}, 0))
     found = repository.read_message("s1", "a1", 0)
     found.redact_message = message_with_bytes()
@@ -48,7 +49,7 @@ def test_bytes_in_a_redaction_come_back_as_bytes(subject: Subject, repository) -
     assert repository.read_message("s1", "a1", 0).to_message() == message_with_bytes()
 
 
-def test_storing_does_not_change_the_callers_message(subject: Subject, repository) -> None:
+def test_storing_does_not_change_the_callers_message(subject: Subject, repository: Any) -> None:
     message = message_with_bytes()
 
     repository.create_message("s1", "a1", subject.types.SessionMessage.from_message(message, 0))

@@ -8,7 +8,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from tests.contract.agents import conversation, model_of, open_agent, stored_ids, texts
-from tests.contract.places import BucketPlace
+from tests.contract.s3_answers import answering, s3_answer
 from tests.contract.subjects import Subject
 from tests.doubles.scripted_model import tool_use
 
@@ -169,24 +169,12 @@ def test_of_many_overlapping_turns_each_is_whole_or_refused(shared: Subject) -> 
     assert texts(conversation(open_agent(shared))) == ["Hello", "Hi.", f"prompt {kept[0]}", f"reply {kept[0]}"]
 
 
-class _Body:
-    """The part of a urllib3 response that botocore reads."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, **kwargs: Any) -> Any:
-        yield self._body
-
-
 @pytest.mark.parametrize("part_of_key", ["message_0.json", "message_1.json", "agent.json", "session.json"])
 def test_a_write_whose_answer_was_lost_is_recognised_as_ones_own(ours_s3: Subject, part_of_key: str) -> None:
-    place = ours_s3.stored
-    assert isinstance(place, BucketPlace)
     lost: list[str] = []
 
-    def lose_the_answer(request: Any, **kwargs: Any) -> Any:
-        if lost or request.method != "PUT" or part_of_key not in request.url:
+    def lose_the_answer(request: Any) -> AWSResponse | None:
+        if lost or part_of_key not in request.url:
             return None
         lost.append(request.url)
         headers = {
@@ -197,13 +185,10 @@ def test_a_write_whose_answer_was_lost_is_recognised_as_ones_own(ours_s3: Subjec
         urllib.request.urlopen(applied).close()  # noqa: S310 - loopback
         if hasattr(request.body, "seek"):
             request.body.seek(0)
-        return AWSResponse(request.url, 500, {}, _Body(b"<Error><Code>InternalError</Code></Error>"))
+        return s3_answer(request, 500, "<Error><Code>InternalError</Code></Error>")
 
-    place.client.meta.events.register("before-send.s3.PutObject", lose_the_answer)
-    try:
+    with answering(ours_s3.place, "PutObject", lose_the_answer):
         open_agent(ours_s3, "Hi.", state={"x": 1})("Hello")
-    finally:
-        place.client.meta.events.unregister("before-send.s3.PutObject", lose_the_answer)
 
     assert lost
     assert texts(conversation(open_agent(ours_s3))) == ["Hello", "Hi."]

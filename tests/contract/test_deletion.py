@@ -1,14 +1,15 @@
 """The contract for erasing a session: all of it, nothing else, or an error that names what is left."""
 
 import contextlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from tests.contract.agents import open_agent, texts
 from tests.contract.places import BucketPlace
+from tests.contract.s3_answers import answering, s3_answer
 from tests.contract.subjects import OURS_S3, Subject
 
 STORED_SUBJECTS = ("file", "s3", "s3-kms", "strands-file", "strands-s3")
@@ -99,37 +100,18 @@ def test_more_than_a_thousand_objects_are_erased(make_subject: Any, name: str) -
     assert keys_of(subject, "other")
 
 
-class _Body:
-    """The part of a urllib3 response that botocore reads."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, **kwargs: Any) -> Iterator[bytes]:
-        yield self._body
-
-
 def test_objects_that_s3_does_not_delete_are_named(ours_s3: Subject) -> None:
-    from botocore.awsrequest import AWSResponse
-
     from agent_sessions.exceptions import SessionException
 
     open_agent(ours_s3, "Hi.", session_id="s1")("Hello")
-    place = ours_s3.stored
-    assert isinstance(place, BucketPlace)
     kept = "kit/session_s1/agents/agent_a1/messages/message_0.json"
 
-    def answer(request: Any, **kwargs: Any) -> Any:
+    def keep_one(request: Any) -> AWSResponse:
         error = f"<Error><Key>{kept}</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-        body = f'<?xml version="1.0"?><DeleteResult>{error}</DeleteResult>'
-        return AWSResponse(request.url, 200, {}, _Body(body.encode()))
+        return s3_answer(request, 200, f'<?xml version="1.0"?><DeleteResult>{error}</DeleteResult>')
 
-    place.client.meta.events.register("before-send.s3.DeleteObjects", answer)
-    try:
-        with pytest.raises(SessionException) as caught:
-            ours_s3.repository().delete_session("s1")
-    finally:
-        place.client.meta.events.unregister("before-send.s3.DeleteObjects", answer)
+    with answering(ours_s3.place, "DeleteObjects", keep_one), pytest.raises(SessionException) as caught:
+        ours_s3.repository().delete_session("s1")
 
     assert kept in str(caught.value)
     ours_s3.repository().delete_session("s1")

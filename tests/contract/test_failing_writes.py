@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from strands.types.exceptions import EventLoopException
 
 from tests.contract.agents import conversation, open_agent, stored_ids, texts
 from tests.contract.pairing import pairing_errors
-from tests.contract.places import BucketPlace
+from tests.contract.s3_answers import answering, s3_answer
 from tests.contract.subjects import Subject, custom_subject
 from tests.doubles.scripted_model import tool_use
 
@@ -124,35 +125,17 @@ def test_the_models_error_has_precedence_over_a_failing_sync() -> None:
 
 @contextmanager
 def refusing_puts(subject: Subject, part_of_key: str) -> Iterator[list[str]]:
-    """Let S3 refuse to write keys that contain a text; yields the keys refused."""
-    place = subject.stored
-    assert isinstance(place, BucketPlace)
+    """Let S3 refuse to write keys that contain a text; yields the URLs refused."""
     refused: list[str] = []
 
-    def refuse(request: Any, **kwargs: Any) -> Any:
-        from botocore.awsrequest import AWSResponse
-
-        if request.method != "PUT" or part_of_key not in request.url:
+    def refuse(request: Any) -> AWSResponse | None:
+        if part_of_key not in request.url:
             return None
         refused.append(request.url)
-        body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-        return AWSResponse(request.url, 403, {}, _Body(body))
+        return s3_answer(request, 403, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
 
-    place.client.meta.events.register("before-send.s3.PutObject", refuse)
-    try:
+    with answering(subject.place, "PutObject", refuse):
         yield refused
-    finally:
-        place.client.meta.events.unregister("before-send.s3.PutObject", refuse)
-
-
-class _Body:
-    """The part of a urllib3 response that botocore reads."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stream(self, **kwargs: Any) -> Iterator[bytes]:
-        yield self._body
 
 
 def test_a_write_that_s3_refuses_is_a_storage_error_with_its_code_and_key(ours_s3: Subject) -> None:
@@ -182,7 +165,7 @@ def test_after_a_refused_write_the_next_process_works(ours_s3: Subject) -> None:
     assert texts(restored)[-2:] == ["Go on", "Going on."]
 
 
-def test_with_durability_turn_a_refused_write_never_ends_in_a_reply(make_subject) -> None:
+def test_with_durability_turn_a_refused_write_never_ends_in_a_reply(make_subject: Any) -> None:
     subject = make_subject("s3-turn")
     agent = open_agent(subject, tool_use("add", a=1, b=1), "2")
 

@@ -43,7 +43,7 @@ def test_a_bad_agent_id_is_refused(ours_stored: Subject, agent_id: str) -> None:
     message = types.SessionMessage.from_message({"role": "user", "content": []}, 0)
     before = ours_stored.stored.keys()
 
-    for call in (
+    calls: tuple[Any, ...] = (
         lambda: repository.create_agent("s1", agent),
         lambda: repository.read_agent("s1", agent_id),
         lambda: repository.update_agent("s1", agent),
@@ -52,7 +52,8 @@ def test_a_bad_agent_id_is_refused(ours_stored: Subject, agent_id: str) -> None:
         lambda: repository.update_message("s1", agent_id, message),
         lambda: repository.list_messages("s1", agent_id),
         lambda: repository.read_multi_agent("s1", agent_id),
-    ):
+    )
+    for call in calls:
         with pytest.raises(ValueError, match="_id="):
             call()
 
@@ -66,11 +67,12 @@ def test_a_message_id_that_is_no_index_is_refused(ours_stored: Subject, message_
     repository.create_agent("s1", types.SessionAgent(agent_id="a1", state={}, conversation_manager_state={}))
     message = types.SessionMessage.from_message({"role": "user", "content": []}, message_id)
 
-    for call in (
+    calls: tuple[Any, ...] = (
         lambda: repository.read_message("s1", "a1", message_id),
         lambda: repository.create_message("s1", "a1", message),
         lambda: repository.update_message("s1", "a1", message),
-    ):
+    )
+    for call in calls:
         with pytest.raises(ValueError, match="message id"):
             call()
 

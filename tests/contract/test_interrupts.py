@@ -29,7 +29,8 @@ def asking(subject: Subject, *script: Any) -> Agent:
 
 def answers(result: Any, response: str) -> list[Any]:
     return [
-        {"interruptResponse": {"interruptId": interrupt.id, "response": response}} for interrupt in result.interrupts
+        {"interruptResponse": {"interruptId": interrupt.id, "response": response}}
+        for interrupt in result.interrupts or []
     ]
 
 
@@ -55,7 +56,7 @@ def test_the_pending_question_is_seen_by_every_process_until_it_is_answered(mana
     for _ in range(2):
         waiting = asking(managers)
         assert waiting._interrupt_state.activated
-        assert list(waiting._interrupt_state.interrupts) == [interrupt.id for interrupt in asked.interrupts]
+        assert list(waiting._interrupt_state.interrupts) == [interrupt.id for interrupt in asked.interrupts or []]
         assert [interrupt.reason for interrupt in waiting._interrupt_state.interrupts.values()] == [{"tool": "add"}]
 
     asking(managers, "Done.")(answers(asked, "yes"))
@@ -75,7 +76,7 @@ def test_a_plain_prompt_while_a_question_is_pending_is_refused_and_nothing_is_lo
 
 def test_two_questions_of_one_turn_are_both_restored(managers: Subject) -> None:
     asked = asking(managers, [tool_use("add", a=1, b=2), tool_use("add", a=3, b=4)])("1+2, 3+4?")
-    assert len(asked.interrupts) == 2
+    assert len(asked.interrupts or []) == 2
 
     second = asking(managers, "3 and 7.")
     second(answers(asked, "yes"))

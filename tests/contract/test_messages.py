@@ -1,6 +1,7 @@
 """The contract for messages: in order of their ids, paged by position, changed only where they are."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,12 @@ FOLDER = "session_s1/agents/agent_a1/messages"
 
 
 @pytest.fixture
-def repository(subject: Subject):
+def repository(subject: Subject) -> Any:
     """A repository with session ``s1`` and its agent ``a1``."""
     return with_agent(subject)
 
 
-def with_agent(subject: Subject):
+def with_agent(subject: Subject) -> Any:
     repository = subject.repository()
     types = subject.types
     repository.create_session(types.Session(session_id="s1", session_type=types.SessionType.AGENT))
@@ -25,18 +26,18 @@ def with_agent(subject: Subject):
     return repository
 
 
-def create_messages(subject: Subject, repository, count: int) -> None:
+def create_messages(subject: Subject, repository: Any, count: int) -> None:
     for number in range(count):
         role = "user" if number % 2 == 0 else "assistant"
         message = {"role": role, "content": [{"text": f"message {number}"}]}
         repository.create_message("s1", "a1", subject.types.SessionMessage.from_message(message, number))
 
 
-def ids(messages) -> list[int]:
+def ids(messages: list[Any]) -> list[int]:
     return [message.message_id for message in messages]
 
 
-def test_a_created_message_is_read_back(subject: Subject, repository) -> None:
+def test_a_created_message_is_read_back(subject: Subject, repository: Any) -> None:
     message = {
         "role": "assistant",
         "content": [
@@ -57,14 +58,14 @@ def test_a_created_message_is_read_back(subject: Subject, repository) -> None:
     assert found.redact_message is None
 
 
-def test_a_message_that_was_never_created_reads_as_none(subject: Subject, repository) -> None:
+def test_a_message_that_was_never_created_reads_as_none(subject: Subject, repository: Any) -> None:
     create_messages(subject, repository, 2)
 
     assert repository.read_message("s1", "a1", 2) is None
     assert repository.read_message("s1", "another", 0) is None
 
 
-def test_messages_are_listed_in_the_order_of_their_ids_beyond_ten(subject: Subject, repository) -> None:
+def test_messages_are_listed_in_the_order_of_their_ids_beyond_ten(subject: Subject, repository: Any) -> None:
     create_messages(subject, repository, 23)
 
     listed = repository.list_messages("s1", "a1")
@@ -73,7 +74,7 @@ def test_messages_are_listed_in_the_order_of_their_ids_beyond_ten(subject: Subje
     assert [entry.message["content"][0]["text"] for entry in listed] == [f"message {n}" for n in range(23)]
 
 
-def test_a_page_is_the_slice_of_the_whole_list(subject: Subject, repository) -> None:
+def test_a_page_is_the_slice_of_the_whole_list(subject: Subject, repository: Any) -> None:
     create_messages(subject, repository, 12)
     whole = list(range(12))
 
@@ -84,11 +85,11 @@ def test_a_page_is_the_slice_of_the_whole_list(subject: Subject, repository) -> 
             assert ids(page) == whole[offset : offset + limit], (limit, offset)
 
 
-def test_an_agent_without_messages_has_an_empty_list(subject: Subject, repository) -> None:
+def test_an_agent_without_messages_has_an_empty_list(subject: Subject, repository: Any) -> None:
     assert repository.list_messages("s1", "a1") == []
 
 
-def test_an_update_replaces_the_message_and_keeps_when_it_was_created(subject: Subject, repository) -> None:
+def test_an_update_replaces_the_message_and_keeps_when_it_was_created(subject: Subject, repository: Any) -> None:
     types = subject.types
     first = types.SessionMessage(
         message={"role": "user", "content": [{"text": "before"}]}, message_id=0, created_at="2020-01-01T00:00:00+00:00"
@@ -105,7 +106,7 @@ def test_an_update_replaces_the_message_and_keeps_when_it_was_created(subject: S
     assert again.created_at == "2020-01-01T00:00:00+00:00"
 
 
-def test_updating_a_message_that_is_not_there_is_refused(subject: Subject, repository) -> None:
+def test_updating_a_message_that_is_not_there_is_refused(subject: Subject, repository: Any) -> None:
     create_messages(subject, repository, 1)
     absent = subject.types.SessionMessage.from_message({"role": "user", "content": [{"text": "x"}]}, 7)
 
@@ -115,7 +116,7 @@ def test_updating_a_message_that_is_not_there_is_refused(subject: Subject, repos
     assert ids(repository.list_messages("s1", "a1")) == [0]
 
 
-def test_a_redacted_message_shows_the_redaction(subject: Subject, repository) -> None:
+def test_a_redacted_message_shows_the_redaction(subject: Subject, repository: Any) -> None:
     create_messages(subject, repository, 2)
     found = repository.read_message("s1", "a1", 0)
 

@@ -19,14 +19,14 @@ class Orchestrator:
 
 
 @pytest.fixture
-def repository(subject: Subject):
+def repository(subject: Subject) -> Any:
     repository = subject.repository()
     types = subject.types
     repository.create_session(types.Session(session_id="s1", session_type=types.SessionType.AGENT))
     return repository
 
 
-def test_a_created_state_is_read_back_untouched(subject: Subject, repository) -> None:
+def test_a_created_state_is_read_back_untouched(subject: Subject, repository: Any) -> None:
     state = {"type": "graph", "completed": ["a", "b"], "nested": {"deep": [None, 1.5, "é"]}, "empty": {}}
 
     repository.create_multi_agent("s1", Orchestrator("g1", state))
@@ -34,14 +34,14 @@ def test_a_created_state_is_read_back_untouched(subject: Subject, repository) ->
     assert repository.read_multi_agent("s1", "g1") == state
 
 
-def test_a_state_that_was_never_created_reads_as_none(subject: Subject, repository) -> None:
+def test_a_state_that_was_never_created_reads_as_none(subject: Subject, repository: Any) -> None:
     repository.create_multi_agent("s1", Orchestrator("g1", {"x": 1}))
 
     assert repository.read_multi_agent("s1", "g") is None
     assert repository.read_multi_agent("another", "g1") is None
 
 
-def test_an_update_replaces_the_state(subject: Subject, repository) -> None:
+def test_an_update_replaces_the_state(subject: Subject, repository: Any) -> None:
     repository.create_multi_agent("s1", Orchestrator("g1", {"step": 1, "gone": True}))
 
     repository.update_multi_agent("s1", Orchestrator("g1", {"step": 2}))
@@ -49,14 +49,14 @@ def test_an_update_replaces_the_state(subject: Subject, repository) -> None:
     assert repository.read_multi_agent("s1", "g1") == {"step": 2}
 
 
-def test_updating_a_state_that_is_not_there_is_refused(subject: Subject, repository) -> None:
+def test_updating_a_state_that_is_not_there_is_refused(subject: Subject, repository: Any) -> None:
     with pytest.raises(subject.session_exception):
         repository.update_multi_agent("s1", Orchestrator("nobody", {}))
 
     assert repository.read_multi_agent("s1", "nobody") is None
 
 
-def test_states_of_one_session_do_not_see_each_other(subject: Subject, repository) -> None:
+def test_states_of_one_session_do_not_see_each_other(subject: Subject, repository: Any) -> None:
     repository.create_multi_agent("s1", Orchestrator("g1", {"me": 1}))
     repository.create_multi_agent("s1", Orchestrator("g10", {"me": 10}))
 

@@ -54,7 +54,8 @@ def test_tool_calls_and_their_results_are_restored(managers: Subject) -> None:
 
 def test_images_and_reasoning_are_restored(managers: Subject) -> None:
     first = open_agent(managers, [reasoning("hm", signature="sig"), "A cat."])
-    first([{"text": "What is it?"}, image()])
+    prompt: Any = [{"text": "What is it?"}, image()]
+    first(prompt)
 
     second = open_agent(managers)
 

@@ -2,14 +2,16 @@
 
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from mypy_boto3_s3 import S3Client
 
 from tests.contract.places import read_json
 from tests.contract.subjects import Subject, s3_subject
 
 
-def new_session(subject: Subject, session_id: str):
+def new_session(subject: Subject, session_id: str) -> Any:
     return subject.types.Session(session_id=session_id, session_type=subject.types.SessionType.AGENT)
 
 
@@ -110,7 +112,7 @@ def test_a_folder_left_without_its_session_record_does_not_make_the_session_dead
 
 
 @pytest.mark.parametrize("prefix", ["", "p", "p/", "/p/", "a/b", "/a/b/"])
-def test_every_way_to_write_a_prefix_gives_clean_keys(s3_client, bucket: str, prefix: str) -> None:
+def test_every_way_to_write_a_prefix_gives_clean_keys(s3_client: S3Client, bucket: str, prefix: str) -> None:
     s3_subject("s3", s3_client, bucket, prefix).manager("s1")
 
     listed = s3_client.list_objects_v2(Bucket=bucket)["Contents"]

@@ -4,9 +4,10 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
+from mypy_boto3_s3 import S3Client
 
 from tests.conftest import TOTAL
 from tests.contract.interop.conversations import WRITERS
@@ -46,8 +47,11 @@ def check(make_writers: Callable[[], dict[str, Subject]], kind: str) -> Counter[
     return totals
 
 
+Report: TypeAlias = Callable[[str, Counter[str]], None]
+
+
 @pytest.fixture
-def report(record_property):
+def report(record_property: Callable[[str, object], None]) -> Report:
     """Add totals to the summary that pytest prints at its end."""
 
     def add(where: str, totals: Counter[str]) -> None:
@@ -58,7 +62,7 @@ def report(record_property):
 
 
 @pytest.mark.parametrize("kind", ["graph", "swarm"])
-def test_on_disk_the_state_is_the_same_to_every_writer(tmp_path: Path, kind: str, report) -> None:
+def test_on_disk_the_state_is_the_same_to_every_writer(tmp_path: Path, kind: str, report: Report) -> None:
     numbers = itertools.count()
 
     def writers() -> dict[str, Subject]:
@@ -70,7 +74,9 @@ def test_on_disk_the_state_is_the_same_to_every_writer(tmp_path: Path, kind: str
 
 
 @pytest.mark.parametrize("kind", ["graph", "swarm"])
-def test_on_s3_the_state_is_the_same_to_every_writer(s3_client, bucket: str, kind: str, report) -> None:
+def test_on_s3_the_state_is_the_same_to_every_writer(
+    s3_client: S3Client, bucket: str, kind: str, report: Report
+) -> None:
     numbers = itertools.count()
 
     def writers() -> dict[str, Subject]:

@@ -9,9 +9,11 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from mypy_boto3_s3 import S3Client
 
 from tests.conftest import TOTAL
 from tests.contract.interop.conversations import WRITERS, Conversation, Session, conversations
@@ -52,8 +54,11 @@ def try_many(make_writers: Callable[[], dict[str, Subject]], examples: int, max_
     return totals
 
 
+Report: TypeAlias = Callable[[str, Counter[str]], None]
+
+
 @pytest.fixture
-def report(record_property):
+def report(record_property: Callable[[str, object], None]) -> Report:
     """Add totals to the summary that pytest prints at its end."""
 
     def add(where: str, totals: Counter[str]) -> None:
@@ -66,7 +71,7 @@ def report(record_property):
 
 
 @pytest.mark.timeout(120 + 60 * FACTOR)
-def test_on_disk_every_writer_restores_what_any_writer_stored(tmp_path: Path, report) -> None:
+def test_on_disk_every_writer_restores_what_any_writer_stored(tmp_path: Path, report: Report) -> None:
     def writers() -> dict[str, Subject]:
         folder = tmp_path / str(next(_numbers))
         names = {"ours": "file", "ours-turn": "file-turn", "strands": "strands-file"}
@@ -76,7 +81,7 @@ def test_on_disk_every_writer_restores_what_any_writer_stored(tmp_path: Path, re
 
 
 @pytest.mark.timeout(120 + 60 * FACTOR)
-def test_on_s3_every_writer_restores_what_any_writer_stored(s3_client, bucket: str, report) -> None:
+def test_on_s3_every_writer_restores_what_any_writer_stored(s3_client: S3Client, bucket: str, report: Report) -> None:
     def writers() -> dict[str, Subject]:
         prefix = f"conversations/{next(_numbers)}"
         names = {"ours": "s3", "ours-turn": "s3-turn", "strands": "strands-s3"}
