@@ -21,7 +21,7 @@ from lambda_src.turn import (
     fold,
     stream_turn,
 )
-from tests.doubles.scripted_model import ScriptedModel, tool_use
+from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
 
 Build = Callable[..., Any]
 
@@ -121,7 +121,7 @@ def test_half_of_the_margin_is_for_the_orderly_stop() -> None:
 
 
 def test_time_spent_on_restoring_counts(tmp_path: Path) -> None:
-    model = ScriptedModel("Too late.")
+    model = ScriptedModel([Pause(0.05), "Much", Pause(0.05), "too late."])
 
     def build(manager: Any) -> Any:
         agent = agent_on(tmp_path, model)(manager)
