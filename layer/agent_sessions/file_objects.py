@@ -6,16 +6,17 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import sys
 import tempfile
+import time
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent_sessions.exceptions import SessionStorageError
+from agent_sessions.layout import session_id_in
 from agent_sessions.object_store import (
     Absent,
     Expectation,
@@ -29,11 +30,14 @@ from agent_sessions.object_store import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+_T = TypeVar("_T")
+
 LOCKS = ".locks"
 """Folder of the locks that make an update a compare-and-swap among processes: a few files, none named after anyone."""
 
 _LOCK_FILES = 64
 _TEMPORARY = ".writing-"
+_ABANDONED_SECONDS = 3600
 
 
 class FileObjects(ObjectStore):
@@ -123,21 +127,37 @@ class FileObjects(ObjectStore):
             except OSError as error:
                 raise _failed("delete", path, error) from error
 
+    def delete_version(self, key: str, etag: str) -> bool:
+        """See :meth:`ObjectStore.delete_version`."""
+        path = self._checked(key)
+        try:
+            with self._locked(key):
+                found = self.get(key)
+                if found is None or found.etag != etag:
+                    return False
+                path.unlink()
+        except OSError as error:
+            raise _failed("delete", path, error) from error
+        return True
+
     def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
         """See :meth:`ObjectStore.erase`."""
         folder = self._checked(prefix)
-        if not folder.is_dir():
-            return 0
-        if not keep:
-            count = sum(1 for _ in self.list(prefix))
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                raise _failed("delete", folder, error) from error
-            return count
-        doomed = [entry.key for entry in self.list(prefix) if entry.key not in keep]
-        self.delete(doomed)
-        for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        doomed = [entry for entry in self.list(prefix) if entry.key not in keep]
+        try:
+            for entry in doomed:
+                with self._locked(entry.key), contextlib.suppress(FileNotFoundError):
+                    path = self.folder / entry.key
+                    if _listed_version(path.lstat()) == entry.etag:
+                        path.unlink()
+        except OSError as error:
+            raise _failed("delete", folder, error) from error
+        # Temporary files of processes that died hold conversations, too. Those alive finish within seconds.
+        for path in folder.rglob(f"{_TEMPORARY}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
+        for path in sorted((path for path in [folder, *folder.rglob("*")] if path.is_dir()), reverse=True):
             with contextlib.suppress(OSError):  # not empty: it holds what is kept, or somebody has just written
                 path.rmdir()
         return len(doomed)
@@ -154,9 +174,7 @@ class FileObjects(ObjectStore):
                 key = path.relative_to(self.folder).as_posix()
                 with contextlib.suppress(FileNotFoundError):  # deleted since the folder was read
                     found = path.lstat()
-                    # Size and time name a version well enough for a listing; updates compare contents.
-                    version = f"{found.st_mtime_ns}-{found.st_size}"
-                    yield ListedObject(key, version, _utc(found.st_mtime), found.st_size)
+                    yield ListedObject(key, _listed_version(found), _utc(found.st_mtime), found.st_size)
 
     def list_folders(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
         """See :meth:`ObjectStore.list_folders`."""
@@ -168,15 +186,15 @@ class FileObjects(ObjectStore):
             if _with_slash(name) > _with_slash(start_after) and name != LOCKS:
                 yield name
 
-    def submit(self, work: Callable[[], None]) -> Future[None]:
+    def submit(self, work: Callable[[], _T]) -> Future[_T]:
         """See :meth:`ObjectStore.submit`. A disk answers at once: the work is done here and now."""
-        done: Future[None] = Future()
+        done: Future[_T] = Future()
         try:
-            work()
+            result = work()
         except BaseException as error:  # noqa: BLE001 - a future carries it to whoever waits
             done.set_exception(error)
         else:
-            done.set_result(None)
+            done.set_result(result)
         return done
 
     def make_folder(self, prefix: str) -> None:
@@ -205,6 +223,7 @@ class FileObjects(ObjectStore):
                         "other files read or overwritten",
                         code="SymbolicLink",
                         key=key,
+                        session_id=session_id_in(key),
                     )
         return path
 
@@ -254,6 +273,11 @@ def _with_slash(name: str) -> str:
     return f"{name}/" if name else ""
 
 
+def _listed_version(found: os.stat_result) -> str:
+    """What names a version in a listing, without reading the file: every write makes a new inode."""
+    return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+
+
 def _etag(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
@@ -271,4 +295,9 @@ def _is_link(path: Path) -> bool:
 
 def _failed(doing: str, path: Path, error: OSError) -> SessionStorageError:
     name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return SessionStorageError(f"path={path} | could not {doing} it: {error}", code=name, key=str(path))
+    return SessionStorageError(
+        f"path={path} | could not {doing} it: {error}",
+        code=name,
+        key=str(path),
+        session_id=session_id_in(path.as_posix()),
+    )

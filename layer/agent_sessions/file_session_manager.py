@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_sessions.file_objects import FileObjects
 from agent_sessions.layout import Layout
 from agent_sessions.object_repository import ObjectSessionRepository
 from agent_sessions.repository_session_manager import RepositorySessionManager
+
+if TYPE_CHECKING:
+    from agent_sessions.object_journal import Durability
 
 
 class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
@@ -19,6 +22,8 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
     Args:
         session_id: The session. It is created when the folder holds none of this id.
         storage_dir: The folder; ``~/.strands/sessions`` when not given, which only its user may enter.
+        durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
+            the turn has ended. On a disk the one is as quick as the other.
         **kwargs: For later additions.
 
     Raises:
@@ -26,8 +31,10 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         SessionStorageError: The file system refused or failed, or a symbolic link stands in the way.
     """
 
-    def __init__(self, session_id: str, storage_dir: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, session_id: str, storage_dir: str | None = None, *, durability: Durability = "message", **kwargs: Any
+    ) -> None:
         self.storage_dir = storage_dir or str(Path.home() / ".strands" / "sessions")
         Path(self.storage_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
-        ObjectSessionRepository.__init__(self, FileObjects(Path(self.storage_dir)), Layout())
+        ObjectSessionRepository.__init__(self, FileObjects(Path(self.storage_dir)), Layout(), durability=durability)
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

@@ -78,6 +78,13 @@ class HeldMessages:
         """
         return [held for held in self.records_of(message) if held.tracking_id]
 
+    def forget_from(self, message_id: int) -> list[Message]:
+        """Let go of the records from this id on, and return their messages."""
+        gone = [held for held in self._held if held.message_id >= message_id]
+        self._held = [held for held in self._held if held.message_id < message_id]
+        self._latest = self._held[-1] if self._held else None
+        return [held.message for held in gone]
+
     def changed_pins(self) -> list[HeldMessage]:
         """Records whose pin differs from their message's, as it is now."""
         return [held for held in self._held if held.pinned is not is_pinned(held.message)]

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.exceptions import SessionException, SessionNotFoundError
+from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
 from agent_sessions.types import Session, SessionType, utc_now
 from agent_sessions.window import split_window
 
@@ -36,6 +36,10 @@ class Conversation:
     pinned: list[SessionMessage]
     window: list[SessionMessage]
     next_id: int
+
+
+class StaleConversationError(SessionConflictError):
+    """A restored conversation lacks messages that were stored before it was restored: a turn was cut off there."""
 
 
 class Journal:
@@ -106,7 +110,12 @@ class Journal:
         self.repository.create_message(self.session_id, agent_id, record)
 
     def rewrite(
-        self, agent_id: str, message_id: int, change: Callable[[SessionMessage], SessionMessage | None]
+        self,
+        agent_id: str,
+        message_id: int,
+        change: Callable[[SessionMessage], SessionMessage | None],
+        *,
+        redacts: bool = False,  # noqa: ARG002 - a repository without versions has nothing more to forget
     ) -> None:
         """Change a stored message.
 
@@ -114,6 +123,7 @@ class Journal:
             agent_id: The agent.
             message_id: The message.
             change: Given the record as it is stored, returns it as it shall be, or ``None`` to leave it alone.
+            redacts: Whether nothing may be left of what the message was.
 
         Raises:
             SessionNotFoundError: There is no such message.
@@ -129,11 +139,22 @@ class Journal:
             changed.updated_at = utc_now()
             self.repository.update_message(self.session_id, agent_id, changed)
 
+    def read_later(self, agent_id: str) -> tuple[int, list[SessionMessage]]:
+        """After a :class:`StaleConversationError`: from which id on the conversation is another, and what is there."""
+        raise NotImplementedError(f"{type(self).__name__} never restores a conversation that is not whole")
+
+    def needs_update(self, agent_id: str) -> bool:  # noqa: ARG002
+        """Whether the agent's record has to be written although its value has not changed."""
+        return False
+
     def begin_turn(self, agent_id: str) -> None:
         """A turn of the agent begins."""
 
-    def flush(self, agent_id: str) -> None:
-        """Return when everything that was appended is durable, or raise why it is not."""
+    def close_turn(self, agent_id: str) -> None:
+        """The turn is ending: what is written from now on may be written at once, by :meth:`end_turn`."""
+
+    def end_turn(self, agent_id: str) -> None:
+        """Return when everything of the turn is durable, or raise why it is not."""
 
     def read_multi_agent(self, multi_agent_id: str) -> dict[str, Any] | None:
         """Read an orchestrator's state."""

@@ -76,6 +76,12 @@ class Layout:
         return f"{self.session_folder(session_id)}multi_agents/multi_agent_{name}/multi_agent.json"
 
 
+def session_id_in(key: str) -> str | None:
+    """The session a key or path lies in, or ``None`` when it lies in none."""
+    names = [part.removeprefix("session_") for part in key.split("/")[:-1] if part.startswith("session_")]
+    return names[-1] if names else None
+
+
 def message_id_of(key: str) -> int | None:
     """The index a message's key names, or ``None`` when the key is no message's."""
     found = _MESSAGE_NAME.match(key.rpartition("/")[2])

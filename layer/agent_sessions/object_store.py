@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from datetime import datetime
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,22 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
+    def delete_version(self, key: str, etag: str) -> bool:
+        """Delete an object if it is still the version that was read.
+
+        Returns:
+            Whether it was; otherwise nothing was deleted.
+        """
+
+    @abstractmethod
     def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
-        """Delete every object below a prefix, older versions included where the store keeps them and allows it.
+        """Delete the objects below a prefix, older versions included where the store keeps them and allows it.
+
+        What is written while they are being deleted is left alone: it may belong to a new life of a session.
 
         Args:
             prefix: Ends with a slash.
-            keep: Keys to leave alone.
+            keep: Keys whose current version to leave alone.
 
         Returns:
             How many objects and versions were deleted.
@@ -138,7 +150,7 @@ class ObjectStore(ABC):
         """The names of the folders directly below a prefix, in the order of their keys, after ``start_after``."""
 
     @abstractmethod
-    def submit(self, work: Callable[[], None]) -> Future[None]:
+    def submit(self, work: Callable[[], _T]) -> Future[_T]:
         """Run something that waits for this store, beside the caller."""
 
     @abstractmethod

@@ -16,10 +16,16 @@ from agent_sessions.exceptions import (
 )
 from agent_sessions.held_messages import HeldMessages
 from agent_sessions.identifiers import check_identifier
-from agent_sessions.journal import journal_of
+from agent_sessions.journal import StaleConversationError, journal_of
 from agent_sessions.session_manager import SessionManager
-from agent_sessions.tool_pairing import repair_tool_pairs
-from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values, encode_bytes_values
+from agent_sessions.tool_pairing import lost_results, repair_tool_pairs, tool_result_ids, tool_use_ids
+from agent_sessions.types import (
+    SessionAgent,
+    SessionMessage,
+    decode_bytes_values,
+    encode_bytes_values,
+    is_bidirectional,
+)
 from agent_sessions.window import is_pinned
 
 if TYPE_CHECKING:
@@ -79,11 +85,8 @@ class RepositorySessionManager(SessionManager):
 
     def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
         """Subscribe to the events of an agent's or an orchestrator's life."""
-        from strands.hooks.events import AfterInvocationEvent, AfterModelCallEvent, BeforeInvocationEvent
+        from strands.hooks.events import AfterModelCallEvent
 
-        # Callbacks of AfterInvocation run in reverse order: registered first, this one runs after the final sync.
-        registry.add_callback(AfterInvocationEvent, lambda event: self._end_turn(event.agent))
-        registry.add_callback(BeforeInvocationEvent, lambda event: self._begin_turn(event.agent))
         registry.add_callback(AfterModelCallEvent, self._after_model_call)
         super().register_hooks(registry, **kwargs)
 
@@ -111,17 +114,25 @@ class RepositorySessionManager(SessionManager):
             )
         record = None if self._is_new_session else self._journal.read_agent(agent_id)
         # Only when everything has been read is the agent known, and may be written.
-        self._agents[agent_id] = self._store_new(agent) if record is None else self._restore(agent, record)
+        if record is None:
+            try:
+                self._agents[agent_id] = self._store_new(agent)
+            except SessionConflictError:
+                # Another caller has created it since.
+                record = self._journal.read_agent(agent_id)
+                if record is None:
+                    raise
+        if record is not None:
+            self._agents[agent_id] = self._restore(agent, record)
         self._is_new_session = False
 
     def _store_new(self, agent: Any) -> _AgentLog:
         logger.debug("session_id=<%s>, agent_id=<%s> | storing a new agent", self.session_id, agent.agent_id)
         record = SessionAgent.from_agent(agent)
         self._journal.create_agent(record)
-        log = _AgentLog(stored_state=_comparable(record))
+        log = _AgentLog()
         for message in agent.messages:
-            self._append(log, message, agent.agent_id)
-        self._journal.flush(agent.agent_id)
+            self._append(log, message, agent)
         return log
 
     def _restore(self, agent: Any, record: SessionAgent) -> _AgentLog:
@@ -217,17 +228,56 @@ class RepositorySessionManager(SessionManager):
             for held in replaced:
                 held.message = message
             return
-        self._append(log, message, agent.agent_id)
+        self._append(log, message, agent)
 
-    def _append(self, log: _AgentLog, message: Message, agent_id: str) -> None:
-        record = SessionMessage.from_message(message, log.next_id)
+    def _append(self, log: _AgentLog, message: Message, agent: Any) -> None:
         try:
-            self._journal.append(agent_id, record)
-        except SessionException as error:
-            log.failure = error
+            try:
+                self._journal.append(agent.agent_id, SessionMessage.from_message(message, log.next_id))
+            except StaleConversationError:
+                if not self._catch_up(log, message, agent):
+                    return
+                self._journal.append(agent.agent_id, SessionMessage.from_message(message, log.next_id))
+        except BaseException as error:
+            log.failure = _as_failure(error)
             raise
+        log.held.add(log.next_id, message)
         log.next_id += 1
-        log.held.add(record.message_id, message)
+
+    def _catch_up(self, log: _AgentLog, message: Message, agent: Any) -> bool:
+        """Put the messages of a turn that was cut off before the message that is being added.
+
+        Returns:
+            Whether the message is still to be stored: results of a tool call that has got its results are not.
+        """
+        first_id, later = self._journal.read_later(agent.agent_id)
+        logger.warning(
+            "session_id=<%s>, agent_id=<%s>, messages=<%d> | going on after a turn that was cut off",
+            self.session_id,
+            agent.agent_id,
+            len(later),
+        )
+        mistaken = log.held.forget_from(first_id)
+        before = [
+            other for other in agent.messages if other is not message and not any(other is wrong for wrong in mistaken)
+        ]
+        repaired = repair_tool_pairs([*before, *(record.to_message() for record in later)])
+        for record in later:
+            log.held.add(record.message_id, record.to_message())
+            log.next_id = record.message_id + 1
+        agent.messages[:] = [item.message for item in repaired]
+        open_calls = tool_use_ids(agent.messages[-1]) if agent.messages else []
+        answered = tool_result_ids(message)
+        if answered and not set(answered) & set(open_calls):
+            return False
+        if open_calls and not answered:
+            lost = lost_results(open_calls)
+            agent.messages.append(lost)
+            self._journal.append(agent.agent_id, SessionMessage.from_message(lost, log.next_id))
+            log.held.add(log.next_id, lost)
+            log.next_id += 1
+        agent.messages.append(message)
+        return True
 
     def update_message_of(self, message: Message, agent: Any) -> None:
         """Replace the stored message that has this message's ``tracking_id``: a ``BidiAgent`` completed it.
@@ -259,8 +309,8 @@ class RepositorySessionManager(SessionManager):
         try:
             for message_id in message_ids:
                 self._journal.rewrite(agent_id, message_id, change)
-        except SessionException as error:
-            log.failure = error
+        except BaseException as error:
+            log.failure = _as_failure(error)
             raise
 
     def redact_latest_message(self, redact_message: Message, agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
@@ -298,7 +348,7 @@ class RepositorySessionManager(SessionManager):
 
             for message_id in message_ids:
                 try:
-                    self._journal.rewrite(agent_id, message_id, change)
+                    self._journal.rewrite(agent_id, message_id, change, redacts=True)
                 except SessionNotFoundError:
                     logger.warning("message_id=<%d> | gone before it could be redacted", message_id)
             log.unredacted.pop(0)
@@ -328,7 +378,7 @@ class RepositorySessionManager(SessionManager):
             self._store_pins(log, agent.agent_id)
             log.held.forget_removed(agent.messages)
             self._store_state(log, agent)
-        except SessionException as error:
+        except Exception as error:
             if isinstance(error, SessionConflictError):
                 log.failure = error
             if not log.model_failed:
@@ -356,8 +406,8 @@ class RepositorySessionManager(SessionManager):
         if pinned:
             record.kit = {"pinned": pinned}
         state = _comparable(record)
-        is_bidi = getattr(agent, "conversation_manager", None) is None
-        if state == log.stored_state and not is_bidi:
+        unchanged = state == log.stored_state and not is_bidirectional(agent)
+        if unchanged and not self._journal.needs_update(agent.agent_id):
             return
         self._journal.update_agent(record)
         log.stored_state = state
@@ -379,7 +429,8 @@ class RepositorySessionManager(SessionManager):
 
     # --- turns ------------------------------------------------------------------------------------------
 
-    def _begin_turn(self, agent: Any) -> None:
+    def begin_turn(self, agent: Any) -> None:
+        """An invocation of the agent begins."""
         log = self._log_of(agent)
         log.in_turn = True
         log.model_failed = False
@@ -390,14 +441,21 @@ class RepositorySessionManager(SessionManager):
         if log is not None:
             log.model_failed = event.exception is not None and not getattr(event, "retry", False)
 
-    def _end_turn(self, agent: Any) -> None:
+    def end_turn(self, agent: Any) -> None:
+        """An invocation of the agent has ended: what it did is durable when this returns.
+
+        Raises:
+            SessionException: Something of it could not be stored. The model's error, if there is one, is not replaced.
+        """
         log = self._log_of(agent)
         try:
+            self._journal.close_turn(agent.agent_id)
+            self.sync_agent(agent)
             if log.failure is None:
                 self._store_repairs(log, agent.agent_id)
-                self._journal.flush(agent.agent_id)
-        except SessionException as error:
-            log.failure = error
+                self._journal.end_turn(agent.agent_id)
+        except Exception as error:
+            log.failure = log.failure or _as_failure(error)
             if not log.model_failed:
                 raise
             logger.exception("agent_id=<%s> | the turn could not be stored whole", agent.agent_id)
@@ -450,6 +508,13 @@ class RepositorySessionManager(SessionManager):
             **kwargs: For later additions.
         """
         self._journal.update_multi_agent(source)
+
+
+def _as_failure(error: BaseException) -> SessionException:
+    """Why nothing more is written, whatever a repository raised."""
+    if isinstance(error, SessionException):
+        return error
+    return SessionStorageError(f"{type(error).__name__}: {error}", code=type(error).__name__)
 
 
 def _comparable(record: SessionAgent) -> str:

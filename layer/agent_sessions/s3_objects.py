@@ -8,13 +8,15 @@ import threading
 import time
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from agent_sessions.exceptions import SessionStorageError
+from agent_sessions.layout import session_id_in
 from agent_sessions.object_store import (
     Absent,
     Expectation,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
@@ -130,35 +134,56 @@ class S3Objects(ObjectStore):
         """See :meth:`ObjectStore.delete`."""
         self._delete([{"Key": key} for key in keys])
 
+    def delete_version(self, key: str, etag: str) -> bool:
+        """See :meth:`ObjectStore.delete_version`."""
+        entries = [entry for entry in self._versions(key) or () if entry.key == key and entry.etag == etag]
+        if entries and entries[0].version_id is not None:
+            self._delete([{"Key": key, "VersionId": entry.version_id} for entry in entries if entry.version_id])
+            return True
+        try:
+            self.client.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag)
+        except ClientError as error:
+            if _code(error) in {"PreconditionFailed", "NoSuchKey"}:
+                return False
+            raise self._failed("delete", key, error) from error
+        except BotoCoreError as error:
+            raise self._failed("delete", key, error) from error
+        return True
+
     def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
         """See :meth:`ObjectStore.erase`."""
-        doomed = [entry for entry in self._every_version(prefix) if entry["Key"] not in keep]
-        self._delete(doomed)
+        versions = self._versions(prefix)
+        if versions is None:
+            # Not allowed to see versions, or a store that has none: what can be listed is what can be deleted.
+            versions = [_Version(entry.key, entry.etag, None, current=True) for entry in self.list(prefix)]
+        doomed = [entry for entry in versions if not (entry.current and entry.key in keep)]
+        self._delete([entry.identifier for entry in doomed])
         return len(doomed)
 
-    def _every_version(self, prefix: str) -> list[ObjectIdentifierTypeDef]:
-        """What has to be deleted so that nothing is left below a prefix."""
+    def _versions(self, prefix: str) -> list[_Version] | None:
+        """Every version and delete marker below a prefix; ``None`` when they may not be seen."""
         try:
             pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
             listed = [
-                (entry["Key"], entry["VersionId"], marker)
+                (entry["Key"], entry.get("ETag"), entry["VersionId"], entry["IsLatest"])
                 for page in pages
-                for marker, entries in ((False, page.get("Versions", [])), (True, page.get("DeleteMarkers", [])))
-                for entry in entries
+                for kind in ("Versions", "DeleteMarkers")
+                for entry in cast("list[dict[str, Any]]", page.get(kind, []))
             ]
         except ClientError as error:
-            if _code(error) not in {"AccessDenied", "NotImplemented"}:
-                raise self._failed("list", prefix, error) from error
-            # Not allowed to see versions, or a store that has none: what can be listed is what can be deleted.
-            return [{"Key": entry.key} for entry in self.list(prefix)]
+            if _code(error) in {"AccessDenied", "NotImplemented"}:
+                return None
+            raise self._failed("list", prefix, error) from error
         except BotoCoreError as error:
             raise self._failed("list", prefix, error) from error
-        if all(version == "null" and not marker for _, version, marker in listed):
-            # No versioning: naming a version would need a permission that an unversioned bucket's users lack.
-            return [{"Key": key} for key, _, _ in listed]
-        return [{"Key": key, "VersionId": version} for key, version, _ in listed]
+        versioned = any(version_id != "null" for _, _, version_id, _ in listed)
+        # Without versioning, naming a version would need a permission that the bucket's users lack.
+        return [
+            _Version(key, etag, version_id if versioned else None, current=bool(current))
+            for key, etag, version_id, current in listed
+        ]
 
-    def _delete(self, doomed: list[ObjectIdentifierTypeDef]) -> None:
+    def _delete(self, doomed: Sequence[ObjectIdentifierTypeDef]) -> None:
         left: list[tuple[str, str]] = []
         for start in range(0, len(doomed), DELETE_BATCH):
             batch = doomed[start : start + DELETE_BATCH]
@@ -168,6 +193,8 @@ class S3Objects(ObjectStore):
                 raise self._failed("delete", batch[0]["Key"], error) from error
             # S3 answers 200 even when it deleted nothing: each key's fate is in the body.
             left += [(entry.get("Key", "?"), entry.get("Code", "?")) for entry in response.get("Errors", [])]
+        # Written anew, or deleted by somebody else, since it was listed: not what was to be deleted.
+        left = [(key, code) for key, code in left if code not in {"PreconditionFailed", "NoSuchKey"}]
         if left:
             named = ", ".join(f"{key} ({code})" for key, code in left[:_NAMED_IN_ERRORS])
             more = f" and {len(left) - _NAMED_IN_ERRORS} more" if len(left) > _NAMED_IN_ERRORS else ""
@@ -175,6 +202,7 @@ class S3Objects(ObjectStore):
                 f"bucket={self.bucket} | {len(left)} objects could not be deleted: {named}{more}",
                 code=left[0][1],
                 key=left[0][0],
+                session_id=session_id_in(left[0][0]),
             )
 
     def list(self, prefix: str) -> Iterator[ListedObject]:
@@ -204,7 +232,7 @@ class S3Objects(ObjectStore):
         except (ClientError, BotoCoreError) as error:
             raise self._failed("list", prefix, error) from error
 
-    def submit(self, work: Callable[[], None]) -> Future[None]:
+    def submit(self, work: Callable[[], _T]) -> Future[_T]:
         """See :meth:`ObjectStore.submit`."""
         return _pool_of(self.client).submit(work)
 
@@ -215,8 +243,35 @@ class S3Objects(ObjectStore):
             code == "AccessDenied" and doing == "read"
         )
         return SessionStorageError(
-            f"bucket={self.bucket}, key={key} | S3 could not {doing} it: {error}{hint}", code=code, key=key
+            f"bucket={self.bucket}, key={key} | S3 could not {doing} it: {error}{hint}",
+            code=code,
+            key=key,
+            session_id=session_id_in(key),
         )
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A version of an object, or a delete marker.
+
+    Attributes:
+        key: The object's key.
+        etag: ``None`` for a delete marker.
+        version_id: ``None`` in a bucket without versioning.
+        current: Whether it is the newest.
+    """
+
+    key: str
+    etag: str | None
+    version_id: str | None
+    current: bool
+
+    @property
+    def identifier(self) -> ObjectIdentifierTypeDef:
+        """What to delete: this version and no later one."""
+        if self.version_id is not None:
+            return {"Key": self.key, "VersionId": self.version_id}
+        return {"Key": self.key, "ETag": self.etag} if self.etag else {"Key": self.key}
 
 
 def _code(error: ClientError) -> str:

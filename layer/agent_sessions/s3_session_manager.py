@@ -15,6 +15,8 @@ from agent_sessions.s3_objects import S3Objects
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+    from agent_sessions.object_journal import Durability
+
 USER_AGENT = "strands-agents"
 """What Strands' own manager adds to the user agent; kept, so that existing dashboards go on counting."""
 
@@ -59,6 +61,10 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         region_name: The bucket's region.
         endpoint_url: Another S3 than Amazon's, or a VPC endpoint.
         client: An S3 client to use as it is, instead of making one. One client serves any number of managers.
+        durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
+            the turn has ended. The messages after a turn's first are then written while the model works.
+        agent_id: The agent that is going to be restored. Its records are asked for together with the session's;
+            another agent's take a second round trip. ``None`` asks for none.
         **kwargs: For later additions.
 
     Raises:
@@ -77,10 +83,19 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         endpoint_url: str | None = None,
         *,
         client: S3Client | None = None,
+        durability: Durability = "message",
+        agent_id: str | None = "default",
         **kwargs: Any,
     ) -> None:
         self.bucket = bucket
         self.prefix = prefix
         self.client = client or s3_client(boto_session, boto_client_config, region_name, endpoint_url)
-        ObjectSessionRepository.__init__(self, S3Objects(self.client, bucket), Layout(prefix))
+        ObjectSessionRepository.__init__(
+            self,
+            S3Objects(self.client, bucket),
+            Layout(prefix),
+            durability=durability,
+            consolidates=True,
+            agent_id=agent_id,
+        )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

@@ -40,6 +40,7 @@ class SessionManager(_Base):
             AfterMultiAgentInvocationEvent,
             AfterNodeCallEvent,
             AgentInitializedEvent,
+            BeforeInvocationEvent,
             MessageAddedEvent,
             MultiAgentInitializedEvent,
         )
@@ -49,10 +50,11 @@ class SessionManager(_Base):
         def subscribe(event: Any, callback: Any) -> None:
             registry.add_callback(event, callback)
 
+        subscribe(BeforeInvocationEvent, lambda event: self.begin_turn(event.agent))
         subscribe(AgentInitializedEvent, lambda event: self.initialize(event.agent))
         subscribe(MessageAddedEvent, lambda event: self.append_message(event.message, event.agent))
         subscribe(MessageAddedEvent, lambda event: self.sync_agent(event.agent))
-        subscribe(AfterInvocationEvent, lambda event: self.sync_agent(event.agent))
+        subscribe(AfterInvocationEvent, lambda event: self.end_turn(event.agent))
         subscribe(MultiAgentInitializedEvent, lambda event: self.initialize_multi_agent(event.source))
         subscribe(AfterNodeCallEvent, lambda event: self.sync_multi_agent(event.source))
         subscribe(AfterMultiAgentInvocationEvent, lambda event: self.sync_multi_agent(event.source))
@@ -86,6 +88,13 @@ class SessionManager(_Base):
     @abstractmethod
     def sync_agent(self, agent: Any, **kwargs: Any) -> None:
         """Store the agent's state if it has changed."""
+
+    def begin_turn(self, agent: Any) -> None:
+        """An invocation of the agent begins."""
+
+    def end_turn(self, agent: Any) -> None:
+        """An invocation of the agent has ended: what it did is durable when this returns."""
+        self.sync_agent(agent)
 
     def update_message_of(self, message: Message, agent: Any) -> None:
         """Replace the stored message that has this message's ``tracking_id``."""

@@ -52,7 +52,7 @@ class SessionSummary:
 
 @dataclass(frozen=True)
 class MessagePage:
-    """Some messages of a conversation, in order; ``next_cursor`` gets those after them, ``None`` when there are none."""
+    """Some messages of a conversation, in order; ``next_cursor`` gets those after them, if there are any."""
 
     agent_id: str
     messages: tuple[SessionMessage, ...]

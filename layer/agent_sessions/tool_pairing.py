@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from strands.types.content import Message
 
-MISSING_RESULT = "The tool's result was lost: the call was interrupted before it was recorded."
+MISSING_RESULT = "Tool was interrupted."
+"""The text Strands puts there too, so that a session repaired by either looks the same."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def repair_tool_pairs(messages: Sequence[Message]) -> list[Repaired]:
                 repaired.append(_with_content(message, position, paired + others))
             continue
         if open_calls:
-            repaired.append(Repaired(_lost_results(open_calls), None))
+            repaired.append(Repaired(lost_results(open_calls), None))
         if not results:
             repaired.append(Repaired(message, position))
         elif others:
@@ -87,7 +88,8 @@ def _lost_result(call: str) -> dict[str, Any]:
     return {"toolResult": {"toolUseId": call, "status": "error", "content": [{"text": MISSING_RESULT}]}}
 
 
-def _lost_results(calls: list[str]) -> Message:
+def lost_results(calls: list[str]) -> Message:
+    """A message that says of each call that its result was lost."""
     message = {
         "role": "user",
         "content": [_lost_result(call) for call in calls],

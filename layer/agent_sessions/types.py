@@ -8,6 +8,7 @@ stand under one key, ``kit``, which Strands' ``from_dict`` ignores.
 from __future__ import annotations
 
 import base64
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -48,6 +49,12 @@ def decode_bytes_values(obj: Any) -> Any:
     if isinstance(obj, list):
         return [decode_bytes_values(item) for item in obj]
     return obj
+
+
+def is_bidirectional(agent: Any) -> bool:
+    """Whether an agent is a ``BidiAgent``: it has no conversation manager and no stored internal state."""
+    loaded = sys.modules.get("strands.agent.agent")  # whoever has an Agent has loaded its class
+    return not (loaded is not None and isinstance(agent, loaded.Agent)) and not hasattr(agent, "conversation_manager")
 
 
 @dataclass
@@ -168,17 +175,16 @@ class SessionAgent:
         """
         if agent.agent_id is None:
             raise ValueError("agent_id needs to be defined.")
-        conversation_manager = getattr(agent, "conversation_manager", None)
-        internal_state: dict[str, Any] = {}
-        if getattr(agent, "_interrupt_state", None) is not None:
-            internal_state["interrupt_state"] = agent._interrupt_state.to_dict()  # noqa: SLF001 - no public access
-        if conversation_manager is not None and hasattr(agent, "_model_state"):
-            internal_state["model_state"] = agent._model_state  # noqa: SLF001 - no public access
+        if is_bidirectional(agent):
+            return cls(agent_id=agent.agent_id, state=agent.state.get(), conversation_manager_state={})
         return cls(
             agent_id=agent.agent_id,
             state=agent.state.get(),
-            conversation_manager_state={} if conversation_manager is None else conversation_manager.get_state(),
-            _internal_state=internal_state,
+            conversation_manager_state=agent.conversation_manager.get_state(),
+            _internal_state={
+                "interrupt_state": agent._interrupt_state.to_dict(),  # noqa: SLF001 - no public access
+                "model_state": agent._model_state,  # noqa: SLF001 - no public access
+            },
         )
 
     @classmethod
@@ -206,17 +212,19 @@ class SessionAgent:
         return _with_kit(record, self.kit)
 
     def initialize_internal_state(self, agent: Any) -> None:
-        """Give an agent back its pending interrupts and its model's state, where the agent and the record have them."""
-        if "interrupt_state" in self._internal_state and hasattr(agent, "_interrupt_state"):
+        """Give an agent back its pending interrupts and its model's state, where the record has them."""
+        if is_bidirectional(agent):
+            return
+        if "interrupt_state" in self._internal_state:
             from strands.interrupt import _InterruptState
 
             stored = cast("dict[str, Any]", self._internal_state["interrupt_state"])
             agent._interrupt_state = _InterruptState.from_dict(stored)  # noqa: SLF001 - no public access
-        if "model_state" in self._internal_state and hasattr(agent, "_model_state"):
+        if "model_state" in self._internal_state:
             agent._model_state = self._internal_state["model_state"]  # noqa: SLF001 - no public access
 
     def initialize_bidi_internal_state(self, agent: Any) -> None:
-        """Give a ``BidiAgent`` back its pending interrupts, where it has any: as :meth:`initialize_internal_state`."""
+        """As :meth:`initialize_internal_state`, under the name Strands before 1.56 has."""
         self.initialize_internal_state(agent)
 
 

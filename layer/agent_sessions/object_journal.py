@@ -1,0 +1,367 @@
+"""Writes the turns of a session kept as objects: few round trips, in order, and never over another's writes.
+
+A restore asks for three known names at once: the session's record, the agent's record with the latest messages in it,
+and the consolidated messages before those (see ``history``).
+
+A turn creates its first message and waits for it before the model is called. That is the fence: whoever else has
+written since the restore stands there already, and this writer is refused. With ``durability="turn"`` the messages
+after it are written while the model works, one after the other, and the last of them at the same time as the agent's
+record. Nothing is left to do when the turn has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent_sessions.agent_objects import AgentObjects
+from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
+from agent_sessions.history import Entry
+from agent_sessions.journal import Conversation, Journal, StaleConversationError
+from agent_sessions.records import new_nonce, parse, parsed
+from agent_sessions.types import SessionMessage, decode_bytes_values, encode_bytes_values, utc_now
+from agent_sessions.write_behind import OrderedWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent_sessions.layout import Layout
+    from agent_sessions.object_store import StoredObject
+    from agent_sessions.records import Records
+    from agent_sessions.session_life import SessionLife
+    from agent_sessions.types import Session, SessionAgent
+
+logger = logging.getLogger(__name__)
+
+Durability = Literal["message", "turn"]
+"""When a message is durable: when ``append_message`` has returned, or at the latest when the turn has ended."""
+
+REWRITE_ATTEMPTS = 5
+"""Tries of a change to a stored message that somebody else keeps changing."""
+
+
+@dataclass
+class _Unsent:
+    """A message that waits to be written while the model works.
+
+    Attributes:
+        record: The message as it was when it was appended, or as it has been redacted since.
+        nonce: What its write will be told by.
+        write: Writes it.
+    """
+
+    record: SessionMessage
+    nonce: str
+    write: Callable[[], None]
+
+
+@dataclass
+class _Turn:
+    """How far an agent's turn has come.
+
+    Attributes:
+        under_way: Between the invocation's begin and its end.
+        fenced: The turn's first message is stored.
+        closing: The invocation has ended; what is written now may wait for the last round.
+        record_changed: The agent's record has to be written.
+        writer: Writes the messages after the first.
+        unsent: Messages that have not been acknowledged, by id.
+    """
+
+    writer: OrderedWriter
+    under_way: bool = False
+    fenced: bool = False
+    closing: bool = False
+    record_changed: bool = False
+    unsent: dict[int, _Unsent] = field(default_factory=dict)
+
+
+class ObjectJournal(Journal):
+    """Opens one session and writes its turns.
+
+    Args:
+        records: Where the records are.
+        layout: How they are named.
+        life: Begins and finds the session.
+        session_id: The session.
+        durability: See :data:`Durability`.
+        consolidates: Whether to keep derived copies for a restore in one round trip.
+        agent_id: The agent whose records are asked for together with the session's.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        layout: Layout,
+        life: SessionLife,
+        session_id: str,
+        *,
+        durability: Durability,
+        consolidates: bool,
+        agent_id: str | None,
+    ) -> None:
+        self.session_id = session_id
+        self._records = records
+        self._layout = layout
+        self._life = life
+        self._durability = durability
+        self._consolidates = consolidates
+        self._expected_agent_id = agent_id
+        self._asked: dict[str, Future[StoredObject | None]] = {}
+        self._agents: dict[str, AgentObjects] = {}
+        self._turns: dict[str, _Turn] = {}
+
+    # --- restoring --------------------------------------------------------------------------------------
+
+    def open(self) -> tuple[Session, bool]:
+        """See :meth:`Journal.open`."""
+        if self._consolidates and self._expected_agent_id is not None:
+            self._ask_for(self._expected_agent_id)
+        return self._life.find_or_begin(self.session_id)
+
+    def _ask_for(self, agent_id: str) -> None:
+        """Begin to read an agent's record, and the base that may go with it."""
+        keys = [self._layout.agent(self.session_id, agent_id)]
+        if self._consolidates:
+            keys.append(self._layout.history(self.session_id, agent_id))
+        for key in keys:
+            self._asked[key] = self._records.objects.submit(lambda key=key: self._records.objects.get(key))  # type: ignore[misc] # mypy cannot infer the default
+
+    def read_agent(self, agent_id: str) -> SessionAgent | None:
+        """See :meth:`Journal.read_agent`."""
+        key = self._layout.agent(self.session_id, agent_id)
+        if key not in self._asked:
+            self._ask_for(agent_id)
+        nothing: Future[StoredObject | None] = Future()
+        nothing.set_result(None)
+        history = self._asked.pop(self._layout.history(self.session_id, agent_id), nothing)
+        objects = self._objects_of(agent_id)
+        return objects.read(self._asked.pop(key).result(), history)
+
+    def create_agent(self, session_agent: SessionAgent) -> None:
+        """See :meth:`Journal.create_agent`."""
+        self._objects_of(session_agent.agent_id).create(session_agent)
+
+    def read_conversation(self, session_agent: SessionAgent, removed_message_count: int) -> Conversation:
+        """See :meth:`Journal.read_conversation`."""
+        agent_id = session_agent.agent_id
+        objects = self._agents[agent_id]
+        conversation = objects.conversation(removed_message_count)
+        if objects.unconfirmed is not None:
+            key = self._layout.message(self.session_id, agent_id, objects.next_id - 1)
+            self._asked[key] = self._records.objects.submit(lambda: self._records.objects.get(key))
+        return conversation
+
+    def read_later(self, agent_id: str) -> tuple[int, list[SessionMessage]]:
+        """See :meth:`Journal.read_later`."""
+        return self._agents[agent_id].later()
+
+    # --- messages ---------------------------------------------------------------------------------------
+
+    def append(self, agent_id: str, record: SessionMessage) -> None:
+        """See :meth:`Journal.append`."""
+        turn = self._turns[agent_id]
+        if turn.under_way and turn.fenced and self._durability == "turn":
+            # Serialised now, for the message may be changed before it is sent.
+            copy = SessionMessage.from_dict(record.to_dict())
+            unsent = _Unsent(copy, new_nonce(), lambda: self._send(agent_id, record.message_id))
+            turn.unsent[record.message_id] = unsent
+            turn.writer.add(unsent.write)
+        else:
+            self._confirm_last(agent_id)
+            self._create_message(agent_id, record)
+            if turn.under_way and not turn.fenced:
+                turn.fenced = True
+                self._agents[agent_id].start_base(before=record.message_id)
+        turn.record_changed = True
+
+    def _send(self, agent_id: str, message_id: int) -> None:
+        unsent = self._turns[agent_id].unsent
+        self._create_message(agent_id, unsent[message_id].record, unsent[message_id].nonce)
+        del unsent[message_id]
+
+    def _create_message(self, agent_id: str, record: SessionMessage, nonce: str | None = None) -> None:
+        objects = self._agents[agent_id]
+        key = self._layout.message(self.session_id, agent_id, record.message_id)
+        content = record.to_dict()
+        try:
+            version = self._records.create(self.session_id, key, content, nonce=nonce)
+        except SessionConflictError as error:
+            if self._was_there_before(objects, key):
+                raise StaleConversationError(str(error), session_id=self.session_id, key=key) from error
+            raise
+        objects.restored_at = None
+        objects.has_stored(content, version)
+
+    def _was_there_before(self, objects: AgentObjects, key: str) -> bool:
+        """Whether a message was stored before the conversation was restored, which this writer has not added to yet.
+
+        Then a turn was cut off there, and nobody is racing: S3's clock says so, to the second.
+        """
+        if objects.restored_at is None:
+            return False
+        found = self._records.objects.get(key)
+        agent = self._records.objects.get(objects.key)
+        known = self._records.known(objects.key)
+        return (
+            found is not None
+            and found.last_modified <= objects.restored_at
+            and (agent.etag if agent else None) == (known.etag if known else None)
+        )
+
+    def _confirm_last(self, agent_id: str) -> None:
+        """Write the last restored message if its writer died before it was stored, though it stands in the tail."""
+        objects = self._agents[agent_id]
+        nonce = objects.unconfirmed
+        if nonce is None:
+            return
+        last_id = objects.next_id - 1
+        key = self._layout.message(self.session_id, agent_id, last_id)
+        asked = self._asked.pop(key, None)
+        stored = asked.result() if asked else self._records.objects.get(key)
+        record = self._records.accept(self.session_id, parse(key, stored))
+        content = objects.content_in_tail(last_id)
+        version = self._records.known(key)
+        if record is None and content is not None:
+            logger.warning("session_id=<%s>, key=<%s> | a turn was cut off before it was stored", self.session_id, key)
+            try:
+                version = self._records.create(self.session_id, key, content, nonce=nonce)
+            except SessionConflictError:
+                version = None
+        objects.unconfirmed = None
+        if content is not None and version is not None and version.nonce == nonce:
+            objects.has_stored(content, version)
+            return
+        # Another writer's message stands there: what was restored last is not what happened.
+        objects.forget_last()
+        raise StaleConversationError(
+            f"session_id={self.session_id}, key={key} | another writer came first", session_id=self.session_id, key=key
+        )
+
+    def rewrite(
+        self,
+        agent_id: str,
+        message_id: int,
+        change: Callable[[SessionMessage], SessionMessage | None],
+        *,
+        redacts: bool = False,
+    ) -> None:
+        """See :meth:`Journal.rewrite`. A message that waits to be sent is changed before it is."""
+        turn = self._turns[agent_id]
+        unsent = turn.unsent.get(message_id)
+        if unsent is not None:
+            if turn.writer.before(unsent.write, lambda: _change_unsent(unsent, change)):
+                return
+            turn.writer.wait()
+        objects = self._agents[agent_id]
+        objects.before_rewriting(message_id)
+        key = self._layout.message(self.session_id, agent_id, message_id)
+        for attempt in range(REWRITE_ATTEMPTS):
+            record = self._records.own(self.session_id, key)
+            if record is None:
+                raise SessionNotFoundError(f"key={key} | no such message", session_id=self.session_id, key=key)
+            changed = change(parsed(SessionMessage, record))
+            if changed is None:
+                return
+            changed.updated_at = utc_now()
+            content = changed.to_dict()
+            try:
+                objects.has_stored(content, self._records.update(self.session_id, key, content))
+            except SessionConflictError:
+                # Somebody changed it at the same moment. A redaction has to win; the others may.
+                if attempt + 1 == REWRITE_ATTEMPTS:
+                    raise
+            else:
+                turn.record_changed = True
+                if redacts:
+                    objects.forget_versions(message_id)
+                return
+
+    # --- state and turns --------------------------------------------------------------------------------
+
+    def update_agent(self, session_agent: SessionAgent) -> None:
+        """See :meth:`Journal.update_agent`. During a turn it may wait for the turn's last round."""
+        objects = self._agents[session_agent.agent_id]
+        turn = self._turns[session_agent.agent_id]
+        if objects.has_content(session_agent) and (turn.under_way or not turn.record_changed):
+            return
+        objects.replace_content(session_agent)
+        turn.record_changed = True
+        if not (turn.under_way and (turn.closing or self._durability == "turn")):
+            turn.writer.wait()
+            objects.write()
+            turn.record_changed = False
+
+    def needs_update(self, agent_id: str) -> bool:
+        """See :meth:`Journal.needs_update`: a message was stored outside of a turn, and the tail lacks it."""
+        turn = self._turns[agent_id]
+        return turn.record_changed and not turn.under_way
+
+    def begin_turn(self, agent_id: str) -> None:
+        """See :meth:`Journal.begin_turn`."""
+        turn = self._turns[agent_id]
+        turn.under_way, turn.fenced, turn.closing = True, False, False
+
+    def close_turn(self, agent_id: str) -> None:
+        """See :meth:`Journal.close_turn`."""
+        self._turns[agent_id].closing = True
+
+    def end_turn(self, agent_id: str) -> None:
+        """See :meth:`Journal.end_turn`."""
+        turn = self._turns[agent_id]
+        objects = self._agents[agent_id]
+        try:
+            turn.writer.wait(leave=1)
+            unconfirmed = self._last_unsent(turn)
+            if turn.record_changed:
+                objects.write(unconfirmed=unconfirmed)
+                turn.record_changed = False
+            turn.writer.wait()
+        except SessionException:
+            turn.record_changed = True
+            raise
+        finally:
+            turn.under_way = turn.closing = False
+
+    @staticmethod
+    def _last_unsent(turn: _Turn) -> tuple[Entry, str] | None:
+        """The message that is on its way at this moment, if there is one."""
+        on_its_way = list(turn.unsent.values())
+        if not on_its_way:
+            return None
+        (unsent,) = on_its_way
+        return Entry.of(unsent.record.to_dict(), ""), unsent.nonce
+
+    # --- orchestrators ----------------------------------------------------------------------------------
+
+    def read_multi_agent(self, multi_agent_id: str) -> dict[str, Any] | None:
+        """See :meth:`Journal.read_multi_agent`."""
+        record = self._records.own(self.session_id, self._layout.multi_agent(self.session_id, multi_agent_id))
+        if record is None:
+            return None
+        state: dict[str, Any] = decode_bytes_values(
+            {name: value for name, value in record.content.items() if name != "kit"}
+        )
+        return state
+
+    def create_multi_agent(self, source: Any) -> None:
+        """See :meth:`Journal.create_multi_agent`."""
+        key = self._layout.multi_agent(self.session_id, source.id)
+        self._records.create(self.session_id, key, encode_bytes_values(source.serialize_state()))
+
+    def update_multi_agent(self, source: Any) -> None:
+        """See :meth:`Journal.update_multi_agent`."""
+        key = self._layout.multi_agent(self.session_id, source.id)
+        self._records.update(self.session_id, key, encode_bytes_values(source.serialize_state()))
+
+    def _objects_of(self, agent_id: str) -> AgentObjects:
+        objects = AgentObjects(self._records, self._layout, self.session_id, agent_id, consolidates=self._consolidates)
+        self._agents[agent_id] = objects
+        self._turns[agent_id] = _Turn(OrderedWriter(self._records.objects))
+        return objects
+
+
+def _change_unsent(unsent: _Unsent, change: Callable[[SessionMessage], SessionMessage | None]) -> None:
+    unsent.record = change(unsent.record) or unsent.record
