@@ -14,7 +14,7 @@ from agent_sessions.s3_session_manager import S3SessionManager
 from bench.conversation import TURN_MESSAGES, InstantModel, build_agent, history, question
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mypy_boto3_s3 import S3Client
     from strands.session.session_manager import SessionManager
@@ -43,14 +43,33 @@ class Contender:
     open: Callable[[S3Client, str], SessionManager]
     grow: Literal["turns", "import"]
 
-    def prepare(self, client: S3Client, bucket: str, count: int, window: int | None) -> None:
-        """Let the manager itself write a session of ``count`` messages into an empty bucket."""
-        grown = min(count, _GROWN_MESSAGES if self.grow == "turns" else TURN_MESSAGES)
-        imported = count - grown // TURN_MESSAGES * TURN_MESSAGES
-        manager = self.open(client, bucket)
-        agent = build_agent(manager, InstantModel(), window=window, messages=history(imported))
-        manager.sync_agent(agent)
-        for number in range(imported // TURN_MESSAGES, count // TURN_MESSAGES):
+    def begins_from(self, count: int, prepared: Iterable[int]) -> int:
+        """Choose, of the sessions prepared already, the one that one of ``count`` messages can go on from.
+
+        Returns:
+            Its length, or 0 for an empty bucket.
+        """
+        if self.grow == "import":
+            return 0
+        fit = [one for one in prepared if 0 < count - one <= _GROWN_MESSAGES and (count - one) % TURN_MESSAGES == 0]
+        return max(fit, default=0)
+
+    def prepare(self, client: S3Client, bucket: str, count: int, *, window: int | None, begin: int) -> None:
+        """Let the manager itself make a session of ``count`` messages of the one in the bucket.
+
+        Args:
+            client: Speaks to the bucket.
+            bucket: Holds a session of ``begin`` messages, or nothing.
+            count: How many messages there are to be.
+            window: The agent's sliding window in messages; ``None`` keeps all.
+            begin: How many there are; 0 for an empty bucket.
+        """
+        if not begin:
+            grown = min(count, _GROWN_MESSAGES if self.grow == "turns" else TURN_MESSAGES)
+            begin = count - grown // TURN_MESSAGES * TURN_MESSAGES
+            manager = self.open(client, bucket)
+            manager.sync_agent(build_agent(manager, InstantModel(), window=window, messages=history(begin)))
+        for number in range(begin // TURN_MESSAGES, count // TURN_MESSAGES):
             agent = build_agent(self.open(client, bucket), InstantModel(), window=window)
             agent(question(number))
 

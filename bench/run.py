@@ -96,13 +96,20 @@ class _Run:
 
     def prepare(self) -> None:
         """Let every contender write every session that will be needed."""
-        wanted: dict[tuple[int, int | None], None] = {(size, window): None for size, window, _ in self._series()}
-        wanted |= {(self.plan.sizes[0], None): None, (self.plan.footprint_size, None): None}
-        for contender, (size, window) in product(self.chosen, wanted):
-            self.tell(f"preparing {contender.name}: {size} messages" + (f", window {window}" if window else ""))
-            client, bucket = self.clients[contender.name], prepared_bucket(contender, size, window)
-            client.create_bucket(Bucket=bucket)
-            contender.prepare(client, bucket, size, window)
+        series = {(window, size) for size, window, _ in self._series()}
+        series |= {(None, self.plan.sizes[0]), (None, self.plan.footprint_size)}
+        for contender, window in product(self.chosen, (None, *self.plan.windows)):
+            prepared: list[int] = []
+            for size in sorted(size for of_window, size in series if of_window == window):
+                self.tell(f"preparing {contender.name}: {size} messages" + (f", window {window}" if window else ""))
+                client, bucket = self.clients[contender.name], prepared_bucket(contender, size, window)
+                begin = contender.begins_from(size, prepared)
+                if begin:
+                    self.stand_in.copy(prepared_bucket(contender, begin, window), bucket)
+                else:
+                    client.create_bucket(Bucket=bucket)
+                contender.prepare(client, bucket, size, window=window, begin=begin)
+                prepared.append(size)
 
     def footprints(self) -> list[dict[str, Any]]:
         """Measure CPU and memory."""

@@ -141,6 +141,7 @@ def test_the_benchmark_runs_and_leaves_report_samples_and_plots(tmp_path: Path) 
     # The model's time is known, and is not in what is counted as added.
     assert all(one["model_seconds"] >= 2 * one["think_seconds"] for one in found["samples"])
     assert all(one["turn_seconds"] > one["model_seconds"] for one in found["samples"])
+    assert all(one["cpu_seconds"] > 0 and one["peak_bytes"] > 10_000 for one in found["footprints"])
     report = (tmp_path / "report.md").read_text()
     main(["--render", str(tmp_path / "results.json"), "--out", str(tmp_path)])
     assert (tmp_path / "report.md").read_text() == report
