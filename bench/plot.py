@@ -10,8 +10,8 @@ from itertools import pairwise
 Series = Mapping[str, Sequence[tuple[float, float]]]
 """Points by label, in order of their first coordinate."""
 
-_WIDTH, _HEIGHT = 760, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 220, 44, 48
+_WIDTH, _HEIGHT = 800, 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 250, 44, 48
 # Middle tones: enough contrast on white and on near-black.
 _COLOURS = ("#1f8f5f", "#2f81c7", "#d1495b", "#c98a1b", "#8a63d2", "#6b7785")
 _INK = "#7d8590"

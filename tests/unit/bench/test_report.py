@@ -70,10 +70,10 @@ def test_a_ratio_is_judged_by_medians() -> None:
 
 
 def test_the_models_time_is_not_the_sessions() -> None:
-    kit = sample("kit-turn", 10, think_seconds=0.3, turn_seconds=0.75, model_seconds=0.6)
+    kit = sample("kit-turn", 10, think_seconds=0.3, turn_seconds=0.74, model_seconds=0.6)
     peer = sample("snapshot-turn", 10, think_seconds=0.3, turn_seconds=0.7, model_seconds=0.6)
     assert verdict(results(kit, peer), "time added", 10)
-    late = {**kit, "turn_seconds": 0.751 + 1e-6}
+    late = {**kit, "turn_seconds": 0.76}
     assert not verdict(results(late, peer), "time added", 10)
 
 
