@@ -64,6 +64,12 @@ class Image(_Block):
         return self
 
 
+class Citations(_Block):
+    """Whether the answer is to say which part of the document it rests on."""
+
+    enabled: bool
+
+
 class Document(_Block):
     """A document."""
 
@@ -76,6 +82,8 @@ class Document(_Block):
         description="Letters, digits, single spaces, hyphens, parentheses and square brackets.",
     )
     source: Source
+    context: Text | None = None
+    citations: Citations | None = None
 
     @model_validator(mode="after")
     def _bytes_are_what_they_claim(self) -> Self:

@@ -49,7 +49,7 @@ def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any
     except Exception as error:  # noqa: BLE001 - the outermost room: nothing may leave it but an answer
         refusal = answer_for(error)
         log_refusal(refusal, error)
-        response = problems.response(refusal, session_id=None, request_id=context.aws_request_id)
+        response = problems.response(refusal, path=event.get("rawPath") or "", request_id=context.aws_request_id)
     response["headers"] = {"Cache-Control": "no-store", **(response.get("headers") or {})}
     http = event["requestContext"]["http"]
     logger.info(

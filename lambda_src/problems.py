@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from lambda_src import errors
 from lambda_src.payload import serialize
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:agent-session-kit:problem:"
+_SESSION_IN_PATH = re.compile(r"/sessions/([^/]+)")
 
 
 def problem(error: errors.EndpointError, *, session_id: str | None, request_id: str | None) -> dict[str, Any]:
@@ -43,8 +46,16 @@ def headers(error: errors.EndpointError) -> dict[str, str]:
     return result
 
 
-def response(error: errors.EndpointError, *, session_id: str | None, request_id: str | None) -> dict[str, Any]:
-    """The whole answer as a Function URL expects it."""
+def response(error: errors.EndpointError, *, path: str, request_id: str | None) -> dict[str, Any]:
+    """The whole answer as a Function URL expects it.
+
+    Args:
+        error: What to tell the caller.
+        path: The request's path, which may name a session.
+        request_id: See ``problem``.
+    """
+    named = _SESSION_IN_PATH.match(path)
+    session_id = unquote(named[1], errors="replace") if named else None
     return {
         "statusCode": error.status,
         "headers": {"Content-Type": MEDIA_TYPE, **headers(error)},

@@ -131,9 +131,11 @@ class Routes:
         """Answer with a problem document instead of a reply."""
         refusal = _refusal(error)
         log_refusal(refusal, error)
-        session_id = (self._router.context.get("_route_args") or {}).get("session_id")
-        request_id = self._router.lambda_context.aws_request_id
-        answer = problems.response(refusal, session_id=session_id and unquote(session_id), request_id=request_id)
+        answer = problems.response(
+            refusal,
+            path=self._router.current_event.raw_path,
+            request_id=self._router.lambda_context.aws_request_id,
+        )
         return Response(status_code=answer["statusCode"], body=answer["body"], headers=answer["headers"])
 
     def _turn(self, session_id: str, body: contract.TurnBody) -> contract.TurnReply:

@@ -7,8 +7,7 @@ from importlib.util import find_spec
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agent_sessions.identifiers import check_identifier
 from lambda_src.model_providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
@@ -47,10 +46,10 @@ def _days(value: float) -> float:
     return value
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The endpoint's settings; each is read from the environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True)
 
     session_store: Annotated[str, AfterValidator(_store_url)] = Field(
         description="Where sessions live: s3://bucket/prefix or file:///absolute/folder."
@@ -98,6 +97,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         SettingsError: Names every variable that is missing or wrong, its value, and what is allowed.
     """
     values = os.environ if environment is None else environment
+    # A variable that is set to nothing counts as not set: deployment tools cannot always leave one out.
     present = {name: values[name.upper()] for name in Settings.model_fields if values.get(name.upper())}
     try:
         return Settings.model_validate(present)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -311,6 +313,25 @@ class TestOutOfTime:
             "user",
         ]
 
+    def test_a_provider_that_never_answers_does_not_keep_the_reply_back(self, store: dict[str, str]) -> None:
+        # given a read from Bedrock that blocks in a thread until the test is over
+        over = threading.Event()
+
+        def think(seconds: float) -> None:
+            over.wait(seconds)
+
+        with BedrockServer(otherwise="Too late.", think_seconds=60, sleep=think) as bedrock:
+            function = on_bedrock(bedrock, store, DEADLINE_MARGIN_SECONDS="1")
+            started = time.monotonic()
+
+            refused = function.say("Hello?", context=Context(remaining_seconds=1.5))
+            waited = time.monotonic() - started
+            over.set()
+
+            assert (refused.status, refused.problem) == (504, "out-of-time")
+            assert waited < 10
+            assert text_of(function.reply("Still there?")) == "Too late."
+
 
 class Slow(ScriptedModel):
     """Streams word by word with a pause before each."""
@@ -356,6 +377,7 @@ class TestRequests:
 
         assert (refused.status, refused.problem) == (status, problem), refused.text
         assert refused.json["detail"]
+        assert refused.json["session_id"] == "chat"
         assert model.requests == []
         assert function.http("GET", "/sessions").json["session_ids"] == []
 

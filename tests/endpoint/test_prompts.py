@@ -29,6 +29,15 @@ ALLOWED = [
     {"image": {"format": "webp", "source": {"bytes": b64(b"RIFF....WEBP")}}},
     {"document": {"format": "pdf", "name": "Report [2026] (final)", "source": {"bytes": PDF}}},
     {"document": {"format": "csv", "name": "numbers", "source": {"bytes": b64(b"a,b\n1,2\n")}}},
+    {
+        "document": {
+            "format": "md",
+            "name": "notes",
+            "source": {"bytes": b64(b"# Notes")},
+            "context": "Minutes of a meeting.",
+            "citations": {"enabled": True},
+        }
+    },
     {"video": {"format": "mp4", "source": {"bytes": b64(b"....ftyp")}}},
 ]
 

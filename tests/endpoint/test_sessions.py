@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,3 +182,21 @@ def test_a_query_that_makes_no_sense_is_refused(query: dict[str, Any], scripted:
     refused = function.http("GET", "/sessions/chat/messages", query=query)
 
     assert (refused.status, refused.problem) == (422, "invalid-request"), refused.text
+
+
+def test_a_damaged_message_is_named_in_the_log_and_the_rest_stays(
+    scripted: Scripted, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    function, _ = scripted("One.", "Two.")
+    function.reply("First")
+    function.reply("Second")
+    (damaged,) = tmp_path.rglob("message_1.json")
+    damaged.write_text("{")
+
+    refused = function.http("GET", "/sessions/chat/messages")
+    behind = function.http("GET", "/sessions/chat/messages", query={"cursor": "2"})
+
+    assert (refused.status, refused.problem) == (500, "session-corrupt")
+    assert "message_1.json" in capfd.readouterr().out
+    assert [message["message_id"] for message in behind.json["messages"]] == [2, 3]
+    assert damaged.read_text() == "{"

@@ -38,6 +38,12 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert {name.upper(): str(value) for name, value in settings.model_dump().items()} == values
 
 
+def test_only_the_environment_that_is_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_ID", "from-elsewhere")
+
+    assert load_settings(STORE).agent_id == "default"
+
+
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
