@@ -1,0 +1,237 @@
+"""``make rehearse``: the whole deployment on this machine, with the real CDK CLI and the real Lambda runtime client.
+
+    python -m tests.deploy [--transcript FILE]
+
+Ends non-zero on any difference.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import boto3
+
+from infra.config import KitConfig, load_config
+from infra.deployment import stack_outputs
+from infra.interpreters import Interpreter, find_interpreter
+from infra.smoke.report import Report, expect
+from tests.deploy.cdk_cli import REGION, Cdk, CdkError
+from tests.deploy.conversation import SCRIPT, SESSION, Conversation
+from tests.deploy.declared import check_deployed
+from tests.deploy.emulator import ACCOUNT, emulator
+from tests.deploy.lambda_process import DeployedFunction, install_runtime, take_out
+from tests.deploy.working_copy import copy_and_edit
+from tests.doubles.bedrock_server import BedrockServer
+from tests.endpoint.function import ALICE
+
+_BUDGET_SECONDS = 120
+_VERSIONS = ("3.13", "3.12", "3.14")
+_MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+class Transcript:
+    """Prints, and keeps what it printed."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        """Add text as it is."""
+        self.text += text
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def line(self, text: str) -> None:
+        """Add a line."""
+        self.write(f"{text}\n")
+
+    def heading(self, text: str) -> None:
+        """Begin a part of the story."""
+        self.line(f"\n== {text}")
+
+
+class Rehearsal:
+    """The story, part by part.
+
+    Args:
+        folder: For everything that is written.
+        endpoint_url: The emulator.
+        interpreter: The Python that runs the packages.
+        transcript: Where it is told.
+    """
+
+    def __init__(self, folder: Path, endpoint_url: str, interpreter: Interpreter, transcript: Transcript) -> None:
+        self.transcript = transcript
+        self.report = Report(transcript.write)
+        self._folder = folder
+        self._url = endpoint_url
+        self._interpreter = interpreter
+        self._cdk = Cdk(endpoint_url, folder / "cdk-home", transcript.line)
+        self._copy = folder / "kit"
+        self._python_version = interpreter.full_version.rpartition(".")[0]
+        self._context = {
+            "architecture": _MACHINES[platform.machine().lower()],
+            "python_version": self._python_version,
+        }
+        self._session = boto3.Session(
+            aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=REGION
+        )
+
+    def play(self) -> None:
+        """All parts, in order. A part that cannot go on raises."""
+        self.transcript.heading("A user's copy of the kit, with a tool added to its agent")
+        self.transcript.line(f"  {copy_and_edit(self._copy)}")
+        self.transcript.heading("Bootstrap the account and deploy, with the real CDK CLI")
+        self._cdk.bootstrap(self._copy)
+        config, outputs = self._deploy()
+        for name, value in outputs.items():
+            self.transcript.line(f"  {name} = {value}")
+        self.transcript.heading("What the emulator holds is what was declared")
+        check_deployed(self.report, self._session, outputs, config)
+        self.transcript.heading("The packages, out of the emulator and under the real Lambda runtime client")
+        install_runtime(self._python_version, self._folder)
+        with BedrockServer(*SCRIPT, otherwise="And on we go.") as bedrock:
+            function = self._function(outputs["FunctionName"], bedrock.url, qualifier="live")
+            self.transcript.line(
+                f"  Python {self._interpreter.full_version}, on its path: {function.task_root.name}, "
+                f"{len(function.layers)} layers, the runtime's own packages"
+            )
+            Conversation(function, bedrock, self.report).hold()
+            self._example(bedrock)
+            self._change(bedrock)
+        self._repeat()
+        self._destroy(outputs["BucketName"])
+
+    def _deploy(self, **context: str) -> tuple[KitConfig, dict[str, str]]:
+        values = {**self._context, **context}
+        self._cdk.deploy(self._copy, *(word for key, value in values.items() for word in ("-c", f"{key}={value}")))
+        config = load_config(values)
+        outputs = stack_outputs(self._session, config.stack_name)
+        expect(outputs is not None, "no stack")
+        return config, outputs or {}
+
+    def _function(self, name: str, bedrock_url: str, qualifier: str | None = None) -> DeployedFunction:
+        client = self._session.client("lambda")
+        function = take_out(client, name, self._folder, self._interpreter, qualifier)
+        function.environment = {
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "rehearsal",
+            "AWS_SECRET_ACCESS_KEY": "rehearsal",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_S3": self._url,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock_url,
+        }
+        return function
+
+    def _example(self, bedrock: BedrockServer) -> None:
+        self.transcript.heading("Another app: a function with the session layer alone reads that session")
+        self._cdk.deploy(self._copy / "examples" / "session-report")
+        outputs = stack_outputs(self._session, "session-report-dev") or {}
+        function = self._function(outputs["FunctionName"], bedrock.url)
+        owner = {"issuer": ALICE.account, "subject": ALICE.unique_id}
+        outcome = function.invoke({"owner": owner, "session_id": SESSION})
+        self.transcript.line(f"  {outcome.value}")
+        self.report.check("it has one layer", lambda: expect(len(function.layers) == 1, function.layers))
+        self.report.check("it counts turns, tools and tokens", lambda: _check_summary(outcome.value))
+
+    def _change(self, bedrock: BedrockServer) -> None:
+        self.transcript.heading("Deploy again with another lifetime of sessions")
+        config, outputs = self._deploy(session_ttl_days="7")
+        check_deployed(self.report, self._session, outputs, config)
+        conversation = Conversation(
+            self._function(outputs["FunctionName"], bedrock.url, qualifier="live"), bedrock, self.report
+        )
+        self.report.check("the session is still there after the deployment", lambda: _remembers(conversation))
+
+    def _repeat(self) -> None:
+        self.transcript.heading("Deploy again, unchanged")
+        values = {**self._context, "session_ttl_days": "7"}
+        arguments = [word for key, value in values.items() for word in ("-c", f"{key}={value}")]
+        output = self._cdk.deploy(self._copy, *arguments)
+        self.report.check("nothing changes: every package has the same hash",
+                          lambda: expect("(no changes)" in output, output))  # fmt: skip
+
+    def _destroy(self, bucket: str) -> None:
+        self.transcript.heading("Destroy")
+        example = self._copy / "examples" / "session-report"
+        self._cdk.run(example, "destroy", "--force")
+        python = str(self._copy / ".venv" / "bin" / "python")
+        arguments = [word for key, value in self._context.items() for word in ("-c", f"{key}={value}")]
+        self._cdk.call(self._copy, [python, "-m", "infra.destroy", "--force", *arguments])
+        names = [entry["Name"] for entry in self._session.client("s3").list_buckets()["Buckets"]]
+        self.report.check("the bucket is gone, with all sessions", lambda: expect(bucket not in names, names))
+        layers = self._session.client("lambda").list_layers()["Layers"]
+        self.report.check("layer versions stay for whoever uses them", lambda: expect(len(layers) >= 2, layers))
+        stacks = self._session.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])
+        left = [stack["StackName"] for stack in stacks["StackSummaries"]]
+        self.report.check("only the CDK's own stack is left", lambda: expect(left == ["CDKToolkit"], left))
+
+
+def _check_summary(summary: object) -> None:
+    expect(isinstance(summary, dict) and "agents" in summary, summary)
+    assert isinstance(summary, dict)
+    (agent,) = summary["agents"].values()
+    # Six prompts: text, tool, image, refund, the throttled one, and the one after it.
+    expect(agent["turns"] == 6, agent)
+    expect(agent["tools"] == {"calculator": 1, "refund": 1}, agent)
+    expect(agent["tokens"]["totalTokens"] > 0, agent)
+
+
+def _remembers(conversation: Conversation) -> None:
+    reply = conversation.turn({"prompt": "Do you still know me?"})
+    expect(reply.status == 200 and reply.body["restored_messages"] > 0, reply)
+    said = str(conversation.bedrock.requests[-1].body["messages"][0])
+    expect("My name is Ada." in said, said)
+
+
+def main(arguments: list[str]) -> int:
+    """Play the rehearsal.
+
+    Returns:
+        0 when everything was as promised, 1 otherwise.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.deploy")
+    parser.add_argument("--transcript", type=Path, help="write what is printed to this Markdown file too")
+    options = parser.parse_args(arguments)
+    transcript = Transcript()
+    interpreter = next(filter(None, map(find_interpreter, _VERSIONS)), None)
+    if interpreter is None:
+        sys.stderr.write(f"the rehearsal runs the package: it needs one of Python {', '.join(_VERSIONS)}\n")
+        return 1
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, emulator() as url:
+        os.environ["AWS_ENDPOINT_URL"] = url
+        rehearsal = Rehearsal(Path(folder), url, interpreter, transcript)
+        try:
+            rehearsal.play()
+        except CdkError as error:
+            transcript.line(f"  FAILED  {error}")
+            rehearsal.report.failed += 1
+    seconds = time.monotonic() - started
+    transcript.heading("Result")
+    transcript.line(f"  account {ACCOUNT} (emulated), {seconds:.0f} s")
+    code = rehearsal.report.close()
+    if seconds > _BUDGET_SECONDS:
+        transcript.line(f"  slower than {_BUDGET_SECONDS} s")
+    if options.transcript:
+        options.transcript.write_text(_HEAD + transcript.text + "```\n", encoding="utf-8")
+    return code
+
+
+_HEAD = """\
+# The rehearsal
+
+What `make rehearse` prints: the real CDK CLI deploys into an AWS emulator on this machine, and what it deployed is
+taken out again and run under the real Lambda runtime client, one process for each invocation, against a loopback
+Bedrock.
+
+```
+"""
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

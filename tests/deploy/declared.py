@@ -1,0 +1,120 @@
+"""Reading back from the emulator what the template declared."""
+
+import json
+from typing import Any
+
+import boto3
+
+from agent_sessions.expiry import lifecycle_days
+from infra.config import KitConfig
+from infra.smoke.report import Report, expect
+
+
+def check_deployed(report: Report, session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
+    """Compare bucket, role and function with the configuration.
+
+    Args:
+        report: Where the results go.
+        session: Of the emulator.
+        outputs: Of the stack.
+        config: What was deployed.
+    """
+    check = report.check
+    check(f"lifecycle: sessions leave the bucket after {lifecycle_days(config.session_ttl_days)} days",
+          lambda: _lifecycle(session, outputs, config))  # fmt: skip
+    check("encryption: with keys of S3", lambda: _encryption(session, outputs))
+    check("public access: blocked in all four ways", lambda: _public_access(session, outputs))
+    check("role: reads, writes and deletes below sessions/, lists there, invokes one model",
+          lambda: _role(session, outputs))  # fmt: skip
+    check("function: as configured, with both layers", lambda: _function(session, outputs, config))
+    check("alias: live points to a published version of this code", lambda: _alias(session, outputs))
+    check("layers: the newest session layer is found by its parameter", lambda: _parameter(session, outputs, config))
+
+
+def _lifecycle(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
+    answer = session.client("s3").get_bucket_lifecycle_configuration(Bucket=outputs["BucketName"])
+    rules: dict[str, Any] = {rule["ID"]: rule for rule in answer["Rules"]}
+    expire = rules["expire-sessions"]
+    expect(expire["Expiration"] == {"Days": lifecycle_days(config.session_ttl_days)}, expire)
+    expect((expire["Filter"], expire["Status"]) == ({"Prefix": "sessions/"}, "Enabled"), expire)
+    expect(rules["abort-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}, rules)
+    expect(rules["remove-old-versions"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}, rules)
+    expect(rules["remove-delete-markers"]["Expiration"] == {"ExpiredObjectDeleteMarker": True}, rules)
+
+
+def _encryption(session: boto3.Session, outputs: dict[str, str]) -> None:
+    answer = session.client("s3").get_bucket_encryption(Bucket=outputs["BucketName"])
+    (rule,) = answer["ServerSideEncryptionConfiguration"]["Rules"]
+    expect(rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256", rule)
+
+
+def _public_access(session: boto3.Session, outputs: dict[str, str]) -> None:
+    answer = session.client("s3").get_public_access_block(Bucket=outputs["BucketName"])
+    block = answer["PublicAccessBlockConfiguration"]
+    names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    expect(block == dict.fromkeys(names, True), block)
+
+
+def _role(session: boto3.Session, outputs: dict[str, str]) -> None:
+    iam = session.client("iam")
+    role = _configuration(session, outputs)["Role"].rpartition("/")[2]
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document: Any = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    if isinstance(document, str):
+        document = json.loads(document)
+    found: dict[str, set[str]] = {}
+    for statement in document["Statement"]:
+        for action in _many(statement["Action"]):
+            found.setdefault(action, set()).update(_many(statement["Resource"]))
+    bucket = f"arn:aws:s3:::{outputs['BucketName']}"
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        expect(found.pop(action) == {f"{bucket}/sessions/*"}, document)
+    expect(found.pop("s3:ListBucket") == {bucket}, document)
+    model = "claude-haiku-4-5"
+    for action in ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"):
+        expect(all(model in resource and "*" not in resource for resource in found.pop(action)), document)
+    expect(set(found) == {"logs:CreateLogStream", "logs:PutLogEvents"}, found)
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    expect(attached == [], attached)
+
+
+def _function(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
+    found = _configuration(session, outputs)
+    expected = {
+        "Runtime": f"python{config.python_version}",
+        "Architectures": [config.architecture],
+        "MemorySize": config.memory_mb,
+        "Timeout": config.timeout_seconds,
+        "Handler": "lambda_src.handler.lambda_handler",
+    }
+    expect({name: found[name] for name in expected} == expected, found)
+    layers = [layer["Arn"] for layer in found["Layers"]]
+    expect(layers == [outputs["RuntimeLayerArn"], outputs["SessionLayerArn"]], layers)
+    variables = found["Environment"]["Variables"]
+    expect(variables["SESSION_STORE"] == f"s3://{outputs['BucketName']}/sessions", variables)
+    expect(float(variables["SESSION_TTL_DAYS"]) == config.session_ttl_days, variables)
+    group = found["LoggingConfig"]["LogGroup"]
+    (log,) = session.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    expect(log["retentionInDays"] == config.log_retention_days, log)
+
+
+def _alias(session: boto3.Session, outputs: dict[str, str]) -> None:
+    client = session.client("lambda")
+    version = client.get_alias(FunctionName=outputs["FunctionName"], Name="live")["FunctionVersion"]
+    expect(version.isdigit(), version)
+    published = client.get_function(FunctionName=outputs["FunctionName"], Qualifier="live")["Configuration"]
+    expect(published["CodeSha256"] == _configuration(session, outputs)["CodeSha256"], published)
+
+
+def _parameter(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
+    name = f"/agent-session-kit/{config.stage}/session-layer-arn"
+    value = session.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+    expect(value == outputs["SessionLayerArn"], value)
+
+
+def _configuration(session: boto3.Session, outputs: dict[str, str]) -> Any:
+    return session.client("lambda").get_function(FunctionName=outputs["FunctionName"])["Configuration"]
+
+
+def _many(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]

@@ -1,0 +1,130 @@
+"""Lambda's side of the runtime interface: hands one event to a function's process and takes what comes back.
+
+Source: AWS Lambda developer guide, "Using the Lambda runtime API" (2018-06-01).
+"""
+
+import json
+import queue
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+_PREFIX = "/2018-06-01/runtime"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an invocation.
+
+    Attributes:
+        value: The returned JSON, or the error's (``errorType``, ``errorMessage`` ...).
+        error: ``None``, or ``error`` or ``init/error``: where the process reported it.
+    """
+
+    value: Any
+    error: str | None = None
+
+
+class RuntimeApi:
+    """Serves one event to the process that asks for it.
+
+    Args:
+        event: The event.
+        function_arn: The invoked function's ARN.
+        timeout_seconds: The function's timeout, from which its deadline is made.
+    """
+
+    def __init__(self, event: Any, function_arn: str, timeout_seconds: float) -> None:
+        self._event = event
+        self._function_arn = function_arn
+        self._timeout_seconds = timeout_seconds
+        self._handed_out = False
+        self._stopping = threading.Event()
+        self._outcome: queue.Queue[Outcome] = queue.Queue()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Connection)
+        self._http.daemon_threads = True
+        self._http.api = self  # type: ignore[attr-defined]  # how the connections find the event
+
+    @property
+    def address(self) -> str:
+        """The value of ``AWS_LAMBDA_RUNTIME_API``."""
+        return f"127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stopping.set()
+        self._http.shutdown()
+        self._http.server_close()
+
+    def outcome(self, seconds: float) -> Outcome | None:
+        """What came back, or ``None`` when nothing does in time."""
+        try:
+            return self._outcome.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def next_event(self) -> tuple[dict[str, str], bytes] | None:
+        """Headers and body of the event; after it, nothing until the end."""
+        if self._handed_out:
+            self._stopping.wait()
+            return None
+        self._handed_out = True
+        deadline = round((time.time() + self._timeout_seconds) * 1000)
+        headers = {
+            "Lambda-Runtime-Aws-Request-Id": str(uuid.uuid4()),
+            "Lambda-Runtime-Deadline-Ms": str(deadline),
+            "Lambda-Runtime-Invoked-Function-Arn": self._function_arn,
+        }
+        return headers, json.dumps(self._event).encode()
+
+    def report(self, outcome: Outcome) -> None:
+        """Take what the process reports."""
+        self._outcome.put(outcome)
+
+
+class _Connection(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    @property
+    def _api(self) -> RuntimeApi:
+        api: RuntimeApi = self.server.api  # type: ignore[attr-defined]
+        return api
+
+    def do_GET(self) -> None:
+        if self.path != f"{_PREFIX}/invocation/next":
+            self._send(404, {}, b"")
+            return
+        found = self._api.next_event()
+        if found is None:
+            self.close_connection = True
+            return
+        headers, body = found
+        self._send(200, {**headers, "Content-Type": "application/json"}, body)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        value = json.loads(body) if body else None
+        if self.path == f"{_PREFIX}/init/error":
+            self._api.report(Outcome(value, "init/error"))
+        elif self.path.endswith("/error"):
+            self._api.report(Outcome(value, "error"))
+        else:
+            self._api.report(Outcome(value))
+        self._send(202, {"Content-Type": "application/json"}, b'{"status":"OK"}')
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Nothing to the transcript."""
