@@ -67,6 +67,7 @@ def build_graph(manager: Any, spoke: list[str], *, crash_in: str | None = None, 
     builder.add_edge("b", "c")
     builder.set_entry_point("a")
     builder.set_graph_id("the-graph")
+    builder.set_max_node_executions(10)
     builder.set_session_manager(manager)
     return builder.build()
 

@@ -70,11 +70,18 @@ def said(messages: list[Any]) -> list[str]:
     return [text for text in texts(messages) if text]
 
 
-@pytest.mark.parametrize("history", DAMAGED.values(), ids=DAMAGED.keys())
-def test_a_damaged_history_is_restored_as_one_that_a_provider_accepts(our_managers: Subject, history: Any) -> None:
-    store_history(our_managers, history)
+@pytest.fixture(params=("custom", "file", "s3-turn"))
+def repairing(request: pytest.FixtureRequest, make_subject: Any) -> Subject:
+    """One implementation for each way to write a repair back."""
+    found: Subject = make_subject(request.param)
+    return found
 
-    agent = open_agent(our_managers, "Going on.")
+
+@pytest.mark.parametrize("history", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_history_is_restored_as_one_that_a_provider_accepts(repairing: Subject, history: Any) -> None:
+    store_history(repairing, history)
+
+    agent = open_agent(repairing, "Going on.")
 
     assert pairing_errors(conversation(agent)) == []
     assert said(conversation(agent)) == said(history)
@@ -83,25 +90,25 @@ def test_a_damaged_history_is_restored_as_one_that_a_provider_accepts(our_manage
 
 
 @pytest.mark.parametrize("history", DAMAGED.values(), ids=DAMAGED.keys())
-def test_no_record_of_a_damaged_history_is_inserted_deleted_or_renumbered(our_managers: Subject, history: Any) -> None:
-    store_history(our_managers, history)
-    before = {entry.message_id: entry.created_at for entry in stored(our_managers)}
+def test_no_record_of_a_damaged_history_is_inserted_deleted_or_renumbered(repairing: Subject, history: Any) -> None:
+    store_history(repairing, history)
+    before = {entry.message_id: entry.created_at for entry in stored(repairing)}
 
-    open_agent(our_managers, "Going on.")("Go on")
+    open_agent(repairing, "Going on.")("Go on")
 
-    after = stored(our_managers)
+    after = stored(repairing)
     assert {entry.message_id: entry.created_at for entry in after[: len(history)]} == before
     assert [entry.message_id for entry in after] == list(range(len(after)))
     assert [entry.message["role"] for entry in after[: len(history)]] == [message["role"] for message in history]
 
 
 @pytest.mark.parametrize("history", DAMAGED.values(), ids=DAMAGED.keys())
-def test_every_later_process_restores_the_same(our_managers: Subject, history: Any) -> None:
-    store_history(our_managers, history)
-    first = open_agent(our_managers, "Going on.")
+def test_every_later_process_restores_the_same(repairing: Subject, history: Any) -> None:
+    store_history(repairing, history)
+    first = open_agent(repairing, "Going on.")
     first("Go on")
 
-    second = open_agent(our_managers)
+    second = open_agent(repairing)
 
     assert pairing_errors(conversation(second)) == []
     assert said(conversation(second)) == said(conversation(first))

@@ -78,9 +78,9 @@ def test_a_page_is_the_slice_of_the_whole_list(subject: Subject, repository: Any
     create_messages(subject, repository, 12)
     whole = list(range(12))
 
-    for offset in (0, 1, 9, 10, 11, 12, 40):
+    for offset in (0, 9, 10, 11, 40):
         assert ids(repository.list_messages("s1", "a1", offset=offset)) == whole[offset:]
-        for limit in (0, 1, 3, 12, 50):
+        for limit in (0, 3, 50):
             page = repository.list_messages("s1", "a1", limit=limit, offset=offset)
             assert ids(page) == whole[offset : offset + limit], (limit, offset)
 
