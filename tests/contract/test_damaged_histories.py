@@ -1,6 +1,7 @@
 """The contract for histories a crash, a lost message or another program left without their pairs."""
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from strands.agent.conversation_manager import SlidingWindowConversationManager
 
 from tests.contract.agents import conversation, model_of, open_agent, stored, stored_ids, texts
 from tests.contract.pairing import pairing_errors
+from tests.contract.places import read_json
 from tests.contract.subjects import Subject, custom_subject
 
 
@@ -170,11 +172,23 @@ def test_a_window_that_begins_in_a_pair_is_not_repaired_in_storage(our_managers:
     assert [entry.message for entry in stored(our_managers)[: len(history)]] == history
 
 
+def without_copies(subject: Subject) -> None:
+    """Take away what this kit derived from the messages: they alone are the truth."""
+    for key in subject.stored.keys():  # noqa: SIM118 - a method of Place
+        if key.endswith("/history.json"):
+            subject.stored.remove(key)
+        elif key.endswith("/agent.json"):
+            record = read_json(subject.stored, key)
+            record.pop("kit", None)
+            subject.stored.write(key, json.dumps(record).encode())
+
+
 @pytest.mark.parametrize("missing", [0, 3, 11, 23])
 def test_a_gap_shifts_nothing_and_no_index_is_used_twice(ours_stored: Subject, missing: int) -> None:
     for turn in range(12):
         open_agent(ours_stored, f"r{turn}")(f"p{turn}")
     ours_stored.stored.remove(f"session_conversation/agents/agent_a1/messages/message_{missing}.json")
+    without_copies(ours_stored)
     everything = [text for turn in range(12) for text in (f"p{turn}", f"r{turn}")]
 
     agent = open_agent(ours_stored, "r12")
@@ -182,8 +196,40 @@ def test_a_gap_shifts_nothing_and_no_index_is_used_twice(ours_stored: Subject, m
     assert texts(conversation(agent)) == everything[:missing] + everything[missing + 1 :]
     agent("p12")
     numbers = stored_ids(ours_stored)
+    # The last index of all is free again when nothing tells that it was ever used.
     assert len(set(numbers)) == len(numbers) == 25
     assert texts(conversation(open_agent(ours_stored)))[-2:] == ["p12", "r12"]
+
+
+@pytest.mark.parametrize("missing", [0, 3, 11, 23])
+def test_a_message_that_somebody_deleted_is_restored_in_its_place_or_not_at_all(
+    ours_stored: Subject, missing: int
+) -> None:
+    for turn in range(12):
+        open_agent(ours_stored, f"r{turn}")(f"p{turn}")
+    ours_stored.stored.remove(f"session_conversation/agents/agent_a1/messages/message_{missing}.json")
+    everything = [text for turn in range(12) for text in (f"p{turn}", f"r{turn}")]
+
+    agent = open_agent(ours_stored, "r12")
+
+    assert texts(conversation(agent)) in (everything, everything[:missing] + everything[missing + 1 :])
+    agent("p12")
+    numbers = stored_ids(ours_stored)
+    assert len(set(numbers)) == len(numbers)
+    assert texts(conversation(open_agent(ours_stored)))[-2:] == ["p12", "r12"]
+
+
+def test_the_messages_alone_restore_the_conversation(ours_stored: Subject) -> None:
+    for turn in range(12):
+        agent = open_agent(ours_stored, f"r{turn}")
+        agent(f"p{turn}")
+    without_copies(ours_stored)
+
+    restored = open_agent(ours_stored, "r12")
+
+    assert conversation(restored) == conversation(agent)
+    restored("p12")
+    assert stored_ids(ours_stored) == list(range(26))
 
 
 _ids = st.sampled_from(["t1", "t2", "t3"])
