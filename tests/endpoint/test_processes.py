@@ -19,7 +19,8 @@ Scripted = Callable[..., tuple[Function, ScriptedModel]]
 
 
 def test_requests_at_the_same_time_do_not_mix(scripted: Scripted) -> None:
-    # given callers who all reach the model before the first of them gets an answer
+    # given callers whose requests have all arrived before the first of them is read, and who all reach the model
+    # before the first of them gets an answer
     callers = [Caller(f"AROA{number}") for number in range(8)]
     together = threading.Barrier(len(callers))
 
@@ -29,6 +30,14 @@ def test_requests_at_the_same_time_do_not_mix(scripted: Scripted) -> None:
 
     function, _ = scripted(otherwise=echo)
     function.cold_start()
+    resolver = function.part("resolver")
+    parse = resolver.parse
+
+    def parse_together(body: str) -> Any:
+        together.wait(timeout=30)
+        return parse(body)
+
+    resolver.parse = parse_together
 
     def say(number: int, words: str) -> Any:
         context = Context(aws_request_id=f"request-{number}")
