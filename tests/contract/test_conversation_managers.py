@@ -1,6 +1,8 @@
 """The contract with Strands' conversation managers: what they cut away stays away, and what they keep stays."""
 
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from strands.agent.conversation_manager import (
     SummarizingConversationManager,
 )
 
-from tests.contract.agents import conversation, model_of, open_agent, stored_ids, texts
+from tests.contract.agents import conversation, model_of, open_agent, stored, stored_ids, texts
 from tests.contract.strands_features import needs_pins
 from tests.contract.subjects import Subject
 from tests.doubles.scripted_model import overflow, tool_use
@@ -112,6 +114,27 @@ def test_editing_the_conversation_manager_never_bricks_a_session(our_managers: S
     changed("p1")
 
     assert texts(conversation(open_agent(our_managers, conversation_manager=after()))) == ["p0", "r0", "p1", "r1"]
+
+
+def test_what_has_left_the_window_is_not_kept_in_memory(our_managers: Subject) -> None:
+    class Text(str):
+        """A text that can be watched: plain strings take no weak references."""
+
+        __slots__ = ("__weakref__",)
+
+    prompt = Text("long ago")
+    watched = weakref.ref(prompt)
+    agent = open_agent(our_managers, *[f"r{turn}" for turn in range(6)], conversation_manager=window(4))
+    content: list[Any] = [{"text": prompt}]
+    agent(content)
+    del prompt, content
+    for turn in range(1, 6):
+        agent(f"p{turn}")
+    gc.collect()
+
+    assert "long ago" not in texts(agent.messages)
+    assert watched() is None
+    assert "long ago" in texts([entry.to_message() for entry in stored(our_managers)])
 
 
 @needs_pins

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strands.agent.conversation_manager import SlidingWindowConversationManager
+from strands.agent.conversation_manager import SlidingWindowConversationManager, SummarizingConversationManager
 
 from tests.contract.agents import conversation, model_of, open_agent, stored, stored_ids, texts
 from tests.contract.pairing import pairing_errors
@@ -89,6 +89,21 @@ def test_a_damaged_history_is_restored_as_one_that_a_provider_accepts(repairing:
     assert said(conversation(agent)) == said(history)
     agent("Go on")
     assert pairing_errors(list(model_of(agent).requests[0].messages)) == []
+
+
+def test_a_summary_in_front_hides_no_orphaned_result(managers: Subject) -> None:
+    store_history(managers, [user("p0"), calls("t1"), results("t1"), assistant("r0")])
+    repository, types = managers.repository(), managers.types
+    state = SummarizingConversationManager().get_state() | {
+        "removed_message_count": 2,
+        "summary_message": {"role": "user", "content": [{"text": "A summary."}]},
+    }
+    cut = types.SessionAgent(agent_id="a1", state={}, conversation_manager_state=state)
+    repository.update_agent("conversation", cut)
+
+    agent = open_agent(managers, conversation_manager=SummarizingConversationManager())
+
+    assert conversation(agent) == [user("A summary."), assistant("r0")]
 
 
 @pytest.mark.parametrize("history", DAMAGED.values(), ids=DAMAGED.keys())

@@ -142,6 +142,15 @@ def test_a_message_record_holds_what_strands_writes(ours_stored: Subject) -> Non
     assert set(record) - {"kit"} == {"message", "message_id", "redact_message", "created_at", "updated_at"}
 
 
+def test_the_tracking_id_of_a_message_is_stored_with_it(ours_stored: Subject) -> None:
+    repository = with_agent(ours_stored)
+    message = {"role": "user", "content": [{"text": "Hello"}], "tracking_id": "durable-1"}
+    repository.create_message("s1", "a1", ours_stored.types.SessionMessage.from_message(message, 0))
+
+    assert read_json(ours_stored.stored, f"{FOLDER}/message_0.json")["message"]["tracking_id"] == "durable-1"
+    assert repository.read_message("s1", "a1", 0).to_message()["tracking_id"] == "durable-1"
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from mypy_boto3_s3 import S3Client
 
 from tests.conftest import TOTAL
+from tests.contract.agents import open_agent, texts
 from tests.contract.interop.conversations import WRITERS, Conversation, Session, conversations
 from tests.contract.subjects import Subject, file_subject, s3_subject
 
@@ -68,6 +69,19 @@ def report(record_property: Callable[[str, object], None]) -> Report:
         record_property(f"{TOTAL}interop {where}, differing", 0)
 
     return add
+
+
+@pytest.mark.parametrize("first", ["file", "strands-file"])
+@pytest.mark.parametrize("second", ["file", "file-turn", "strands-file"])
+def test_an_agent_that_never_spoke_is_opened_by_the_other(tmp_path: Path, first: str, second: str) -> None:
+    open_agent(file_subject(first, tmp_path), state={"x": 1})
+
+    agent = open_agent(file_subject(second, tmp_path), "Hi.")
+
+    assert agent.messages == []
+    assert agent.state.get() == {"x": 1}
+    agent("Hello")
+    assert texts(list(open_agent(file_subject(first, tmp_path)).messages)) == ["Hello", "Hi."]
 
 
 @pytest.mark.timeout(120 + 60 * FACTOR)
