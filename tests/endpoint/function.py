@@ -148,12 +148,11 @@ class Function:
         """Start a new process: import everything of the function again."""
         for name in [name for name in sys.modules if name.split(".")[0] == "lambda_src"]:
             del sys.modules[name]
-        with mock.patch.dict(os.environ, self.environment):
-            providers = importlib.import_module("lambda_src.model_providers")
-            providers.MODEL_PROVIDERS["scripted"] = lambda name, settings: self.models[name]
-            self.module = importlib.import_module("lambda_src.handler")
-            if self.build_agent:
-                self.part("agent").build_agent = self.build_agent
+        os.environ.update(self.environment)  # until the test's end: see ``processes``
+        self.part("model_providers").MODEL_PROVIDERS["scripted"] = lambda name, settings: self.models[name]
+        self.module = self.part("handler")
+        if self.build_agent:
+            self.part("agent").build_agent = self.build_agent
         return self.module
 
     def part(self, name: str) -> Any:
@@ -164,8 +163,7 @@ class Function:
         """Invoke the handler, starting the function when it is not running."""
         if self.module is None:
             self.cold_start()
-        with mock.patch.dict(os.environ, self.environment):
-            return self.module.lambda_handler(event, context or Context())
+        return self.module.lambda_handler(event, context or Context())
 
     def http(self, method: str, path: str, body: Any = None, context: Context | None = None, **event: Any) -> Answer:
         """Send an HTTP request through the Function URL."""
@@ -188,10 +186,11 @@ class Function:
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Leave the interpreter with the modules it had, however many cold starts happen inside."""
+    """Leave the interpreter with the modules and variables it had, however many cold starts happen inside."""
     before = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "lambda_src"}
     try:
-        yield
+        with mock.patch.dict(os.environ):
+            yield
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] == "lambda_src"]:
             del sys.modules[name]

@@ -30,14 +30,14 @@ def test_requests_at_the_same_time_do_not_mix(scripted: Scripted) -> None:
 
     function, _ = scripted(otherwise=echo)
     function.cold_start()
-    resolver = function.part("resolver")
-    parse = resolver.parse
+    router = function.module.router
+    arrive = router._to_proxy_event
 
-    def parse_together(body: str) -> Any:
+    def arrive_together(event: Any) -> Any:
         together.wait(timeout=30)
-        return parse(body)
+        return arrive(event)
 
-    resolver.parse = parse_together
+    router._to_proxy_event = arrive_together
 
     def say(number: int, words: str) -> Any:
         context = Context(aws_request_id=f"request-{number}")
@@ -52,7 +52,10 @@ def test_requests_at_the_same_time_do_not_mix(scripted: Scripted) -> None:
         assert text_of(second[number]) == f"You said: second {number}"
         assert second[number]["session_id"] == f"session-{number}"
         assert second[number]["restored_messages"] == 2
-        listed = function.http("GET", "/sessions", caller=callers[number]).json["session_ids"]
+
+    router._to_proxy_event = arrive
+    for number, caller in enumerate(callers):
+        listed = function.http("GET", "/sessions", caller=caller).json["session_ids"]
         assert listed == [f"session-{number}"]
 
 
