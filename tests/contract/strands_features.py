@@ -25,6 +25,6 @@ needs_pins = pytest.mark.skipif(not HAS_PINS, reason="this version of Strands ha
 needs_swarm_checkpoints = pytest.mark.skipif(
     RELEASE < (1, 55), reason="swarms of this version of Strands cannot go on from, or start after, a stored state"
 )
-needs_bytes_in_state = pytest.mark.skipif(
-    RELEASE < (1, 55), reason="Strands' managers of this version cannot store bytes in an agent's state"
-)
+
+#: Whether Strands' own managers encode bytes in an agent's state; this kit's do on every release.
+MANAGERS_STORE_BYTES_IN_STATE: Final = RELEASE >= (1, 55)

@@ -91,9 +91,9 @@ def test_a_damaged_history_is_restored_as_one_that_a_provider_accepts(repairing:
     assert pairing_errors(list(model_of(agent).requests[0].messages)) == []
 
 
-def test_a_summary_in_front_hides_no_orphaned_result(managers: Subject) -> None:
-    store_history(managers, [user("p0"), calls("t1"), results("t1"), assistant("r0")])
-    repository, types = managers.repository(), managers.types
+def test_a_summary_in_front_hides_no_orphaned_result(our_managers: Subject) -> None:
+    store_history(our_managers, [user("p0"), calls("t1"), results("t1"), assistant("r0")])
+    repository, types = our_managers.repository(), our_managers.types
     state = SummarizingConversationManager().get_state() | {
         "removed_message_count": 2,
         "summary_message": {"role": "user", "content": [{"text": "A summary."}]},
@@ -101,7 +101,7 @@ def test_a_summary_in_front_hides_no_orphaned_result(managers: Subject) -> None:
     cut = types.SessionAgent(agent_id="a1", state={}, conversation_manager_state=state)
     repository.update_agent("conversation", cut)
 
-    agent = open_agent(managers, conversation_manager=SummarizingConversationManager())
+    agent = open_agent(our_managers, conversation_manager=SummarizingConversationManager())
 
     assert conversation(agent) == [user("A summary."), assistant("r0")]
 
