@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionConflictError, SessionException
-from agent_sessions.history import (
-    Base,
-    Copy,
-    Entry,
-    Log,
-    copies_of,
-    messages_of,
-    read_base,
-    read_log,
-    tail_limit,
-    write_log,
-)
+from agent_sessions.history import Base, Entry, FoundBase, Log, read_base, read_log, tail_limit, write_base, write_log
 from agent_sessions.journal import Conversation
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
-from agent_sessions.records import Record, list_message_ids, parse, parsed
-from agent_sessions.types import SessionAgent, SessionMessage
+from agent_sessions.records import Record, list_message_ids, new_nonce, parse, parsed
+from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values
 from agent_sessions.window import split_window
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
+
+    from strands.types.content import Message
 
     from agent_sessions.layout import Layout
     from agent_sessions.records import Records, Version
@@ -132,35 +123,20 @@ class AgentObjects:
         Args:
             removed_message_count: How many unpinned messages it has removed.
         """
-        base, copies = self._believed_base()
         log = self._log
-        believed = log is not None and (log.base is None) == (base is None) and removed_message_count >= log.first_id
-        if log is not None and believed:
-            self._first_id, self.next_id, self.unconfirmed = log.first_id, log.next_id, log.unconfirmed
-            last_id = base.last_id if base else -1
-            tail = [copy for copy in log.tail if copy.message_id > last_id]
-            self._base = base
-            self._tail = {copy.message_id: Entry.again(copy) for copy in tail}
-            messages = self._messages([*copies, *tail])
+        found = None if log is None or log.base is None else self._found_base()
+        if found is not None and log is not None and found.base.nonce != log.base:
+            found = None
+        if log is not None and (log.base is None) == (found is None) and removed_message_count >= log.first_id:
+            messages = self._believed(log, found)
         else:
-            messages = self._listed([*self._copies_in_history(), *(log.tail if log else [])], removed_message_count)
+            messages = self._listed(removed_message_count)
         self._log = self._history = None  # read once; what remains is what the next write needs
         pinned, window = split_window(messages, removed_message_count)
         return Conversation(pinned, window, self.next_id)
 
-    def _believed_base(self) -> tuple[Base | None, list[Copy]]:
-        """The base that the agent's record names, if it is there."""
-        found = self._read_history() if self._log is not None and self._log.base is not None else None
-        if found is None or self._log is None or found[0].nonce != self._log.base:
-            return None, []
-        return found
-
-    def _copies_in_history(self) -> list[Copy]:
-        """What ``history.json`` holds, to be believed only message by message, where the ETag is still the same."""
-        found = self._read_history()
-        return found[1] if found else []
-
-    def _read_history(self) -> tuple[Base, list[Copy]] | None:
+    def _found_base(self) -> FoundBase | None:
+        """What ``history.json`` holds, whoever wrote it."""
         if self._history is None:
             return None
         self._with_bytes = self._with_bytes or _BYTES_MARK in self._history.body
@@ -171,42 +147,60 @@ class AgentObjects:
             incarnation=self._records.incarnation(self._session_id) or "",
         )
 
-    def _messages(self, copies: list[Copy]) -> list[SessionMessage]:
-        """The messages of copies; those that are mere references are fetched, at once."""
-        fetched = self._fetch([copy.message_id for copy in copies if copy.content is None])
-        messages = messages_of(copies, with_bytes=self._with_bytes)
-        messages += [parsed(SessionMessage, record) for record in fetched]
-        return sorted(messages, key=_by_id) if fetched else messages
+    def _believed(self, log: Log, found: FoundBase | None) -> list[tuple[int, Message]]:
+        """The messages as the copies show them."""
+        self._first_id, self.next_id, self.unconfirmed = log.first_id, log.next_id, log.unconfirmed
+        self._base = found.base if found else None
+        tail = [copy for copy in log.tail if found is None or copy.message_id > found.base.last_id]
+        self._tail = {copy.message_id: Entry.again(copy) for copy in tail}
+        copied = list(zip(found.ids, found.messages, strict=True)) if found else []
+        copied += [(copy.message_id, copy.message) for copy in tail]
+        return self._complete(copied)
+
+    def _listed(self, removed_message_count: int) -> list[tuple[int, Message]]:
+        """The messages as a listing shows them: slower, and right whoever wrote last.
+
+        Copies whose ETag is still the listed one are used, the other messages are fetched.
+        """
+        found = self._found_base()
+        copies = [*(found.copies() if found else []), *(self._log.tail if self._log else [])]
+        usable = {(copy.message_id, copy.etag): copy for copy in copies if copy.message is not None}
+        first_id = removed_message_count if self._pins_known else 0
+        # A pinned tool call keeps its result, and the other way round.
+        pinned = {message_id + step for message_id in self._pinned for step in (-1, 0, 1)}
+        listed = list_message_ids(self._records.objects, self._layout, self._session_id, self._agent_id)
+        wanted = [item for item in listed if item[0] >= first_id or item[0] in pinned]
+        self.next_id = listed[-1][0] + 1 if listed else 0
+        self._first_id, self._base = first_id, None
+
+        records = self._fetch([item[0] for item in wanted if item not in usable])
+        fetched = {int(record.content["message_id"]): record for record in records}
+        if self._consolidates:
+            entries = {item[0]: Entry.again(usable[item]) for item in wanted if item in usable}
+            entries |= {number: Entry.of(record.content, record.stored.etag) for number, record in fetched.items()}
+            self._tail = dict(sorted(entries.items()))
+        copied = [(item[0], usable[item].message if item in usable else None) for item in wanted]
+        return self._complete([item for item in copied if item[1] is not None or item[0] in fetched], fetched)
+
+    def _complete(
+        self, copied: list[tuple[int, dict[str, Any] | None]], fetched: dict[int, Record] | None = None
+    ) -> list[tuple[int, Message]]:
+        """Messages from their copies, and those that are mere references from their objects."""
+        if fetched is None:
+            records = self._fetch([message_id for message_id, message in copied if message is None])
+            fetched = {int(record.content["message_id"]): record for record in records}
+        decode: Any = decode_bytes_values if self._with_bytes else _as_it_is
+        return [
+            (message_id, decode(message) if message is not None else _shown(fetched[message_id]))
+            for message_id, message in copied
+            if message is not None or message_id in fetched
+        ]
 
     def _fetch(self, message_ids: list[int]) -> list[Record]:
         keys = [self._layout.message(self._session_id, self._agent_id, message_id) for message_id in message_ids]
         return self._records.own_many(self._session_id, keys)
 
-    def _listed(self, copies: list[Copy], removed_message_count: int) -> list[SessionMessage]:
-        """The messages as a listing shows them: slower, and right whoever wrote last.
-
-        Copies whose ETag is still the listed one are used, the other messages are fetched.
-        """
-        listed = list_message_ids(self._records.objects, self._layout, self._session_id, self._agent_id)
-        first_id = removed_message_count if self._pins_known else 0
-        # A pinned tool call keeps its result, and the other way round.
-        pinned = {message_id + step for message_id in self._pinned for step in (-1, 0, 1)}
-        wanted = [(message_id, etag) for message_id, etag in listed if message_id >= first_id or message_id in pinned]
-        usable = {(copy.message_id, copy.etag): copy for copy in copies if copy.content is not None}
-        kept = [usable[item] for item in wanted if item in usable]
-        fetched = self._fetch([message_id for message_id, etag in wanted if (message_id, etag) not in usable])
-        self.next_id = listed[-1][0] + 1 if listed else 0
-        self._first_id = first_id
-        self._base = None
-        if self._consolidates:
-            entries = [Entry.again(copy) for copy in kept]
-            entries += [Entry.of(record.content, record.stored.etag) for record in fetched]
-            self._tail = {entry.message_id: entry for entry in sorted(entries, key=_by_id)}
-        messages = messages_of(kept, with_bytes=self._with_bytes)
-        messages += [parsed(SessionMessage, record) for record in fetched]
-        return sorted(messages, key=_by_id)
-
-    def later(self) -> tuple[int, list[SessionMessage]]:
+    def later(self) -> tuple[int, list[tuple[int, Message]]]:
         """The id of the first message beyond the restored conversation, and the messages from there on."""
         first_id = self.next_id
         listed = list_message_ids(self._records.objects, self._layout, self._session_id, self._agent_id)
@@ -215,12 +209,14 @@ class AgentObjects:
             self._tail[int(record.content["message_id"])] = Entry.of(record.content, record.stored.etag)
         if records:
             self.next_id = int(records[-1].content["message_id"]) + 1
-        return first_id, [parsed(SessionMessage, record) for record in records]
+        return first_id, [(int(record.content["message_id"]), _shown(record)) for record in records]
 
     def content_in_tail(self, message_id: int) -> dict[str, Any] | None:
-        """A message's record as the tail has it."""
+        """A record of the message as the tail has it."""
         entry = self._tail.get(message_id)
-        return None if entry is None else copies_of([entry.line])[0].content
+        if entry is None or entry.text == "null":
+            return None
+        return SessionMessage.from_message(json.loads(entry.text), message_id).to_dict()
 
     def forget_last(self) -> None:
         """The last restored message is not what is stored."""
@@ -273,7 +269,7 @@ class AgentObjects:
             if unconfirmed is not None:
                 by_id.setdefault(unconfirmed[0].message_id, unconfirmed[0])
             tail = sorted(by_id.values(), key=_by_id)
-            if sum(len(entry.line) for entry in tail) <= 2 * tail_limit(self._base.size if self._base else 0):
+            if _size(tail) <= 2 * tail_limit(len(self._base.body) if self._base else 0):
                 kit["log"] = write_log(
                     first_id=self._first_id,
                     next_id=tail[-1].message_id + 1 if tail else self.next_id,
@@ -300,34 +296,30 @@ class AgentObjects:
         Args:
             before: The first message of the turn that begins. It is not in the base: it may be redacted yet.
         """
-        entries = sorted((entry for entry in self._tail.values() if entry.message_id < before), key=_by_id)
-        size = sum(len(entry.line) for entry in entries)
-        if not self._consolidates or size <= tail_limit(self._base.size if self._base else 0):
+        tail = sorted((entry for entry in self._tail.values() if entry.message_id < before), key=_by_id)
+        base = self._base
+        if not self._consolidates or _size(tail) <= tail_limit(len(base.body) if base else 0):
             return
-        lines = () if self._base is None else self._base.lines
-        base = Base(
-            nonce=uuid.uuid4().hex,
-            first_id=self._first_id,
-            last_id=entries[-1].message_id,
-            lines=(*lines, *(entry.line for entry in entries)),
-        )
-        self._new_base = self._records.objects.submit(lambda: self._write_base(base))
+        self._new_base = self._records.objects.submit(lambda: self._write_base(base, tail))
 
-    def _write_base(self, base: Base) -> Base:
-        body = base.encode(
+    def _write_base(self, base: Base | None, tail: list[Entry]) -> Base:
+        new = write_base(
+            [*(base.entries() if base else []), *tail],
+            first_id=self._first_id,
+            nonce=new_nonce(),
             session_id=self._session_id,
             agent_id=self._agent_id,
             incarnation=self._records.incarnation(self._session_id) or "",
         )
         expect: Expectation = Unchanged(self._history_etag) if self._history_etag else Absent()
         try:
-            written = self._records.objects.put(self._history_key, body, expect)
+            written = self._records.objects.put(self._history_key, new.body, expect)
         except PreconditionFailedError as error:
             # Left by a writer that died before any record named it; nobody believes it.
             again: Expectation = Absent() if error.found is None else Unchanged(error.found.etag)
-            written = self._records.objects.put(self._history_key, body, again)
+            written = self._records.objects.put(self._history_key, new.body, again)
         self._history_etag = written.etag
-        return base
+        return new
 
     def _take_over_new_base(self) -> None:
         if self._new_base is None:
@@ -348,7 +340,7 @@ class AgentObjects:
             return
         self._take_over_new_base()
         if self._base is not None and message_id <= self._base.last_id:
-            self._tail = {**{copy.message_id: Entry.again(copy) for copy in copies_of(self._base.lines)}, **self._tail}
+            self._tail = {**{entry.message_id: entry for entry in self._base.entries()}, **self._tail}
             self._base = None
         if self._history_etag is not None and self._base is None:
             self._records.objects.delete([self._history_key])
@@ -368,8 +360,22 @@ class AgentObjects:
 _NOT_COMPARED = frozenset({"created_at", "updated_at", "kit"})
 
 
-def _by_id(item: Entry | SessionMessage) -> int:
-    return item.message_id
+def _by_id(entry: Entry) -> int:
+    return entry.message_id
+
+
+def _size(entries: list[Entry]) -> int:
+    """The bytes of entries, near enough to decide when to write a new base."""
+    return sum(len(entry.text) + len(entry.etag) + 16 for entry in entries)
+
+
+def _as_it_is(message: dict[str, Any]) -> dict[str, Any]:
+    return message
+
+
+def _shown(record: Record) -> Message:
+    """The message of a record as a conversation shows it."""
+    return parsed(SessionMessage, record).to_message()
 
 
 def drop_log(records: Records, session_id: str, key: str) -> None:

@@ -6,7 +6,6 @@ is the message's ``tracking_id`` where it has one (Strands 1.48 and later) and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent_sessions.window import is_pinned
@@ -17,86 +16,86 @@ if TYPE_CHECKING:
     from strands.types.content import Message
 
 
-@dataclass
-class HeldMessage:
-    """A message of a running agent that has a record.
+class HeldMessages:
+    """The records of one running agent's messages, in the order of their ids.
 
     Attributes:
-        message_id: The record's id.
-        message: The agent's own message object, which Strands may change at any time.
-        pinned: Whether the record carries a pin.
+        latest_id: The record stored last, even when a conversation manager has removed its message since.
+        pinned_ids: The records that carry a pin.
     """
 
-    message_id: int
-    message: Message
-    pinned: bool
-
-    @property
-    def tracking_id(self) -> str | None:
-        """The message's durable id, where it has one."""
-        return self.message.get("tracking_id")
-
-    def stands_for(self, message: Message) -> bool:
-        """Whether this record holds the given message."""
-        tracking_id = message.get("tracking_id")
-        if tracking_id and self.tracking_id:
-            return tracking_id == self.tracking_id
-        return self.message is message
-
-
-@dataclass
-class HeldMessages:
-    """The records of one running agent's messages, in the order of their ids."""
-
-    _held: list[HeldMessage] = field(default_factory=list)
-    _latest: HeldMessage | None = None
-
-    @property
-    def latest(self) -> HeldMessage | None:
-        """The record stored last, even when a conversation manager has removed its message since."""
-        return self._latest
-
-    @property
-    def pinned_ids(self) -> list[int]:
-        """The ids of the records that carry a pin."""
-        return [held.message_id for held in self._held if held.pinned]
+    def __init__(self) -> None:
+        self.latest_id: int | None = None
+        self.pinned_ids: set[int] = set()
+        self._messages: dict[int, Message] = {}
 
     def add(self, message_id: int, message: Message) -> None:
         """Remember that a message has been stored."""
-        self._latest = HeldMessage(message_id, message, is_pinned(message))
-        self._held.append(self._latest)
+        self.latest_id = message_id
+        self._messages[message_id] = message
+        if "metadata" in message and is_pinned(message):
+            self.pinned_ids.add(message_id)
 
-    def records_of(self, message: Message) -> list[HeldMessage]:
+    def replace(self, message_ids: Iterable[int], message: Message) -> None:
+        """Another message object stands for these records now."""
+        for message_id in message_ids:
+            self._messages[message_id] = message
+
+    def message(self, message_id: int) -> Message:
+        """The message object a record stands for."""
+        return self._messages[message_id]
+
+    def records_of(self, message: Message) -> list[int]:
         """Every record that holds the message: a prompt that was retried is stored more than once."""
-        return [held for held in self._held if held.stands_for(message)]
+        tracking_id = message.get("tracking_id")
+        return [
+            message_id
+            for message_id, held in self._messages.items()
+            if held is message or (tracking_id and held.get("tracking_id") == tracking_id)
+        ]
 
-    def replaced(self, message: Message) -> list[HeldMessage]:
+    def replaced_by(self, message: Message) -> list[int]:
         """The records that a just added message replaces, if it is a new version of a stored one.
 
         Strands merges an added text into the previous message of the same role and announces the merged message as
         added. A prompt that was retried looks alike, but stands in the conversation twice.
         """
-        return [held for held in self.records_of(message) if held.tracking_id]
+        return self.records_of(message) if message.get("tracking_id") else []
+
+    def changed_pins(self) -> list[int]:
+        """Records whose pin differs from their message's, as it is now."""
+        return [
+            message_id
+            for message_id, held in self._messages.items()
+            if ("metadata" in held or message_id in self.pinned_ids)
+            and is_pinned(held) is not (message_id in self.pinned_ids)
+        ]
+
+    def pin_is_stored(self, message_id: int) -> None:
+        """The record's pin is the message's now."""
+        if is_pinned(self._messages[message_id]):
+            self.pinned_ids.add(message_id)
+        else:
+            self.pinned_ids.discard(message_id)
 
     def forget_from(self, message_id: int) -> list[Message]:
         """Let go of the records from this id on, and return their messages."""
-        gone = [held for held in self._held if held.message_id >= message_id]
-        self._held = [held for held in self._held if held.message_id < message_id]
-        self._latest = self._held[-1] if self._held else None
-        return [held.message for held in gone]
-
-    def changed_pins(self) -> list[HeldMessage]:
-        """Records whose pin differs from their message's, as it is now."""
-        return [held for held in self._held if held.pinned is not is_pinned(held.message)]
+        gone = [self._messages.pop(held) for held in list(self._messages) if held >= message_id]
+        self.pinned_ids = {held for held in self.pinned_ids if held < message_id}
+        self.latest_id = max(self._messages, default=None)
+        return gone
 
     def forget_removed(self, messages: Sequence[Message]) -> None:
         """Let go of the records whose messages have left the conversation: they cannot change any more."""
+        if len(messages) >= len(self._messages):
+            return
         present = {id(message) for message in messages}
-        tracked = set(_tracking_ids(messages))
-        self._held = [
-            held for held in self._held if id(held.message) in present or held.tracking_id in tracked or held.pinned
-        ]
-
-
-def _tracking_ids(messages: Iterable[Message]) -> Iterable[str]:
-    return (tracking_id for message in messages if (tracking_id := message.get("tracking_id")))
+        tracked = {tracking_id for message in messages if (tracking_id := message.get("tracking_id"))}
+        self._messages = {
+            message_id: held
+            for message_id, held in self._messages.items()
+            if id(held) in present
+            or held.get("tracking_id") in tracked
+            or message_id in self.pinned_ids
+            or message_id == self.latest_id
+        }

@@ -17,6 +17,8 @@ from agent_sessions.window import split_window
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from strands.types.content import Message
+
     from agent_sessions.session_repository import SessionRepository
     from agent_sessions.types import SessionAgent, SessionMessage
 
@@ -28,13 +30,13 @@ class Conversation:
     """What a session holds of an agent's conversation, as far as its conversation manager still wants it.
 
     Attributes:
-        pinned: Pinned messages from below the window.
-        window: The messages from the window's start on, in order.
+        pinned: Pinned messages from below the window, with their ids.
+        window: The messages from the window's start on, with their ids, in order.
         next_id: The id the next message gets: one more than the highest ever stored.
     """
 
-    pinned: list[SessionMessage]
-    window: list[SessionMessage]
+    pinned: list[tuple[int, Message]]
+    window: list[tuple[int, Message]]
     next_id: int
 
 
@@ -91,10 +93,8 @@ class Journal:
         pinned = bool((session_agent.kit or {}).get("pinned"))
         offset = 0 if pinned else removed_message_count
         records = self.repository.list_messages(self.session_id, session_agent.agent_id, offset=offset)
-        if pinned:
-            below, window = split_window(records, removed_message_count)
-        else:
-            below, window = [], records
+        messages = [(record.message_id, record.to_message()) for record in records]
+        below, window = split_window(messages, removed_message_count) if pinned else ([], messages)
         if records:
             next_id = records[-1].message_id + 1
         elif offset:
@@ -139,7 +139,7 @@ class Journal:
             changed.updated_at = utc_now()
             self.repository.update_message(self.session_id, agent_id, changed)
 
-    def read_later(self, agent_id: str) -> tuple[int, list[SessionMessage]]:
+    def read_later(self, agent_id: str) -> tuple[int, list[tuple[int, Message]]]:
         """After a :class:`StaleConversationError`: from which id on the conversation is another, and what is there."""
         raise NotImplementedError(f"{type(self).__name__} never restores a conversation that is not whole")
 

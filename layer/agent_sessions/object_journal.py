@@ -27,6 +27,8 @@ from agent_sessions.write_behind import OrderedWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from strands.types.content import Message
+
     from agent_sessions.layout import Layout
     from agent_sessions.object_store import StoredObject
     from agent_sessions.records import Records
@@ -37,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 Durability = Literal["message", "turn"]
 """When a message is durable: when ``append_message`` has returned, or at the latest when the turn has ended."""
+
+DEFAULT_AGENT_ID = "default"
+"""The id Strands gives to an agent that has none."""
 
 REWRITE_ATTEMPTS = 5
 """Tries of a change to a stored message that somebody else keeps changing."""
@@ -117,8 +122,8 @@ class ObjectJournal(Journal):
 
     def open(self) -> tuple[Session, bool]:
         """See :meth:`Journal.open`."""
-        if self._consolidates and self._expected_agent_id is not None:
-            self._ask_for(self._expected_agent_id)
+        if self._consolidates:
+            self._ask_for(self._expected_agent_id or self._records.objects.hints.get("agent_id", DEFAULT_AGENT_ID))
         return self._life.find_or_begin(self.session_id)
 
     def _ask_for(self, agent_id: str) -> None:
@@ -138,6 +143,7 @@ class ObjectJournal(Journal):
         nothing.set_result(None)
         history = self._asked.pop(self._layout.history(self.session_id, agent_id), nothing)
         objects = self._objects_of(agent_id)
+        self._records.objects.hints["agent_id"] = agent_id
         return objects.read(self._asked.pop(key).result(), history)
 
     def create_agent(self, session_agent: SessionAgent) -> None:
@@ -154,7 +160,7 @@ class ObjectJournal(Journal):
             self._asked[key] = self._records.objects.submit(lambda: self._records.objects.get(key))
         return conversation
 
-    def read_later(self, agent_id: str) -> tuple[int, list[SessionMessage]]:
+    def read_later(self, agent_id: str) -> tuple[int, list[tuple[int, Message]]]:
         """See :meth:`Journal.read_later`."""
         return self._agents[agent_id].later()
 

@@ -157,5 +157,10 @@ class ObjectStore(ABC):
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
         """Read several objects at once; as many answers as keys, in their order."""
 
+    @property
+    def hints(self) -> dict[str, str]:
+        """What one session suggests of the next: shared by all stores of one client, and never relied upon."""
+        return {}
+
     def make_folder(self, prefix: str) -> None:  # noqa: B027 - most stores have no folders
         """Make an empty folder where the store has such a thing. Strands' file manager wants to find them."""

@@ -18,7 +18,13 @@ from agent_sessions.held_messages import HeldMessages
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.journal import StaleConversationError, journal_of
 from agent_sessions.session_manager import SessionManager
-from agent_sessions.tool_pairing import lost_results, repair_tool_pairs, tool_result_ids, tool_use_ids
+from agent_sessions.tool_pairing import (
+    has_tool_pairs,
+    lost_results,
+    repair_tool_pairs,
+    tool_result_ids,
+    tool_use_ids,
+)
 from agent_sessions.types import (
     SessionAgent,
     SessionMessage,
@@ -148,32 +154,38 @@ class RepositorySessionManager(SessionManager):
         agent.state = AgentState(record.state)
         record.initialize_internal_state(agent)
         stored = [*conversation.pinned, *conversation.window]
+        for message_id, message in stored:
+            log.held.add(message_id, message)
         if conversation_manager is not None and agent.model.stateful:
             logger.debug("agent_id=<%s> | the model keeps the conversation, no messages restored", agent.agent_id)
-            for kept in stored:
-                log.held.add(kept.message_id, kept.to_message())
             return log
 
-        repaired = repair_tool_pairs([kept.to_message() for kept in stored])
-        survivors = {item.source: item for item in repaired if item.source is not None}
-        read = {kept.message_id for kept in stored}
-        for position, kept in enumerate(stored):
-            survivor = survivors.get(position)
-            log.held.add(kept.message_id, kept.to_message() if survivor is None else survivor.message)
-            # At the edge of what was read the other half of a pair may well be stored: that is no damage.
-            whole = {kept.message_id - 1, kept.message_id + 1} <= {*read, -1}
-            if survivor is not None and survivor.changed and whole:
-                log.repaired[kept.message_id] = survivor.message
-        if len(repaired) != len(stored) or any(item.changed for item in repaired):
-            logger.warning(
-                "session_id=<%s>, agent_id=<%s> | tool calls and results did not match, repaired in memory",
-                self.session_id,
-                agent.agent_id,
-            )
-        pinned = len(conversation.pinned)
-        messages = [item.message for item in repaired]
-        agent.messages = [*messages[:pinned], *prepended, *messages[pinned:]]
+        messages = self._with_tool_pairs(log, stored, agent.agent_id)
+        pinned = sum(1 for message_id, _ in conversation.pinned if log.held.message(message_id) in messages)
+        agent.messages = [*messages[:pinned], *prepended, *messages[pinned:]] if prepended else messages
         return log
+
+    def _with_tool_pairs(self, log: _AgentLog, stored: list[tuple[int, Message]], agent_id: str) -> list[Message]:
+        """The restored messages with every tool call followed by its results."""
+        messages = [message for _, message in stored]
+        if has_tool_pairs(messages):
+            return messages
+        logger.warning(
+            "session_id=<%s>, agent_id=<%s> | tool calls and results did not match, repaired in memory",
+            self.session_id,
+            agent_id,
+        )
+        repaired = repair_tool_pairs(messages)
+        read = {message_id for message_id, _ in stored}
+        for item in repaired:
+            if item.source is None or not item.changed:
+                continue
+            message_id = stored[item.source][0]
+            log.held.replace([message_id], item.message)
+            # At the edge of what was read the other half of a pair may well be stored: that is no damage.
+            if {message_id - 1, message_id + 1} <= {*read, -1}:
+                log.repaired[message_id] = item.message
+        return [item.message for item in repaired]
 
     def _restore_conversation_manager(
         self, conversation_manager: Any, record: SessionAgent
@@ -222,11 +234,9 @@ class RepositorySessionManager(SessionManager):
         """
         log = self._log_of(agent)
         self._refuse_after_failure(log)
-        replaced = log.held.replaced(message)
+        replaced = log.held.replaced_by(message)
         if replaced and sum(1 for other in agent.messages if other.get("tracking_id") == message["tracking_id"]) == 1:
-            self._replace(log, [held.message_id for held in replaced], message, agent.agent_id)
-            for held in replaced:
-                held.message = message
+            self._replace(log, replaced, message, agent.agent_id)
             return
         self._append(log, message, agent)
 
@@ -261,10 +271,10 @@ class RepositorySessionManager(SessionManager):
         before = [
             other for other in agent.messages if other is not message and not any(other is wrong for wrong in mistaken)
         ]
-        repaired = repair_tool_pairs([*before, *(record.to_message() for record in later)])
-        for record in later:
-            log.held.add(record.message_id, record.to_message())
-            log.next_id = record.message_id + 1
+        repaired = repair_tool_pairs([*before, *(other for _, other in later)])
+        for message_id, other in later:
+            log.held.add(message_id, other)
+            log.next_id = message_id + 1
         agent.messages[:] = [item.message for item in repaired]
         open_calls = tool_use_ids(agent.messages[-1]) if agent.messages else []
         answered = tool_result_ids(message)
@@ -292,9 +302,7 @@ class RepositorySessionManager(SessionManager):
         if not held:
             logger.warning("agent_id=<%s> | no stored message to replace, nothing written", agent.agent_id)
             return
-        self._replace(log, [item.message_id for item in held], message, agent.agent_id)
-        for item in held:
-            item.message = message
+        self._replace(log, held, message, agent.agent_id)
 
     def _replace(self, log: _AgentLog, message_ids: list[int], message: Message, agent_id: str) -> None:
         """Put another content into stored messages."""
@@ -312,6 +320,7 @@ class RepositorySessionManager(SessionManager):
         except BaseException as error:
             log.failure = _as_failure(error)
             raise
+        log.held.replace(message_ids, message)
 
     def redact_latest_message(self, redact_message: Message, agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Replace the message added last, in every record that holds it.
@@ -328,11 +337,11 @@ class RepositorySessionManager(SessionManager):
                 sync.
         """
         log = self._log_of(agent)
-        latest = log.held.latest
+        latest = log.held.latest_id
         if latest is None:
             raise SessionException("No message to redact.", session_id=self.session_id)
-        held = log.held.records_of(redact_message) or log.held.records_of(latest.message) or [latest]
-        redaction = ([item.message_id for item in held], _snapshot(redact_message))
+        held = log.held.records_of(redact_message) or log.held.records_of(log.held.message(latest))
+        redaction = (held, _snapshot(redact_message))
         log.unredacted.append(redaction)
         self._redact(log, agent.agent_id)
 
@@ -388,8 +397,8 @@ class RepositorySessionManager(SessionManager):
 
     def _store_pins(self, log: _AgentLog, agent_id: str) -> None:
         """Write pins back: a conversation manager sets them long after the messages were stored."""
-        for held in log.held.changed_pins():
-            pinned = is_pinned(held.message)
+        for message_id in log.held.changed_pins():
+            pinned = is_pinned(log.held.message(message_id))
 
             def change(record: SessionMessage, pinned: bool = pinned) -> SessionMessage:
                 record.message = _with_pin(record.message, pinned)
@@ -397,12 +406,12 @@ class RepositorySessionManager(SessionManager):
                     record.redact_message = _with_pin(record.redact_message, pinned)
                 return record
 
-            self._journal.rewrite(agent_id, held.message_id, change)
-            held.pinned = pinned
+            self._journal.rewrite(agent_id, message_id, change)
+            log.held.pin_is_stored(message_id)
 
     def _store_state(self, log: _AgentLog, agent: Any) -> None:
         record = SessionAgent.from_agent(agent)
-        pinned = log.held.pinned_ids
+        pinned = sorted(log.held.pinned_ids)
         if pinned:
             record.kit = {"pinned": pinned}
         state = _comparable(record)

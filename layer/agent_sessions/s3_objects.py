@@ -47,6 +47,7 @@ _NAMED_IN_ERRORS = 20
 
 _pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
 _pools_lock = threading.Lock()
+_hints: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
 def _pool_of(client: S3Client) -> ThreadPoolExecutor:
@@ -231,6 +232,11 @@ class S3Objects(ObjectStore):
                         yield name
         except (ClientError, BotoCoreError) as error:
             raise self._failed("list", prefix, error) from error
+
+    @property
+    def hints(self) -> dict[str, str]:
+        """See :attr:`ObjectStore.hints`."""
+        return _hints.setdefault(self.client, {})
 
     def submit(self, work: Callable[[], _T]) -> Future[_T]:
         """See :meth:`ObjectStore.submit`."""

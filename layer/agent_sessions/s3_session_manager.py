@@ -63,8 +63,8 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         client: An S3 client to use as it is, instead of making one. One client serves any number of managers.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. The messages after a turn's first are then written while the model works.
-        agent_id: The agent that is going to be restored. Its records are asked for together with the session's;
-            another agent's take a second round trip. ``None`` asks for none.
+        agent_id: The agent that is going to be restored: its records are asked for together with the session's, and
+            another agent's take a second round trip. When not given, the one restored last with this client.
         **kwargs: For later additions.
 
     Raises:
@@ -84,7 +84,7 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         *,
         client: S3Client | None = None,
         durability: Durability = "message",
-        agent_id: str | None = "default",
+        agent_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.bucket = bucket

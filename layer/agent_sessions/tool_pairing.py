@@ -34,6 +34,23 @@ class Repaired:
     changed: bool = False
 
 
+def has_tool_pairs(messages: Sequence[Message]) -> bool:
+    """Whether every tool call is followed by exactly its results already, but for a trailing call."""
+    open_calls: list[str] = []
+    for message in messages:
+        calls: list[str] = []
+        results: list[str] = []
+        for block in message["content"]:
+            if "toolUse" in block:
+                calls.append(block["toolUse"]["toolUseId"])
+            elif "toolResult" in block:
+                results.append(block["toolResult"]["toolUseId"])
+        if (open_calls or results) and (message["role"] != "user" or sorted(results) != sorted(open_calls)):
+            return False
+        open_calls = calls
+    return True
+
+
 def repair_tool_pairs(messages: Sequence[Message]) -> list[Repaired]:
     """Give every tool call exactly one result, in the message after it.
 

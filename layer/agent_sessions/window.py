@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from strands.types.content import Message
 
-    from agent_sessions.types import SessionMessage
-
 
 def is_pinned(message: Message) -> bool:
     """Whether a message carries the pin that Strands' conversation managers respect."""
@@ -29,39 +27,39 @@ def is_pinned(message: Message) -> bool:
 
 
 def split_window(
-    records: Sequence[SessionMessage], removed_message_count: int
-) -> tuple[list[SessionMessage], list[SessionMessage]]:
+    messages: Sequence[tuple[int, Message]], removed_message_count: int
+) -> tuple[list[tuple[int, Message]], list[tuple[int, Message]]]:
     """Separate what survives from what a conversation manager removed.
 
     Args:
-        records: Stored messages in the order of their ids, from the first that may matter.
+        messages: Stored messages with their ids, in the order of the ids, from the first that may matter.
         removed_message_count: How many unpinned messages the manager has removed from the start.
 
     Returns:
         The pinned messages below the window, and the window itself. What was removed is in neither.
     """
-    pinned: list[SessionMessage] = []
+    pinned: list[tuple[int, Message]] = []
     removed = 0
     next_id = 0
-    for position, record in enumerate(records):
-        removed += record.message_id - next_id  # ids without a record were removed, or lost: they count all the same
-        next_id = record.message_id + 1
+    for position, (message_id, message) in enumerate(messages):
+        removed += message_id - next_id  # ids without a message were removed, or lost: they count all the same
+        next_id = message_id + 1
         if removed >= removed_message_count:
-            return pinned, list(records[position:])
-        if _is_protected(records, position):
-            pinned.append(record)
+            return pinned, list(messages[position:])
+        if _is_protected(messages, position):
+            pinned.append((message_id, message))
         else:
             removed += 1
     return pinned, []
 
 
-def _is_protected(records: Sequence[SessionMessage], position: int) -> bool:
+def _is_protected(messages: Sequence[tuple[int, Message]], position: int) -> bool:
     """Pinned itself, or the other half of a pinned tool call and its result: Strands keeps the two together."""
-    message = records[position].to_message()
+    message = messages[position][1]
     if is_pinned(message):
         return True
     calls = {*tool_use_ids(message), *tool_result_ids(message)}
     if not calls:
         return False
-    neighbours = [records[other].to_message() for other in (position - 1, position + 1) if 0 <= other < len(records)]
+    neighbours = [messages[other][1] for other in (position - 1, position + 1) if 0 <= other < len(messages)]
     return any(is_pinned(other) and calls & {*tool_use_ids(other), *tool_result_ids(other)} for other in neighbours)
