@@ -65,7 +65,11 @@ class Endpoint:
         settings = self.settings.for_agent(body.agent_id)
         limit = TimeLimit.within(remaining_seconds(), settings.deadline_margin_seconds)
         turn = stream_turn(
-            lambda: store.session_manager(session_id), lambda session: build_agent(session, settings), body, limit
+            # The reply waits for every write, so that the writes behind a turn's first need not hold up the model.
+            lambda: store.session_manager(session_id, durability="turn"),
+            lambda session: build_agent(session, settings),
+            body,
+            limit,
         )
         reply = run_turn(session_id, turn)
         logger.info(
