@@ -88,7 +88,7 @@ bench: $(VENV)/.dev ## measure the session managers side by side (ARGS=--quick, 
 	@PYTHONPATH=layer:. $(BIN)/python -m bench $(ARGS)
 
 clean: ## remove what the targets above created
-	rm -rf $(VENV) .venv-* .cache build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .cache build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis node_modules
 
 # --- deploy ---------------------------------------------------------------------------------------------
 # ARGS= goes to the CDK CLI: make deploy ARGS="-c stage=test -c session_ttl_days=7 --profile work".
@@ -116,3 +116,6 @@ smoke: $(VENV)/.dev ## ask a real deployment what it promises (URL=, ARGS= as it
 
 config-docs: $(VENV)/.dev ## write docs/CONFIGURATION.md from infra/config.py
 	@$(BIN)/python -m infra.config_docs
+
+rehearse: $(VENV)/.dev node_modules/.package-lock.json ## deploy into an emulator on this machine and talk to what was deployed
+	@$(BIN)/python -m tests.deploy $(ARGS)

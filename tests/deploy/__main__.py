@@ -159,10 +159,11 @@ class Rehearsal:
     def _destroy(self, bucket: str) -> None:
         self.transcript.heading("Destroy")
         example = self._copy / "examples" / "session-report"
-        self._cdk.run(example, "destroy", "--force")
+        # From the template that is deployed: there is nothing to build for this.
+        self._cdk.run(example, "destroy", "--force", "--app", "cdk.out")
         python = str(self._copy / ".venv" / "bin" / "python")
         arguments = [word for key, value in self._context.items() for word in ("-c", f"{key}={value}")]
-        self._cdk.call(self._copy, [python, "-m", "infra.destroy", "--force", *arguments])
+        self._cdk.call(self._copy, [python, "-m", "infra.destroy", "--force", "--app", "cdk.out", *arguments])
         names = [entry["Name"] for entry in self._session.client("s3").list_buckets()["Buckets"]]
         self.report.check("the bucket is gone, with all sessions", lambda: expect(bucket not in names, names))
         layers = self._session.client("lambda").list_layers()["Layers"]

@@ -5,24 +5,33 @@ that deny under a condition, because moto evaluates no conditions and would deny
 them), and CloudWatch alarms.
 """
 
+import contextlib
 import copy
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
+import boto3
 from moto.awslambda import models as lambda_models
+from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda.models import LambdaFunction, LambdaVersion, LayerVersion, lambda_backends
 from moto.cloudformation import parsing
+from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import CloudFormationBackend
+from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
+from moto.core.responses import BaseResponse
+from moto.s3.exceptions import MissingBucket
 from moto.s3.models import FakeBucket, s3_backends
 from moto.server import ThreadedMotoServer
 
 ACCOUNT = "123456789012"
 Properties = dict[str, Any]
+_stacks = threading.RLock()
 
 
 @contextmanager
@@ -51,6 +60,10 @@ def _extend() -> None:
     _extend_functions()
     _extend_versions_and_layers()
     parsing.ResourceMap.update = _update_stack  # type: ignore[method-assign,assignment]
+    CloudFormationResponse._validate_different_update = (  # type: ignore[method-assign]
+        _refuse_an_update_of_nothing  # type: ignore[assignment]
+    )
+    CloudFormationResponse._dispatch = _one_at_a_time  # type: ignore[method-assign,assignment]
     CloudFormationBackend._resolve_update_parameters = _update_parameters  # type: ignore[method-assign,assignment]
     for cache in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):
         cache.cache_clear()  # the classes below are among the models from now on
@@ -130,20 +143,29 @@ class BucketPolicy(CloudFormationModel):
         return cls(properties["Bucket"])
 
     def delete(self, account: str, _region: str) -> None:
-        s3_backends[account]["aws"].delete_bucket_policy(self.physical_resource_id)
+        """Moto deletes in no order: the bucket may have gone first."""
+        with contextlib.suppress(MissingBucket):
+            s3_backends[account]["aws"].delete_bucket_policy(self.physical_resource_id)
 
 
 # --- functions ------------------------------------------------------------------------------------------
 
 
 class _Packages:
-    """Where the emulator hands out packages, as Lambda does with presigned URLs."""
+    """Hands out packages as Lambda does: with presigned URLs."""
 
     url = ""
 
     @classmethod
     def location(cls, code: Properties) -> str:
-        return f"{cls.url}/{code['S3Bucket']}/{code['S3Key']}"
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=cls.url,
+            region_name="us-east-1",
+            aws_access_key_id="lambda",
+            aws_secret_access_key="lambda",
+        )
+        return s3.generate_presigned_url("get_object", {"Bucket": code["S3Bucket"], "Key": code["S3Key"]}, 600)
 
 
 def _extend_functions() -> None:
@@ -263,7 +285,9 @@ class FunctionAlias(CloudFormationModel):
         return original
 
     def delete(self, account: str, region: str) -> None:
-        lambda_backends[account][region].delete_alias(self._alias.name, self._function)
+        """Moto deletes in no order: the function may have gone first."""
+        with contextlib.suppress(UnknownFunctionException):
+            lambda_backends[account][region].delete_alias(self._alias.name, self._function)
 
 
 class FunctionUrl(CloudFormationModel):
@@ -300,12 +324,26 @@ class FunctionUrl(CloudFormationModel):
 # --- stacks ---------------------------------------------------------------------------------------------
 
 
-def _update_parameters(_backend: Any, stack: Any, given: list[dict[str, str]]) -> dict[str, str]:
-    """Parameters of an update; moto forgets that a parameter that was never given has its default as previous value."""
+def _refuse_an_update_of_nothing(_response: Any, incoming_params: Any, stack_body: str, stack: Any) -> None:
+    """As CloudFormation does; moto lets it pass as soon as the template has a parameter."""
+    changed = [parameter for parameter in incoming_params if "ParameterValue" in parameter]
+    if not changed and json.loads(stack_body) == json.loads(stack.template):
+        raise ValidationError(message="No updates are to be performed.")
+
+
+def _one_at_a_time(response: Any, *arguments: Any) -> Any:
+    """Answer one request about stacks after the other: the CLI asks for events while a stack is being deleted."""
+    with _stacks:
+        return BaseResponse._dispatch(response, *arguments)
+
+
+def _update_parameters(_backend: Any, instance: Any, incoming_params: list[dict[str, str]]) -> dict[str, str]:
+    """Parameters of an update: moto forgets that one that was never given has its default as previous value."""
+    previous = instance.parameters
     return {
-        parameter["ParameterKey"]: parameter.get("ParameterValue") or stack.parameters[parameter["ParameterKey"]]
-        for parameter in given
-        if "ParameterValue" in parameter or parameter["ParameterKey"] in stack.parameters
+        parameter["ParameterKey"]: parameter.get("ParameterValue") or previous[parameter["ParameterKey"]]
+        for parameter in incoming_params
+        if "ParameterValue" in parameter or parameter["ParameterKey"] in previous
     }
 
 

@@ -102,7 +102,7 @@ class DeployedFunction:
 def take_out(
     client: Any, name: str, folder: Path, interpreter: Interpreter, qualifier: str | None = None
 ) -> DeployedFunction:
-    """Download a function and its layers, as ``GetFunction`` and ``GetLayerVersionByArn`` offer them.
+    """Download a function and its layers, as ``GetFunction`` and ``GetLayerVersion`` offer them.
 
     Args:
         client: A boto3 client for Lambda in the emulator.
@@ -119,7 +119,8 @@ def take_out(
     task_root = _unpack(answer["Code"]["Location"], configuration["CodeSha256"], folder / name)
     layers = []
     for layer in configuration.get("Layers", []):
-        content = client.get_layer_version_by_arn(Arn=layer["Arn"])["Content"]
+        layer_name, _, number = layer["Arn"].partition(":layer:")[2].partition(":")
+        content = client.get_layer_version(LayerName=layer_name, VersionNumber=int(number))["Content"]
         layers.append(_unpack(content["Location"], content["CodeSha256"], folder / layer["Arn"].replace(":", "_")))
     return DeployedFunction(configuration, task_root, layers, interpreter, folder / "runtime")
 

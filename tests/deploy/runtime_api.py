@@ -5,6 +5,7 @@ Source: AWS Lambda developer guide, "Using the Lambda runtime API" (2018-06-01).
 
 import json
 import queue
+import sys
 import threading
 import time
 import uuid
@@ -44,7 +45,7 @@ class RuntimeApi:
         self._handed_out = False
         self._stopping = threading.Event()
         self._outcome: queue.Queue[Outcome] = queue.Queue()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Connection)
+        self._http = _Server(("127.0.0.1", 0), _Connection)
         self._http.daemon_threads = True
         self._http.api = self  # type: ignore[attr-defined]  # how the connections find the event
 
@@ -86,6 +87,13 @@ class RuntimeApi:
     def report(self, outcome: Outcome) -> None:
         """Take what the process reports."""
         self._outcome.put(outcome)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A process that was ended while it waited for the next event is what is meant to happen."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Connection(BaseHTTPRequestHandler):

@@ -29,9 +29,9 @@ def copy_and_edit(folder: Path) -> str:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "cdk.out"))
         else:
             shutil.copy(source, folder / name)
-    # The environment, and layers that were built before: a second deployment on one machine has them too.
+    # What `make setup` installed, and layers that were built before: a user has them after the first deployment too.
     (ROOT / ".cache").mkdir(exist_ok=True)
-    for name in (".cache", ".venv"):
+    for name in (".cache", ".venv", "node_modules"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copy(_EDIT, folder / "lambda_src" / _EDIT.name)
     agent = folder / "lambda_src" / "agent.py"
