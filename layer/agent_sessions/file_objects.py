@@ -140,6 +140,10 @@ class FileObjects(ObjectStore):
             raise _failed("delete", path, error) from error
         return True
 
+    def delete_current(self, key: str, etag: str) -> bool:
+        """See :meth:`ObjectStore.delete_current`. Files have no older versions."""
+        return self.delete_version(key, etag)
+
     def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
         """See :meth:`ObjectStore.erase`."""
         folder = self._checked(prefix)
@@ -204,6 +208,11 @@ class FileObjects(ObjectStore):
             self._make_folders(folder)
         except OSError as error:
             raise _failed("write", folder, error) from error
+
+    def drop_empty_folder(self, prefix: str) -> None:
+        """See :meth:`ObjectStore.drop_empty_folder`."""
+        with contextlib.suppress(OSError):  # it holds something, or it is gone
+            self._checked(prefix).rmdir()
 
     def _make_folders(self, folder: Path) -> None:
         # Path.mkdir gives parents the default mode, and every folder on the way holds conversations.

@@ -125,6 +125,10 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
+    def delete_current(self, key: str, etag: str) -> bool:
+        """As :meth:`delete_version`, in one request: where the store keeps versions, older ones stay."""
+
+    @abstractmethod
     def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
         """Delete the objects below a prefix, older versions included where the store keeps them and allows it.
 
@@ -164,3 +168,6 @@ class ObjectStore(ABC):
 
     def make_folder(self, prefix: str) -> None:  # noqa: B027 - most stores have no folders
         """Make an empty folder where the store has such a thing. Strands' file manager wants to find them."""
+
+    def drop_empty_folder(self, prefix: str) -> None:  # noqa: B027 - most stores have no folders
+        """Remove a folder if nothing is in it, where the store has such a thing."""

@@ -141,6 +141,10 @@ class S3Objects(ObjectStore):
         if entries and entries[0].version_id is not None:
             self._delete([{"Key": key, "VersionId": entry.version_id} for entry in entries if entry.version_id])
             return True
+        return self.delete_current(key, etag)
+
+    def delete_current(self, key: str, etag: str) -> bool:
+        """See :meth:`ObjectStore.delete_current`."""
         try:
             self.client.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag)
         except ClientError as error:

@@ -74,7 +74,9 @@ class SessionLife:
                 if record is not None:
                     # Somebody died while erasing it.
                     return self._begin_anew(session_id, record.stored), True
-                leftovers = list(self._records.objects.list(self._layout.session_folder(session_id)))
+                listed = self._records.objects.list(self._layout.session_folder(session_id))
+                # Whoever begins a session may hold its lease already.
+                leftovers = [entry for entry in listed if entry.key != self._layout.lease(session_id)]
                 if any(entry.key == key for entry in leftovers):
                     continue
                 session = Session(session_id=session_id, session_type=SessionType.AGENT)
@@ -96,7 +98,8 @@ class SessionLife:
             PreconditionFailedError: Another caller has taken the place.
         """
         mark = self._mark_erased(session_id, found)
-        self._records.objects.erase(self._layout.session_folder(session_id), keep=[self._layout.session(session_id)])
+        keep = [self._layout.session(session_id), self._layout.lease(session_id)]
+        self._records.objects.erase(self._layout.session_folder(session_id), keep=keep)
         self._records.forget(session_id, self._layout.session_folder(session_id))
         return self.begin(Session(session_id=session_id, session_type=SessionType.AGENT), expect=Unchanged(mark))
 

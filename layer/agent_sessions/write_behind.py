@@ -80,6 +80,7 @@ class OrderedWriter:
                     self._condition.notify_all()
                     return
                 write = self._waiting.popleft()
+                self._condition.notify_all()  # whoever leaves the last one to us need not wait for its end
             try:
                 write()
             except BaseException as error:  # noqa: BLE001 - it is raised to whoever waits

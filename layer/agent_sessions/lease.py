@@ -1,0 +1,254 @@
+"""A lease on a session: one caller at a time takes a turn, others wait or are told when to come back.
+
+    with SessionLease(store, "chat", holder="nightly report", wait_seconds=5):
+        agent("...")
+
+A lease is a courtesy, not the protection. Its holder may be paused (a frozen container, a stopped process) for longer
+than the lease lasts, and wake up in the belief that it still holds it; no lease can see that in time. What protects a
+session is the message log: a turn's first message is created under a condition, and whoever is late is refused there.
+The lease saves the work of a turn that would be refused.
+
+In a bucket the lease is an object, renewed while it is held and taken over once it has run out by the storage's own
+clock: neither caller's clock matters. In a folder it is a lock on a file, which the operating system takes back from a
+process that dies.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Protocol, Self
+
+from agent_sessions.exceptions import SessionBusyError, SessionStorageError
+from agent_sessions.file_objects import FileObjects
+from agent_sessions.lease_claims import Claim, FileClaim, LeaseTerms, RecordClaim, Refusal, can_lock_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from agent_sessions.layout import Layout
+    from agent_sessions.object_store import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+DURATION_SECONDS = 30.0
+"""How long a lease lasts without renewal: the longest a killed holder keeps others waiting."""
+
+RENEW_SECONDS = 10.0
+"""How often a lease is renewed: two renewals may fail before it runs out."""
+
+MAX_DURATION_SECONDS = 900.0
+"""A Lambda invocation lasts no longer, so that nobody needs a longer one."""
+
+_FIRST_POLL_SECONDS = 0.1
+_LAST_POLL_SECONDS = 1.0
+_PATIENCE_SECONDS = 2.0
+
+
+class LeasePlace(Protocol):
+    """Where sessions live: a ``SessionStore``, or one of this package's session managers."""
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Where the objects live."""
+
+    @property
+    def layout(self) -> Layout:
+        """How they are named."""
+
+
+class SessionLease:
+    """The exclusive use of one session, while it is renewed.
+
+    It makes no session, and a session's erasure erases it.
+
+    Args:
+        place: Where the session lives.
+        session_id: The session; it need not be there yet.
+        holder: Who asks, in words for whoever is refused meanwhile. No secrets: it is stored.
+        wait_seconds: How long the context manager waits for another holder; 0 does not wait.
+        duration_seconds: How long the lease lasts without renewal; more than 0, at most 900.
+        renew_seconds: How often a thread renews it while it is held; ``None`` leaves renewing to the caller.
+        on_lost: Called once, from that thread, when somebody else has taken the lease over.
+        clock: Monotonic seconds, for waiting and for what this holder may still believe.
+        sleep: Waits so many seconds.
+
+    Raises:
+        InvalidIdentifierError: The id cannot be a session's.
+        ValueError: The duration or the interval is out of bounds.
+    """
+
+    def __init__(
+        self,
+        place: LeasePlace,
+        session_id: str,
+        *,
+        holder: str,
+        wait_seconds: float = 0.0,
+        duration_seconds: float = DURATION_SECONDS,
+        renew_seconds: float | None = RENEW_SECONDS,
+        on_lost: Callable[[], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        if not 0 < duration_seconds <= MAX_DURATION_SECONDS:
+            raise ValueError(
+                f"duration_seconds={duration_seconds} | must be above 0 and at most {MAX_DURATION_SECONDS}"
+            )
+        if renew_seconds is not None and not 0 < renew_seconds < duration_seconds:
+            raise ValueError(f"renew_seconds={renew_seconds} | must be above 0 and below duration_seconds")
+        self.session_id = session_id
+        self.key = place.layout.lease(session_id)
+        self._terms = LeaseTerms(holder, duration_seconds, uuid.uuid4().hex)
+        self._claim: Claim = (
+            FileClaim(place.objects, self.key, self._terms)
+            if isinstance(place.objects, FileObjects) and can_lock_files()
+            else RecordClaim(place.objects, self.key, self._terms)
+        )
+        self._wait_seconds = wait_seconds
+        self._renew_seconds = renew_seconds
+        self._on_lost = on_lost
+        self._clock = clock
+        self._sleep = sleep
+        self._held = False
+        self._lost = False
+        self._good_until = 0.0
+        self._released = threading.Event()
+        self._renewing = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this holder may believe that nobody else holds the lease.
+
+        Two holders never believe it at once while their clocks run at the same speed: the time is counted from before
+        the write that the storage counts from when it arrives.
+        """
+        return self._held and not self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else has taken the lease over, or may have, because it could not be renewed in time."""
+        return self._lost or (self._held and self._claim.runs_out and self._clock() >= self._good_until)
+
+    @property
+    def found_unfinished(self) -> bool:
+        """Whether the holder before did not give the lease back: it died, or left something unwritten."""
+        return self._claim.found_unfinished
+
+    def acquire(self, *, wait_seconds: float = 0.0) -> None:
+        """Take the lease, or take it over when its holder has let it run out.
+
+        Args:
+            wait_seconds: How long to wait for the holder; it is never exceeded by waiting.
+
+        Raises:
+            SessionBusyError: Somebody else holds it; says who, and when it runs out at the latest.
+            SessionStorageError: The storage failed.
+        """
+        if self._held:
+            raise RuntimeError(f"session_id={self.session_id} | this lease is held already")
+        give_up_at = self._clock() + wait_seconds
+        poll = _FIRST_POLL_SECONDS
+        while True:
+            asked_at = self._clock()
+            refusal = self._claim.take()
+            if refusal is None:
+                break
+            left = give_up_at - self._clock()
+            if left <= 0:
+                raise self._busy(refusal)
+            # The jitter keeps those who wait from asking all at the same time again.
+            pause = random.uniform(0.5, 1.0) * poll  # noqa: S311 - no secret
+            self._sleep(min(pause, left, max(refusal.remaining_seconds, _FIRST_POLL_SECONDS)))
+            poll = min(2 * poll, _LAST_POLL_SECONDS)
+        self._good_until = asked_at + self._terms.duration_seconds
+        self._held, self._lost = True, False
+        self._released.clear()
+        if self._renew_seconds is not None and self._claim.runs_out:
+            self._thread = threading.Thread(target=self._keep, name="session-lease", daemon=True)
+            self._thread.start()
+
+    def renew(self) -> bool:
+        """Renew the lease now.
+
+        Returns:
+            Whether it is still this holder's. A storage that fails says nothing of that; then it is, until its time
+            has run out.
+        """
+        with self._renewing:
+            if not self._held or self.lost:
+                return False
+            asked_at = self._clock()
+            try:
+                renewed = self._claim.renew()
+            except SessionStorageError as error:
+                logger.warning("session_id=<%s> | the lease could not be renewed: %s", self.session_id, error.code)
+                return not self.lost
+            if renewed:
+                self._good_until = asked_at + self._terms.duration_seconds
+            else:
+                self._lost = True
+            return renewed
+
+    def release(self, *, whole: bool = True) -> None:
+        """Give the lease back. Nothing is left running, and nothing of the lease is left where it was free.
+
+        Args:
+            whole: Whether everything that was begun has been written. If not, the lease is given back with a note of
+                that, which the next holder finds.
+        """
+        if not self._held:
+            return
+        self._held = False
+        self._released.set()
+        if self._thread is not None:
+            self._thread.join(_PATIENCE_SECONDS)
+            if self._thread.is_alive():
+                # A renewal hangs in the storage. Whatever it writes runs out by itself, as after a crash.
+                logger.warning("session_id=<%s> | the lease is left to run out", self.session_id)
+                return
+            self._thread = None
+        try:
+            self._claim.give_back(whole=whole)
+        except SessionStorageError as error:
+            # It runs out by itself. The holder has done its work; that must not fail for this.
+            logger.warning("session_id=<%s> | the lease is left to run out: %s", self.session_id, error.code)
+
+    def __enter__(self) -> Self:
+        """Take the lease, waiting as long as the constructor was told."""
+        self.acquire(wait_seconds=self._wait_seconds)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lease back."""
+        self.release(whole=not isinstance(error, SessionStorageError))
+
+    def _keep(self) -> None:
+        interval = self._renew_seconds or RENEW_SECONDS
+        while not self._released.wait(interval):
+            if self.renew():
+                continue
+            if self._released.is_set():
+                return
+            self._lost = True
+            logger.warning("session_id=<%s> | the lease is lost", self.session_id)
+            if self._on_lost is not None:
+                self._on_lost()
+            return
+
+    def _busy(self, refusal: Refusal) -> SessionBusyError:
+        who = f": {refusal.holder}" if refusal.holder else ""
+        return SessionBusyError(
+            f"session_id={self.session_id} | another caller holds the session{who}",
+            retry_after_seconds=refusal.remaining_seconds,
+            holder=refusal.holder,
+            session_id=self.session_id,
+            key=self.key,
+        )
