@@ -1,0 +1,105 @@
+"""An object store in memory with a clock of its own, for tests that take thousands of steps."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from agent_sessions.exceptions import SessionStorageError
+from agent_sessions.layout import Layout
+from agent_sessions.object_store import (
+    Absent,
+    Expectation,
+    ListedObject,
+    ObjectStore,
+    PreconditionFailedError,
+    StoredObject,
+    Written,
+)
+
+T = TypeVar("T")
+
+
+class MemoryObjects(ObjectStore):
+    """Objects in a dictionary. Times are told in whole seconds, as S3 does.
+
+    Args:
+        clock: Seconds since the epoch, by the storage.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.bodies: dict[str, tuple[bytes, datetime]] = {}
+        self.failing = 0
+        """How many of the next writes fail: unapplied when positive, applied when negative."""
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(int(self.clock()), UTC)
+
+    def get(self, key: str) -> StoredObject | None:
+        found = self.bodies.get(key)
+        return None if found is None else StoredObject(found[0], _etag(found[0]), found[1], self._now())
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
+        return [self.get(key) for key in keys]
+
+    def put(self, key: str, body: bytes, expect: Expectation) -> Written:
+        if self.failing > 0:
+            self.failing -= 1
+            raise SessionStorageError("unapplied", code="SlowDown", key=key)
+        found = self.get(key)
+        if (found is not None) if isinstance(expect, Absent) else (found is None or found.etag != expect.etag):
+            raise PreconditionFailedError(key, found)
+        self.bodies[key] = (body, self._now())
+        if self.failing < 0:
+            self.failing += 1
+            raise SessionStorageError("applied, and the answer lost", code="ReadTimeoutError", key=key)
+        return Written(_etag(body), self._now())
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.bodies.pop(key, None)
+
+    def delete_version(self, key: str, etag: str) -> bool:
+        found = self.get(key)
+        if found is None or found.etag != etag:
+            return False
+        del self.bodies[key]
+        return True
+
+    delete_current = delete_version
+
+    def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
+        doomed = [key for key in self.bodies if key.startswith(prefix) and key not in keep]
+        self.delete(doomed)
+        return len(doomed)
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        for key in sorted(key for key in self.bodies if key.startswith(prefix)):
+            body, at = self.bodies[key]
+            yield ListedObject(key, _etag(body), at, len(body))
+
+    def list_folders(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+        names = {key[len(prefix) :].split("/")[0] for key in self.bodies if key.startswith(prefix)}
+        yield from sorted(name for name in names if name > start_after)
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        done: Future[T] = Future()
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - a future carries it
+            done.set_exception(error)
+        return done
+
+
+class MemoryPlace:
+    """A place with objects in memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.objects = MemoryObjects(clock)
+        self.layout = Layout()
+
+
+def _etag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
