@@ -24,6 +24,8 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         storage_dir: The folder; ``~/.strands/sessions`` when not given, which only its user may enter.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. On a disk the one is as quick as the other.
+        exclusive: Whether the caller holds the session's lease. What stands beyond the restored conversation was
+            then left by a turn that was cut off, however recently.
         **kwargs: For later additions.
 
     Raises:
@@ -32,9 +34,17 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
     """
 
     def __init__(
-        self, session_id: str, storage_dir: str | None = None, *, durability: Durability = "message", **kwargs: Any
+        self,
+        session_id: str,
+        storage_dir: str | None = None,
+        *,
+        durability: Durability = "message",
+        exclusive: bool = False,
+        **kwargs: Any,
     ) -> None:
         self.storage_dir = storage_dir or str(Path.home() / ".strands" / "sessions")
         Path(self.storage_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
-        ObjectSessionRepository.__init__(self, FileObjects(Path(self.storage_dir)), Layout(), durability=durability)
+        ObjectSessionRepository.__init__(
+            self, FileObjects(Path(self.storage_dir)), Layout(), durability=durability, exclusive=exclusive
+        )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

@@ -156,6 +156,9 @@ class Journal:
     def end_turn(self, agent_id: str) -> None:
         """Return when everything of the turn is durable, or raise why it is not."""
 
+    def abandon_turn(self, agent_id: str) -> None:
+        """The turn has failed: return when nothing is being written any more."""
+
     def read_multi_agent(self, multi_agent_id: str) -> dict[str, Any] | None:
         """Read an orchestrator's state."""
         return self.repository.read_multi_agent(self.session_id, multi_agent_id)

@@ -11,6 +11,7 @@ record. Nothing is left to do when the turn has ended.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ class ObjectJournal(Journal):
         durability: See :data:`Durability`.
         consolidates: Whether to keep derived copies for a restore in one round trip.
         agent_id: The agent whose records are asked for together with the session's.
+        exclusive: Whether the caller holds the session's lease.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class ObjectJournal(Journal):
         durability: Durability,
         consolidates: bool,
         agent_id: str | None,
+        exclusive: bool,
     ) -> None:
         self.session_id = session_id
         self._records = records
@@ -114,6 +117,7 @@ class ObjectJournal(Journal):
         self._durability = durability
         self._consolidates = consolidates
         self._expected_agent_id = agent_id
+        self._exclusive = exclusive
         self._asked: dict[str, Future[StoredObject | None]] = {}
         self._agents: dict[str, AgentObjects] = {}
         self._turns: dict[str, _Turn] = {}
@@ -204,7 +208,8 @@ class ObjectJournal(Journal):
     def _was_there_before(self, objects: AgentObjects, key: str) -> bool:
         """Whether a message was stored before the conversation was restored, which this writer has not added to yet.
 
-        Then a turn was cut off there, and nobody is racing: S3's clock says so, to the second.
+        Then a turn was cut off there, as far as anybody can see: this one goes on behind it. If its writer lives
+        after all, it is refused at its next write. S3's clock decides, to the second; with a lease there is no doubt.
         """
         if objects.restored_at is None:
             return False
@@ -213,7 +218,7 @@ class ObjectJournal(Journal):
         known = self._records.known(objects.key)
         return (
             found is not None
-            and found.last_modified <= objects.restored_at
+            and (self._exclusive or found.last_modified <= objects.restored_at)
             and (agent.etag if agent else None) == (known.etag if known else None)
         )
 
@@ -230,6 +235,10 @@ class ObjectJournal(Journal):
         record = self._records.accept(self.session_id, parse(key, stored))
         content = objects.content_in_tail(last_id)
         version = self._records.known(key)
+        if record is not None and record.kit.get("nonce") == nonce and version is not None:
+            objects.unconfirmed = None
+            objects.has_stored(record.content, version)
+            return
         if record is None and content is not None:
             logger.warning("session_id=<%s>, key=<%s> | a turn was cut off before it was stored", self.session_id, key)
             try:
@@ -330,6 +339,13 @@ class ObjectJournal(Journal):
             raise
         finally:
             turn.under_way = turn.closing = False
+
+    def abandon_turn(self, agent_id: str) -> None:
+        """See :meth:`Journal.abandon_turn`."""
+        turn = self._turns[agent_id]
+        turn.under_way = turn.closing = False
+        with contextlib.suppress(Exception):  # it has been raised where it happened
+            turn.writer.wait()
 
     @staticmethod
     def _last_unsent(turn: _Turn) -> tuple[Entry, str] | None:

@@ -41,6 +41,8 @@ class ObjectSessionRepository(SessionRepository):
         consolidates: Whether to keep derived copies for a restore in one round trip. Where reading an object costs
             next to nothing, as on a disk, they are not worth their bytes.
         agent_id: The agent a session manager expects, whose records are then asked for together with the session's.
+        exclusive: Whether the caller holds the session's lease. Messages beyond the restored conversation were then
+            left by a turn that was cut off, however recently, and the session goes on behind them.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ObjectSessionRepository(SessionRepository):
         durability: Durability = "message",
         consolidates: bool = False,
         agent_id: str | None = None,
+        exclusive: bool = False,
     ) -> None:
         if durability not in {"message", "turn"}:
             raise ValueError(f"durability={durability!r} | must be 'message' or 'turn'")
@@ -59,7 +62,12 @@ class ObjectSessionRepository(SessionRepository):
         self.records = Records(objects)
         self.life = SessionLife(self.records, layout)
         self._consolidates = consolidates
-        self._journal_options = {"durability": durability, "consolidates": consolidates, "agent_id": agent_id}
+        self._journal_options = {
+            "durability": durability,
+            "consolidates": consolidates,
+            "agent_id": agent_id,
+            "exclusive": exclusive,
+        }
 
     def session_journal(self, session_id: str) -> Journal:
         """What a session manager writes its turns with.

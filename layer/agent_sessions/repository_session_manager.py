@@ -161,6 +161,7 @@ class RepositorySessionManager(SessionManager):
             return log
 
         messages = self._with_tool_pairs(log, stored, agent.agent_id)
+        _forget_answered_interrupts(agent, messages)
         pinned = sum(1 for message_id, _ in conversation.pinned if log.held.message(message_id) in messages)
         agent.messages = [*messages[:pinned], *prepended, *messages[pinned:]] if prepended else messages
         return log
@@ -470,6 +471,8 @@ class RepositorySessionManager(SessionManager):
             logger.exception("agent_id=<%s> | the turn could not be stored whole", agent.agent_id)
         finally:
             log.in_turn = False
+            if log.failure is not None:
+                self._journal.abandon_turn(agent.agent_id)
 
     def _log_of(self, agent: Any) -> _AgentLog:
         try:
@@ -517,6 +520,21 @@ class RepositorySessionManager(SessionManager):
             **kwargs: For later additions.
         """
         self._journal.update_multi_agent(source)
+
+
+def _forget_answered_interrupts(agent: Any, messages: list[Message]) -> None:
+    """Take back a pending interrupt whose tool call has got its results.
+
+    A turn that was cut off between the results and the agent's record leaves it pending. Answered once more, the call
+    would run again and its results would follow no call.
+    """
+    state = getattr(agent, "_interrupt_state", None)
+    if state is None or not state.activated or (messages and tool_use_ids(messages[-1])):
+        return
+    # Strands keeps the interrupted call here since 1.53, and in the context before.
+    if getattr(state, "pending_tool_execution", None) is not None or "tool_use_message" in state.context:
+        logger.warning("agent_id=<%s> | an interrupt was pending though its tool call is answered", agent.agent_id)
+        state.deactivate()
 
 
 def _as_failure(error: BaseException) -> SessionException:

@@ -65,6 +65,8 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             the turn has ended. The messages after a turn's first are then written while the model works.
         agent_id: The agent that is going to be restored: its records are asked for together with the session's, and
             another agent's take a second round trip. When not given, the one restored last with this client.
+        exclusive: Whether the caller holds the session's lease. What stands beyond the restored conversation was
+            then left by a turn that was cut off, however recently.
         **kwargs: For later additions.
 
     Raises:
@@ -85,6 +87,7 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         client: S3Client | None = None,
         durability: Durability = "message",
         agent_id: str | None = None,
+        exclusive: bool = False,
         **kwargs: Any,
     ) -> None:
         self.bucket = bucket
@@ -97,5 +100,6 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             durability=durability,
             consolidates=True,
             agent_id=agent_id,
+            exclusive=exclusive,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)
