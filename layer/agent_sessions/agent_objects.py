@@ -60,6 +60,7 @@ class AgentObjects:
 
         self._content: dict[str, Any] = {}  # the agent's record, as it is stored or shall be
         self._pinned: set[int] = set()
+        self._turns: Any = None  # see turn_request
         self._pins_known = False
         self._first_id = 0  # every stored message from here on is in the base or the tail, and pinned ones below
         self._base: Base | None = None
@@ -95,6 +96,7 @@ class AgentObjects:
         self.restored_at = record.stored.read_at
         self._content = {name: value for name, value in record.content.items() if name != "kit"}
         self._pinned = set(record.kit.get("pinned", ()))
+        self._turns = record.kit.get("turns")
         self._pins_known = bool(record.kit)  # Strands says nothing of pins
         if self._consolidates:
             self._log = read_log(record.kit.get("log"))
@@ -237,13 +239,15 @@ class AgentObjects:
         known = self._records.known(self.key)
         agent.created_at = (known.created_at if known else None) or agent.created_at
         self._pinned = set((agent.kit or {}).get("pinned", ()))
+        self._turns = (agent.kit or {}).get("turns")
         self._content = {name: value for name, value in agent.to_dict().items() if name != "kit"}
 
     def has_content(self, agent: SessionAgent) -> bool:
         """Whether the agent's record has this value already, apart from its timestamps."""
         content = agent.to_dict()
         same = all(content[name] == self._content.get(name) for name in content if name not in _NOT_COMPARED)
-        return same and set((agent.kit or {}).get("pinned", ())) == self._pinned
+        kit = agent.kit or {}
+        return same and set(kit.get("pinned", ())) == self._pinned and kit.get("turns") == self._turns
 
     def write(self, *, unconfirmed: tuple[Entry, str] | None = None) -> None:
         """Write the agent's record, with the tail in it.
@@ -263,6 +267,8 @@ class AgentObjects:
         kit: dict[str, Any] = {}
         if self._pinned:
             kit["pinned"] = sorted(self._pinned)
+        if self._turns is not None:
+            kit["turns"] = self._turns
         if self._consolidates:
             self._trim()
             by_id = dict(self._tail)  # one step: the last message may arrive from another thread at this moment

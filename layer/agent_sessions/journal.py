@@ -143,6 +143,15 @@ class Journal:
         """After a :class:`StaleConversationError`: from which id on the conversation is another, and what is there."""
         raise NotImplementedError(f"{type(self).__name__} never restores a conversation that is not whole")
 
+    def has_later(self, agent_id: str) -> bool:  # noqa: ARG002
+        """Whether messages are stored that the restored conversation lacks: a turn was cut off, or is under way."""
+        return False
+
+    def read_records(self, agent_id: str, first_id: int, end_id: int) -> list[SessionMessage]:
+        """Read the messages from one id up to another, as they are stored; what is missing is left out."""
+        found = (self.repository.read_message(self.session_id, agent_id, number) for number in range(first_id, end_id))
+        return [record for record in found if record is not None]
+
     def needs_update(self, agent_id: str) -> bool:  # noqa: ARG002
         """Whether the agent's record has to be written although its value has not changed."""
         return False

@@ -168,6 +168,20 @@ class ObjectJournal(Journal):
         """See :meth:`Journal.read_later`."""
         return self._agents[agent_id].later()
 
+    def has_later(self, agent_id: str) -> bool:
+        """See :meth:`Journal.has_later`. Costs one read; in a folder a restore has read everything there is."""
+        try:
+            self._confirm_last(agent_id)
+        except StaleConversationError:
+            return True
+        key = self._layout.message(self.session_id, agent_id, self._agents[agent_id].next_id)
+        return self._records.own(self.session_id, key) is not None
+
+    def read_records(self, agent_id: str, first_id: int, end_id: int) -> list[SessionMessage]:
+        """See :meth:`Journal.read_records`. All at once."""
+        keys = [self._layout.message(self.session_id, agent_id, number) for number in range(first_id, end_id)]
+        return [parsed(SessionMessage, record) for record in self._records.own_many(self.session_id, keys)]
+
     # --- messages ---------------------------------------------------------------------------------------
 
     def append(self, agent_id: str, record: SessionMessage) -> None:

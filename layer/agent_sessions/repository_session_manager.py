@@ -25,6 +25,7 @@ from agent_sessions.tool_pairing import (
     tool_result_ids,
     tool_use_ids,
 )
+from agent_sessions.turn_request import MESSAGES_SEARCHED, TurnLog, TurnRecord, TurnRequest, turn_in
 from agent_sessions.types import (
     SessionAgent,
     SessionMessage,
@@ -56,6 +57,7 @@ class _AgentLog:
         failure: Why nothing more is written until the session is reloaded.
         in_turn: Whether an invocation of the agent is under way.
         model_failed: Whether the invocation under way is ending with the model's error.
+        turns: Which requests the agent's turns have answered.
     """
 
     next_id: int = 0
@@ -66,6 +68,7 @@ class _AgentLog:
     failure: SessionException | None = None
     in_turn: bool = False
     model_failed: bool = False
+    turns: TurnLog = field(default_factory=TurnLog)
 
 
 class RepositorySessionManager(SessionManager):
@@ -151,6 +154,7 @@ class RepositorySessionManager(SessionManager):
 
         # A manager of another class starts anew: what is stored is not what it would store.
         log = _AgentLog(next_id=conversation.next_id, stored_state=_comparable(record) if same_class else None)
+        log.turns = TurnLog((record.kit or {}).get("turns"))
         agent.state = AgentState(record.state)
         record.initialize_internal_state(agent)
         stored = [*conversation.pinned, *conversation.window]
@@ -244,14 +248,16 @@ class RepositorySessionManager(SessionManager):
     def _append(self, log: _AgentLog, message: Message, agent: Any) -> None:
         try:
             try:
-                self._journal.append(agent.agent_id, SessionMessage.from_message(message, log.next_id))
+                self._journal.append(agent.agent_id, _record_of(message, log))
             except StaleConversationError:
                 if not self._catch_up(log, message, agent):
                     return
-                self._journal.append(agent.agent_id, SessionMessage.from_message(message, log.next_id))
+                self._journal.append(agent.agent_id, _record_of(message, log))
         except BaseException as error:
             log.failure = _as_failure(error)
             raise
+        if log.in_turn:
+            log.turns.has_stored(log.next_id)
         log.held.add(log.next_id, message)
         log.next_id += 1
 
@@ -261,22 +267,7 @@ class RepositorySessionManager(SessionManager):
         Returns:
             Whether the message is still to be stored: results of a tool call that has got its results are not.
         """
-        first_id, later = self._journal.read_later(agent.agent_id)
-        logger.warning(
-            "session_id=<%s>, agent_id=<%s>, messages=<%d> | going on after a turn that was cut off",
-            self.session_id,
-            agent.agent_id,
-            len(later),
-        )
-        mistaken = log.held.forget_from(first_id)
-        before = [
-            other for other in agent.messages if other is not message and not any(other is wrong for wrong in mistaken)
-        ]
-        repaired = repair_tool_pairs([*before, *(other for _, other in later)])
-        for message_id, other in later:
-            log.held.add(message_id, other)
-            log.next_id = message_id + 1
-        agent.messages[:] = [item.message for item in repaired]
+        self._take_over_later(log, agent, besides=message)
         open_calls = tool_use_ids(agent.messages[-1]) if agent.messages else []
         answered = tool_result_ids(message)
         if answered and not set(answered) & set(open_calls):
@@ -289,6 +280,84 @@ class RepositorySessionManager(SessionManager):
             log.next_id += 1
         agent.messages.append(message)
         return True
+
+    def _take_over_later(self, log: _AgentLog, agent: Any, *, besides: Message | None = None) -> None:
+        """Put what is stored beyond the restored conversation behind it."""
+        first_id, later = self._journal.read_later(agent.agent_id)
+        logger.warning(
+            "session_id=<%s>, agent_id=<%s>, messages=<%d> | going on after a turn that was cut off",
+            self.session_id,
+            agent.agent_id,
+            len(later),
+        )
+        mistaken = log.held.forget_from(first_id)
+        before = [
+            other for other in agent.messages if other is not besides and not any(other is wrong for wrong in mistaken)
+        ]
+        repaired = repair_tool_pairs([*before, *(other for _, other in later)])
+        for message_id, other in later:
+            log.held.add(message_id, other)
+            log.next_id = message_id + 1
+        agent.messages[:] = [item.message for item in repaired]
+        _forget_answered_interrupts(agent, agent.messages)
+
+    def catch_up(self, agent: Any) -> bool:
+        """Take over what a turn that was cut off has stored beyond the restored conversation.
+
+        An append does so by itself. Whoever wants to know before it what the conversation has come to, calls this
+        while holding the session's lease: otherwise it may be another caller's turn that is under way.
+
+        Args:
+            agent: A restored agent that has not been invoked.
+
+        Returns:
+            Whether there was anything.
+        """
+        log = self._log_of(agent)
+        if not self._journal.has_later(agent.agent_id):
+            return False
+        self._take_over_later(log, agent)
+        return True
+
+    # --- requests ---------------------------------------------------------------------------------------
+
+    def find_turn(self, agent: Any, key: str) -> TurnRecord | None:
+        """Look for the turn that answers a request, or began to.
+
+        Args:
+            agent: A restored agent that has caught up.
+            key: Digest of the request's idempotency key.
+
+        Returns:
+            The turn, or ``None``. The last 32 requests are remembered, and those whose turn was cut off.
+        """
+        log = self._log_of(agent)
+        found = log.turns.find(key)
+        if found is not None:
+            return found
+        # Turns since the agent's record was written by us, as crashes and Strands' managers leave them.
+        first_id = max(log.turns.known_below or 0, log.next_id - MESSAGES_SEARCHED)
+        return turn_in(self._journal.read_records(agent.agent_id, first_id, log.next_id), key)
+
+    def answer_request(self, agent: Any, request: TurnRequest) -> None:
+        """The next invocation of the agent answers this request: its first message will say so."""
+        self._log_of(agent).turns.begin(request)
+
+    def conclude_turn(self, agent: Any, outcome: dict[str, Any]) -> None:
+        """Keep with the agent's record what the turn came to; stored when the invocation ends, or at the next sync.
+
+        Args:
+            agent: The agent.
+            outcome: JSON.
+        """
+        log = self._log_of(agent)
+        log.turns.conclude(outcome)
+        if not log.in_turn:
+            log.turns.end(log.next_id)
+
+    def next_message_id(self, agent: Any) -> int:
+        """The id that the agent's next message gets."""
+        return self._log_of(agent).next_id
 
     def update_message_of(self, message: Message, agent: Any) -> None:
         """Replace the stored message that has this message's ``tracking_id``: a ``BidiAgent`` completed it.
@@ -412,9 +481,9 @@ class RepositorySessionManager(SessionManager):
 
     def _store_state(self, log: _AgentLog, agent: Any) -> None:
         record = SessionAgent.from_agent(agent)
-        pinned = sorted(log.held.pinned_ids)
-        if pinned:
-            record.kit = {"pinned": pinned}
+        pinned, turns = sorted(log.held.pinned_ids), log.turns.to_kit()
+        if pinned or turns:
+            record.kit = {name: value for name, value in (("pinned", pinned), ("turns", turns)) if value}
         state = _comparable(record)
         unchanged = state == log.stored_state and not is_bidirectional(agent)
         if unchanged and not self._journal.needs_update(agent.agent_id):
@@ -460,6 +529,7 @@ class RepositorySessionManager(SessionManager):
         log = self._log_of(agent)
         try:
             self._journal.close_turn(agent.agent_id)
+            log.turns.end(log.next_id)
             self.sync_agent(agent)
             if log.failure is None:
                 self._store_repairs(log, agent.agent_id)
@@ -537,6 +607,13 @@ def _forget_answered_interrupts(agent: Any, messages: list[Message]) -> None:
         state.deactivate()
 
 
+def _record_of(message: Message, log: _AgentLog) -> SessionMessage:
+    """The record of the next message; the first of a turn says which request the turn answers."""
+    record = SessionMessage.from_message(message, log.next_id)
+    record.kit = log.turns.mark if log.in_turn else None
+    return record
+
+
 def _as_failure(error: BaseException) -> SessionException:
     """Why nothing more is written, whatever a repository raised."""
     if isinstance(error, SessionException):
@@ -552,7 +629,8 @@ def _comparable(record: SessionAgent) -> str:
     content = record.to_dict()
     for changing in ("created_at", "updated_at"):
         content.pop(changing)
-    content["kit"] = (record.kit or {}).get("pinned", [])
+    kit = record.kit or {}
+    content["kit"] = [kit.get("pinned", []), kit.get("turns")]
     return json.dumps(content, sort_keys=True, default=str)
 
 

@@ -1,0 +1,160 @@
+"""Which request a turn answers, and what became of it: how a repeated request finds what the first one did.
+
+The log is the record. A turn's first message carries in its record, under ``kit.turn``, the turn's id and digests of
+the request's key and body. What the turn came to is kept with the agent's record, under ``kit.turns``, for the last
+turns. Strands' managers know neither: a turn of theirs rewrites the agent's record without it, and then the messages
+still tell which request was answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent_sessions.types import SessionMessage
+
+FORMAT = 1
+"""Version of ``kit.turns``. Another version is not read."""
+
+TURNS_KEPT = 32
+"""How many answered requests an agent's record remembers."""
+
+MESSAGES_SEARCHED = 128
+"""How many of the last messages are searched for a request when the agent's record says nothing of it."""
+
+
+@dataclass(frozen=True)
+class TurnRequest:
+    """The request that a turn is about to answer.
+
+    Attributes:
+        turn_id: Names the turn; tools may use it to recognise a repetition of their own work.
+        key: Digest of the caller's idempotency key, if there is one.
+        body: Digest of what was asked.
+        first_id: When a turn that was cut off is continued: the id of its first message.
+    """
+
+    turn_id: str
+    key: str | None = None
+    body: str | None = None
+    first_id: int | None = None
+
+
+@dataclass(frozen=True)
+class TurnRecord:
+    """What is known of an earlier turn.
+
+    Attributes:
+        turn_id: See :class:`TurnRequest`.
+        key: See :class:`TurnRequest`.
+        body: See :class:`TurnRequest`.
+        first_id: The id of its first message; ``None`` when it stored none.
+        last_id: The id of its last message.
+        outcome: What its caller was told, or was about to be; ``None`` when it did not come to that.
+    """
+
+    turn_id: str
+    key: str | None
+    body: str | None
+    first_id: int | None
+    last_id: int | None
+    outcome: dict[str, Any] | None
+
+
+class TurnLog:
+    """The turns of one agent: those that were answered, and the one under way.
+
+    Args:
+        stored: What stands under ``kit.turns`` of the agent's record.
+    """
+
+    def __init__(self, stored: object = None) -> None:
+        self.known_below: int | None = None
+        """Turns whose first message is below this id are known here, or too old; ``None`` when nothing is known."""
+        self._answered: list[TurnRecord] = []
+        self._request: TurnRequest | None = None
+        self._first_id: int | None = None
+        self._outcome: dict[str, Any] | None = None
+        if isinstance(stored, dict) and stored.get("format") == FORMAT:
+            self._read(stored)
+
+    def _read(self, stored: dict[str, Any]) -> None:
+        try:
+            self._answered = [TurnRecord(**entry) for entry in stored["answered"]]
+            self.known_below = int(stored["known_below"])
+        except (KeyError, TypeError, ValueError):
+            self._answered, self.known_below = [], None
+
+    def to_kit(self) -> dict[str, Any] | None:
+        """What shall stand under ``kit.turns``; ``None`` when there is nothing to say."""
+        if self.known_below is None:
+            return None
+        answered = [vars(record) for record in self._answered]
+        return {"format": FORMAT, "known_below": self.known_below, "answered": answered}
+
+    def find(self, key: str) -> TurnRecord | None:
+        """The turn that answered the request of this key, if it is remembered."""
+        return next((record for record in reversed(self._answered) if record.key == key), None)
+
+    def begin(self, request: TurnRequest) -> None:
+        """The turn that begins answers this request."""
+        self._request, self._first_id, self._outcome = request, request.first_id, None
+
+    @property
+    def mark(self) -> dict[str, Any] | None:
+        """What the record of the next message carries: the turn's first names the request, the others nothing."""
+        request = self._request
+        if request is None or self._first_id is not None:
+            return None
+        return {"turn": {"id": request.turn_id, "key": request.key, "body": request.body}}
+
+    def has_stored(self, message_id: int) -> None:
+        """A message of the turn has been stored."""
+        if self._request is not None and self._first_id is None:
+            self._first_id = message_id
+
+    def conclude(self, outcome: dict[str, Any]) -> None:
+        """The turn has come to this. It may be said again, when more becomes known."""
+        self._outcome = outcome
+
+    def end(self, next_id: int) -> None:
+        """The turn has ended; ``next_id`` is the id of the message after it."""
+        request = self._request
+        if request is None:
+            return
+        self.known_below = next_id
+        if request.key is None:
+            return
+        last_id = None if self._first_id is None else next_id - 1
+        record = TurnRecord(request.turn_id, request.key, request.body, self._first_id, last_id, self._outcome)
+        others = [other for other in self._answered if other.turn_id != record.turn_id]
+        self._answered = [*others, record][-TURNS_KEPT:]
+
+
+def turn_in(records: Sequence[SessionMessage], key: str) -> TurnRecord | None:
+    """Look for the turn of a request among stored messages, the latest first.
+
+    Args:
+        records: Messages in order. Only what their writers noted with them is looked at.
+        key: Digest of the request's key.
+
+    Returns:
+        The turn, without an outcome. It ends where a message begins another one.
+    """
+    last_id = records[-1].message_id if records else 0
+    for record in reversed(records):
+        turn = (record.kit or {}).get("turn")
+        if isinstance(turn, dict) and turn.get("key") == key:
+            return TurnRecord(str(turn.get("id")), key, turn.get("body"), record.message_id, last_id, None)
+        if isinstance(turn, dict) or _is_prompt(record):
+            last_id = record.message_id - 1
+    return None
+
+
+def _is_prompt(record: SessionMessage) -> bool:
+    """Whether a message begins a turn, whoever wrote it: the user says something that is no tool's result."""
+    message = record.message
+    return message["role"] == "user" and not any("toolResult" in block for block in message["content"])
