@@ -33,6 +33,10 @@ SMALLEST_BASE_BYTES = 32 * 1024
 """A tail below this size needs no base."""
 
 
+TAIL_PER_ROOT = 64
+"""Bytes of tail for each byte of the base's root: a turn of about 2 kB makes the two costs of ``tail_limit`` equal."""
+
+
 class Copy(NamedTuple):
     """A copy of a message.
 
@@ -199,7 +203,8 @@ def read_log(found: object) -> Log | None:
     except (KeyError, TypeError, ValueError):
         return None
     ids = [copy.message_id for copy in tail]
-    if ids != sorted(set(ids)) or (ids and log.next_id != ids[-1] + 1):
+    last_id = ids[-1] if ids else log.first_id - 1
+    if ids != sorted(set(ids)) or (log.next_id != last_id + 1 and (ids or log.base is None)):
         return None
     return log
 
@@ -210,7 +215,7 @@ def tail_limit(base_bytes: int) -> int:
     Rewriting the tail costs its size each turn, rewriting the base costs its size once per tail: the sum is least
     when the tail is in the order of the base's root.
     """
-    return max(SMALLEST_BASE_BYTES, math.isqrt(base_bytes) * 64)
+    return max(SMALLEST_BASE_BYTES, math.isqrt(base_bytes) * TAIL_PER_ROOT)
 
 
 def _runs_of(ids: Sequence[int]) -> list[list[int]]:
