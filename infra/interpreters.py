@@ -4,6 +4,7 @@ Byte code fits one Python version. A package for another version than the build'
 compiled, and nothing else of it.
 """
 
+import functools
 import os
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ class Interpreter:
     full_version: str
 
 
+@functools.cache
 def find_interpreter(version: str) -> Interpreter | None:
     """The first CPython of this version among those a developer's or a CI machine has.
 

@@ -21,14 +21,16 @@ from infra.interpreters import Interpreter, find_interpreter
 from infra.smoke.report import Report, expect
 from tests.deploy.cdk_cli import REGION, Cdk, CdkError
 from tests.deploy.conversation import SCRIPT, SESSION, Conversation
-from tests.deploy.declared import check_deployed
-from tests.deploy.emulator import ACCOUNT, emulator
+from tests.deploy.declared import check_deployed, role_statements
+from tests.deploy.emulator import ACCOUNT, Emulator, emulator
 from tests.deploy.lambda_process import DeployedFunction, install_runtime, take_out
+from tests.deploy.permissions import check_permissions
 from tests.deploy.working_copy import copy_and_edit
 from tests.doubles.bedrock_server import BedrockServer
 from tests.endpoint.function import ALICE
 
 _BUDGET_SECONDS = 120
+_FUNCTION_KEY = "AKIATHEFUNCTION"
 _VERSIONS = ("3.13", "3.12", "3.14")
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -59,18 +61,18 @@ class Rehearsal:
 
     Args:
         folder: For everything that is written.
-        endpoint_url: The emulator.
+        aws: The emulator.
         interpreter: The Python that runs the packages.
         transcript: Where it is told.
     """
 
-    def __init__(self, folder: Path, endpoint_url: str, interpreter: Interpreter, transcript: Transcript) -> None:
+    def __init__(self, folder: Path, aws: Emulator, interpreter: Interpreter, transcript: Transcript) -> None:
         self.transcript = transcript
         self.report = Report(transcript.write)
         self._folder = folder
-        self._url = endpoint_url
+        self._aws = aws
         self._interpreter = interpreter
-        self._cdk = Cdk(endpoint_url, folder / "cdk-home", transcript.line)
+        self._cdk = Cdk(aws.url, folder / "cdk-home", transcript.line)
         self._copy = folder / "kit"
         self._python_version = interpreter.full_version.rpartition(".")[0]
         self._context = {
@@ -95,12 +97,13 @@ class Rehearsal:
         self.transcript.heading("The packages, out of the emulator and under the real Lambda runtime client")
         install_runtime(self._python_version, self._folder)
         with BedrockServer(*SCRIPT, otherwise="And on we go.") as bedrock:
-            function = self._function(outputs["FunctionName"], bedrock.url, qualifier="live")
+            function = self._function(outputs, bedrock.url, qualifier="live")
             self.transcript.line(
                 f"  Python {self._interpreter.full_version}, on its path: {function.task_root.name}, "
                 f"{len(function.layers)} layers, the runtime's own packages"
             )
             Conversation(function, bedrock, self.report).hold()
+            check_permissions(self.report, self._aws.permissions, bedrock)
             self._example(bedrock)
             self._change(bedrock)
         self._repeat()
@@ -114,16 +117,18 @@ class Rehearsal:
         expect(outputs is not None, "no stack")
         return config, outputs or {}
 
-    def _function(self, name: str, bedrock_url: str, qualifier: str | None = None) -> DeployedFunction:
+    def _function(self, outputs: dict[str, str], bedrock_url: str, qualifier: str | None = None) -> DeployedFunction:
+        # From now on the emulator refuses this function what its role does not allow.
+        self._aws.permissions.forget(role_statements(self._session, outputs))
         client = self._session.client("lambda")
-        function = take_out(client, name, self._folder, self._interpreter, qualifier)
+        function = take_out(client, outputs["FunctionName"], self._folder, self._interpreter, qualifier)
         function.environment = {
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "rehearsal",
+            "AWS_ACCESS_KEY_ID": _FUNCTION_KEY,
             "AWS_SECRET_ACCESS_KEY": "rehearsal",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL_S3": self._url,
+            "AWS_ENDPOINT_URL_S3": self._aws.url,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock_url,
         }
         return function
@@ -132,20 +137,20 @@ class Rehearsal:
         self.transcript.heading("Another app: a function with the session layer alone reads that session")
         self._cdk.deploy(self._copy / "examples" / "session-report")
         outputs = stack_outputs(self._session, "session-report-dev") or {}
-        function = self._function(outputs["FunctionName"], bedrock.url)
+        function = self._function(outputs, bedrock.url)
         owner = {"issuer": ALICE.account, "subject": ALICE.unique_id}
         outcome = function.invoke({"owner": owner, "session_id": SESSION})
         self.transcript.line(f"  {outcome.value}")
         self.report.check("it has one layer", lambda: expect(len(function.layers) == 1, function.layers))
+        self.report.check("it asked S3 for nothing that its own role refuses",
+                          lambda: expect(not self._aws.permissions.refused, self._aws.permissions.refused))  # fmt: skip
         self.report.check("it counts turns, tools and tokens", lambda: _check_summary(outcome.value))
 
     def _change(self, bedrock: BedrockServer) -> None:
         self.transcript.heading("Deploy again with another lifetime of sessions")
         config, outputs = self._deploy(session_ttl_days="7")
         check_deployed(self.report, self._session, outputs, config)
-        conversation = Conversation(
-            self._function(outputs["FunctionName"], bedrock.url, qualifier="live"), bedrock, self.report
-        )
+        conversation = Conversation(self._function(outputs, bedrock.url, qualifier="live"), bedrock, self.report)
         self.report.check("the session is still there after the deployment", lambda: _remembers(conversation))
 
     def _repeat(self) -> None:
@@ -162,8 +167,10 @@ class Rehearsal:
         # From the template that is deployed: there is nothing to build for this.
         self._cdk.run(example, "destroy", "--force", "--app", "cdk.out")
         python = str(self._copy / ".venv" / "bin" / "python")
-        arguments = [word for key, value in self._context.items() for word in ("-c", f"{key}={value}")]
-        self._cdk.call(self._copy, [python, "-m", "infra.destroy", "--force", "--app", "cdk.out", *arguments])
+        context = [word for key, value in self._context.items() for word in ("-c", f"{key}={value}")]
+        arguments = ["--force", "--app", "cdk.out", *context]
+        shown = ["make", "destroy", f'ARGS="{" ".join(arguments)}"']
+        self._cdk.call(self._copy, [python, "-m", "infra.destroy", *arguments], shown)
         names = [entry["Name"] for entry in self._session.client("s3").list_buckets()["Buckets"]]
         self.report.check("the bucket is gone, with all sessions", lambda: expect(bucket not in names, names))
         layers = self._session.client("lambda").list_layers()["Layers"]
@@ -205,9 +212,9 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"the rehearsal runs the package: it needs one of Python {', '.join(_VERSIONS)}\n")
         return 1
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, emulator() as url:
-        os.environ["AWS_ENDPOINT_URL"] = url
-        rehearsal = Rehearsal(Path(folder), url, interpreter, transcript)
+    with tempfile.TemporaryDirectory() as folder, emulator(_FUNCTION_KEY) as aws:
+        os.environ["AWS_ENDPOINT_URL"] = aws.url
+        rehearsal = Rehearsal(Path(folder), aws, interpreter, transcript)
         try:
             rehearsal.play()
         except CdkError as error:

@@ -65,24 +65,19 @@ class Cdk:
             CdkError: When it fails.
         """
         cli = str(ROOT / "node_modules" / ".bin" / "cdk")
-        return self.call(
-            folder,
-            [
-                cli,
-                command,
-                "--ci",
-                "--no-notices",
-                "--no-color",
-                "--no-version-reporting",
-                "--progress=events",
-                *arguments,
-            ],
-        )
+        quiet = ["--ci", "--no-notices", "--no-color", "--no-version-reporting", "--progress=events"]
+        return self.call(folder, [cli, command, *quiet, *arguments], shown=["cdk", command, *arguments])
 
-    def call(self, folder: Path, command: list[str]) -> str:
-        """Run any command in the CLI's environment; as :meth:`run`."""
+    def call(self, folder: Path, command: list[str], shown: list[str]) -> str:
+        """Run any command in the CLI's environment; otherwise as :meth:`run`.
+
+        Args:
+            folder: Where.
+            command: The command.
+            shown: How it stands in the transcript.
+        """
         started = time.monotonic()
-        self._say(f"$ {' '.join(self._shown(word) for word in command if word)}")
+        self._say(f"$ {' '.join(shown)}")
         done = subprocess.run(
             command, cwd=folder, env=self.environment, text=True, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -91,7 +86,3 @@ class Cdk:
             raise CdkError(done.stdout)
         self._say(f"  ({time.monotonic() - started:.1f} s)")
         return done.stdout
-
-    @staticmethod
-    def _shown(word: str) -> str:
-        return Path(word).name if word.startswith("/") else word

@@ -17,7 +17,7 @@ PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
 SESSION = "rehearsal"
-_OK, _NOT_FOUND, _CONFLICT, _THROTTLED = 200, 404, 409, 429
+_OK, _CREATED, _NO_CONTENT, _NOT_FOUND, _CONFLICT, _THROTTLED = 200, 201, 204, 404, 409, 429
 _ATTEMPTS = 3  # of one Bedrock call: AGENT_MODEL_ATTEMPTS
 
 # What the model says, in the order of the story.
@@ -30,6 +30,7 @@ SCRIPT: list[ScriptItem] = [
     "Your 20 EUR are on their way.",
     *[throttled()] * _ATTEMPTS,
     "Here I am again.",
+    "A short session.",
 ]
 
 
@@ -80,6 +81,7 @@ class Conversation:
         check("throttle: 429 with Retry-After when Bedrock has no capacity", self._throttled)
         check("after the throttle, the session goes on", self._after_throttle)
         check("another caller does not find the session", self._stranger)
+        check("erasure: a session is deleted, and gone", self._erase)
         check("the model was asked exactly what the story says", lambda: expect(not self._unplayed(), self._unplayed()))
 
     def _text(self) -> None:
@@ -134,6 +136,14 @@ class Conversation:
         expect(self.send("GET", f"/sessions/{SESSION}", caller=BOB).status == _NOT_FOUND, "a session")
         mine = self.send("GET", f"/sessions/{SESSION}")
         expect(mine.status == _OK, mine)
+
+    def _erase(self) -> None:
+        begun = self.send("POST", "/sessions", {"prompt": "This one will not last."})
+        expect(begun.status == _CREATED, begun)
+        path = f"/sessions/{begun.body['session_id']}"
+        expect(self.send("DELETE", path).status == _NO_CONTENT, path)
+        gone = self.send("GET", path)
+        expect(gone.status == _NOT_FOUND, gone)
 
     def _last_request(self) -> list[Any]:
         messages: list[Any] = self.bedrock.requests[-1].body["messages"]

@@ -8,6 +8,7 @@ import boto3
 from agent_sessions.expiry import lifecycle_days
 from infra.config import KitConfig
 from infra.smoke.report import Report, expect
+from tests.infra.policy_evaluator import Statement
 
 
 def check_deployed(report: Report, session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
@@ -55,27 +56,32 @@ def _public_access(session: boto3.Session, outputs: dict[str, str]) -> None:
     expect(block == dict.fromkeys(names, True), block)
 
 
-def _role(session: boto3.Session, outputs: dict[str, str]) -> None:
+def role_statements(session: boto3.Session, outputs: dict[str, str]) -> list[Statement]:
+    """The statements of the deployed function's role: its one inline policy, and nothing attached."""
     iam = session.client("iam")
     role = _configuration(session, outputs)["Role"].rpartition("/")[2]
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    expect(attached == [], attached)
     (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
     document: Any = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-    if isinstance(document, str):
-        document = json.loads(document)
+    statements: list[Statement] = (json.loads(document) if isinstance(document, str) else document)["Statement"]
+    return statements
+
+
+def _role(session: boto3.Session, outputs: dict[str, str]) -> None:
+    statements = role_statements(session, outputs)
     found: dict[str, set[str]] = {}
-    for statement in document["Statement"]:
+    for statement in statements:
         for action in _many(statement["Action"]):
             found.setdefault(action, set()).update(_many(statement["Resource"]))
     bucket = f"arn:aws:s3:::{outputs['BucketName']}"
     for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
-        expect(found.pop(action) == {f"{bucket}/sessions/*"}, document)
-    expect(found.pop("s3:ListBucket") == {bucket}, document)
+        expect(found.pop(action) == {f"{bucket}/sessions/*"}, statements)
+    expect(found.pop("s3:ListBucket") == {bucket}, statements)
     model = "claude-haiku-4-5"
     for action in ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"):
-        expect(all(model in resource and "*" not in resource for resource in found.pop(action)), document)
+        expect(all(model in resource and "*" not in resource for resource in found.pop(action)), statements)
     expect(set(found) == {"logs:CreateLogStream", "logs:PutLogEvents"}, found)
-    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-    expect(attached == [], attached)
 
 
 def _function(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
