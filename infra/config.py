@@ -80,7 +80,7 @@ class KitConfig(BaseModel):
         "s3",
         "`s3` or `kms`",
         "How sessions are encrypted at rest: keys of S3, or a customer-managed KMS key, rotated yearly (USD 1 a month "
-        "and its requests).",
+        "and its requests). Going back from `kms` to `s3` makes the sessions written with the key unreadable.",
     )
     bucket_versioning: bool = _setting(
         False,
