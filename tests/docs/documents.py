@@ -44,8 +44,9 @@ def anchors(text: str) -> set[str]:
 
 
 def make_targets(text: str) -> set[str]:
-    """The targets of ``make`` that a document names, in code."""
-    code = [found["content"] for found in _FENCED.finditer(text)] + _INLINE_CODE.findall(_FENCED.sub("", text))
+    """The targets of ``make`` that a document names as commands."""
+    shown = [found["content"] for found in _FENCED.finditer(text) if found["language"] in {"", "console", "sh"}]
+    code = shown + _INLINE_CODE.findall(_FENCED.sub("", text))
     return {target for piece in code for _, target in _MAKE.findall(piece)}
 
 
