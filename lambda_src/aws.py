@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import boto3
+    from mypy_boto3_s3.client import S3Client
+
+S3_CONNECT_SECONDS = 2
+S3_READ_SECONDS = 5
+S3_ATTEMPTS = 4
+"""Of one request. Together at most about half a minute with their pauses, when S3 does not answer at all."""
 
 _on_restore: list[Callable[[], object]] = []
 
@@ -23,6 +29,26 @@ def boto_session() -> boto3.Session:
     import boto3
 
     return boto3.Session()
+
+
+def s3_client() -> S3Client:
+    """A client for the sessions, which gives up in time to say so.
+
+    boto3 waits 60 seconds for an answer and asks up to five times: longer than most functions live.
+    """
+    from botocore.config import Config
+
+    from agent_sessions.s3_session_manager import s3_client as make
+
+    return make(
+        boto_session(),
+        Config(
+            connect_timeout=S3_CONNECT_SECONDS,
+            read_timeout=S3_READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS},
+            max_pool_connections=32,
+        ),
+    )
 
 
 def on_restore(forget: Callable[[], object]) -> None:

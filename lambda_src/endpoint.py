@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from lambda_src import aws
 from lambda_src.logs import logger
-from lambda_src.turn import TimeLimit, run_turn, stream_turn
+from lambda_src.repeats import Asked
+from lambda_src.session_use import SessionUse
+from lambda_src.turn import stream_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +44,14 @@ class Endpoint:
             return self._store.for_owner(owner)
 
     def take_turn(
-        self, owner: str, session_id: str, body: TurnBody, remaining_seconds: Callable[[], float]
+        self,
+        owner: str,
+        session_id: str,
+        body: TurnBody,
+        remaining_seconds: Callable[[], float],
+        *,
+        request_id: str,
+        idempotency_key: str | None = None,
     ) -> dict[str, Any]:
         """Take one turn of a session and return the reply; the session is made when there is none.
 
@@ -51,6 +60,8 @@ class Endpoint:
             session_id: Which session.
             body: The prompt, or the answers to pending interrupts.
             remaining_seconds: Tells the time the function has left; asked when the turn starts.
+            request_id: Names this request to whoever is refused meanwhile.
+            idempotency_key: The caller's name for what it asks: sent again, it gets the same reply.
 
         Raises:
             EndpointError: When there is no reply.
@@ -63,15 +74,16 @@ class Endpoint:
         if body.prompt is None:
             store.describe(session_id)  # answers to a session that is not there must not make one
         settings = self.settings.for_agent(body.agent_id)
-        limit = TimeLimit.within(remaining_seconds(), settings.deadline_margin_seconds)
-        turn = stream_turn(
-            # The reply waits for every write, so that the writes behind a turn's first need not hold up the model.
-            lambda: store.session_manager(session_id, durability="turn"),
-            lambda session: build_agent(session, settings),
-            body,
-            limit,
-        )
-        reply = run_turn(session_id, turn)
+        use = SessionUse(store, session_id, settings, remaining_seconds, request_id)
+        with use:
+            turn = stream_turn(
+                use.open_session,
+                lambda session: build_agent(session, settings),
+                body,
+                use.limit,
+                Asked.of(idempotency_key, body, after_crash=use.found_unfinished),
+            )
+            reply = use.run(turn)
         logger.info(
             "turn completed",
             extra={
@@ -104,4 +116,4 @@ class Endpoint:
         from agent_sessions.session_store import SessionStore
 
         url = self.settings.session_store
-        return SessionStore.from_url(url, boto_session=aws.boto_session() if url.startswith("s3://") else None)
+        return SessionStore.from_url(url, client=aws.s3_client() if url.startswith("s3://") else None)

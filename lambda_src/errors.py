@@ -50,6 +50,14 @@ class BadRequestError(EndpointError):
     title = "The request is not valid"
 
 
+class IdempotencyKeyReusedError(EndpointError):
+    """The idempotency key was used for another request to the session; nothing was done."""
+
+    status = 422
+    slug = "idempotency-key-reused"
+    title = "The idempotency key was used for something else"
+
+
 class PromptRefusedError(EndpointError):
     """The model will not take the files of the prompt; they are no longer part of the conversation."""
 

@@ -1,18 +1,57 @@
 """Running asynchronous work from Lambda's synchronous handler."""
 
 import asyncio
+import contextvars
+import math
+import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
-def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
+class AbandonedError(Exception):
+    """The work did not end in time. It is still under way, and nobody waits for it."""
+
+
+def run_to_end(work: Coroutine[Any, Any, Result], *, within_seconds: float = math.inf) -> Result:
     """Run a coroutine on a loop of its own, and do not wait for threads it left behind.
 
     ``asyncio.run`` joins the executor's threads. One that hangs in a read from a silent model would keep the reply
-    back until the function is killed.
+    back until the function is killed. What hangs the loop itself, such as a storage that does not answer, is not
+    waited for either: the loop has a thread of its own.
+
+    Args:
+        work: What to run.
+        within_seconds: How long to wait for it.
+
+    Raises:
+        AbandonedError: It took longer.
+        BaseException: What the work raised.
     """
+    if within_seconds == math.inf:
+        return _run(work)
+    results: list[Result] = []
+    raised: list[BaseException] = []
+
+    def keep() -> None:
+        try:
+            results.append(_run(work))
+        except BaseException as error:  # noqa: BLE001 - it is raised to whoever waits
+            raised.append(error)
+
+    # What belongs to the request (log fields, trace) is found in the context.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(keep,), name="turn", daemon=True)
+    thread.start()
+    thread.join(within_seconds)
+    if raised:
+        raise raised[0]
+    if results:
+        return results[0]
+    raise AbandonedError(f"not ended after {within_seconds:.1f} seconds")
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(work)

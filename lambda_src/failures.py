@@ -67,7 +67,7 @@ def _for_session(error: sessions.SessionException) -> errors.EndpointError:
             return errors.NotFoundError("You have no such session, agent or message.")
         case sessions.SessionBusyError():
             return errors.SessionBusyError(
-                "Another request is using this session.",
+                f"Another caller is using this session{f': {error.holder}' if error.holder else ''}.",
                 retry_after_seconds=max(1, round(error.retry_after_seconds)),
             )
         case sessions.SessionConflictError() | sessions.SessionExistsError():

@@ -66,7 +66,12 @@ def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any
 
 def _answer_plain_event(event: Any, context: LambdaContext) -> dict[str, Any]:
     try:
-        return plain_event.answer(endpoint, event, lambda: context.get_remaining_time_in_millis() / 1000)
+        return plain_event.answer(
+            endpoint,
+            event,
+            lambda: context.get_remaining_time_in_millis() / 1000,
+            request_id=context.aws_request_id,
+        )
     except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again under a name that can be caught
         refusal = answer_for(error)
         log_refusal(refusal, error)

@@ -31,6 +31,7 @@ _TURN = (
     errors.SessionBusyError,
     errors.PayloadTooLargeError,
     errors.ContextTooLongError,
+    errors.IdempotencyKeyReusedError,
     errors.PromptRefusedError,
     errors.ModelThrottledError,
     errors.ModelFailedError,

@@ -25,13 +25,16 @@ EVENT_ISSUER = "event"
 """Issuer of owners that exist only in plain events, such as ``nightly-report``: no caller over HTTP can be one."""
 
 
-def answer(endpoint: Endpoint, event: Any, remaining_seconds: Callable[[], float]) -> dict[str, Any]:
+def answer(
+    endpoint: Endpoint, event: Any, remaining_seconds: Callable[[], float], *, request_id: str
+) -> dict[str, Any]:
     """Take the turn an event asks for and return the reply.
 
     Args:
         endpoint: The endpoint.
         event: The event, of the shape of ``PlainEvent``.
         remaining_seconds: Tells the time the function has left.
+        request_id: Lambda's name for this invocation; the sender's own is in the event, and the same at every retry.
 
     Raises:
         EndpointError: When there is no reply; the subclass says why.
@@ -41,7 +44,14 @@ def answer(endpoint: Endpoint, event: Any, remaining_seconds: Callable[[], float
         request = PlainEvent.model_validate(event)
     except ValidationError as error:
         raise problems.invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
-    return endpoint.take_turn(owner_of(request.owner), request.session_id, request, remaining_seconds)
+    return endpoint.take_turn(
+        owner_of(request.owner),
+        request.session_id,
+        request,
+        remaining_seconds,
+        request_id=request_id,
+        idempotency_key=request.request_id,
+    )
 
 
 def owner_of(owner: str | OwnerName) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as RouteNotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 
 from agent_sessions.identifiers import check_identifier
 from lambda_src import contract, openapi, problems
@@ -21,6 +21,7 @@ from lambda_src.errors import BadRequestError, EndpointError, NotFoundError
 from lambda_src.failures import answer_for
 from lambda_src.history import read_messages
 from lambda_src.logs import log_refusal
+from lambda_src.repeats import session_id_for
 from lambda_src.resolver import FunctionUrlRouter
 
 MAX_PAGE = 1_000
@@ -29,6 +30,16 @@ SessionId = Annotated[str, Path(description="The session's id; any text of up to
 AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most; a page may hold fewer.")]
 Cursor = Annotated[str | None, Query(min_length=1, max_length=2_000, description="next_cursor of the last page.")]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="The caller's own name for this request. Sent again with it, the request gets the same reply.",
+    ),
+]
 
 
 def build_router(endpoint: Endpoint) -> FunctionUrlRouter:
@@ -65,18 +76,23 @@ class Routes:
         router.exception_handler(Exception)(self.refuse)
 
     def take_turn(
-        self, session_id: SessionId, body: Annotated[contract.TurnBody, Body(description="The turn.")]
+        self,
+        session_id: SessionId,
+        body: Annotated[contract.TurnBody, Body(description="The turn.")],
+        idempotency_key: IdempotencyKey = None,
     ) -> contract.TurnReply:
         """Take one turn of a conversation; the session is made when there is none."""
-        return self._turn(self._session_id(session_id), body)
+        return self._turn(self._session_id(session_id), body, idempotency_key)
 
     def start_session(
-        self, body: Annotated[contract.FirstTurnBody, Body(description="The first turn.")]
+        self,
+        body: Annotated[contract.FirstTurnBody, Body(description="The first turn.")],
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[contract.TurnReply]:
         """Start a session under a new id that cannot be guessed, with its first turn."""
-        session_id = secrets.token_hex(16)
+        session_id = session_id_for(self._owner(), idempotency_key) if idempotency_key else secrets.token_hex(16)
         turn = contract.TurnBody.model_construct(prompt=body.prompt, interrupt_responses=None, agent_id=body.agent_id)
-        reply = self._turn(session_id, turn)
+        reply = self._turn(session_id, turn, idempotency_key)
         return Response(
             status_code=201,
             content_type="application/json",
@@ -138,9 +154,16 @@ class Routes:
         )
         return Response(status_code=answer["statusCode"], body=answer["body"], headers=answer["headers"])
 
-    def _turn(self, session_id: str, body: contract.TurnBody) -> contract.TurnReply:
-        remaining_ms = self._router.lambda_context.get_remaining_time_in_millis
-        reply = self._endpoint.take_turn(self._owner(), session_id, body, lambda: remaining_ms() / 1000)
+    def _turn(self, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> contract.TurnReply:
+        context = self._router.lambda_context
+        reply = self._endpoint.take_turn(
+            self._owner(),
+            session_id,
+            body,
+            lambda: context.get_remaining_time_in_millis() / 1000,
+            request_id=context.aws_request_id,
+            idempotency_key=idempotency_key,
+        )
         return contract.TurnReply.model_validate(reply)
 
     def _owner(self) -> str:

@@ -75,6 +75,12 @@ class Settings(BaseModel):
     agent_id: Annotated[str, AfterValidator(lambda value: check_identifier("agent", value))] = Field(
         default="default", description="The agent a request speaks to when it names none."
     )
+    lease_wait_seconds: float = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="How long a request waits for another one that is using its session, in seconds.",
+    )
     deadline_margin_seconds: float = Field(
         default=5,
         gt=0,

@@ -7,62 +7,39 @@ another turn.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from lambda_src import errors
-from lambda_src.content import shown
 from lambda_src.event_loop import run_to_end
 from lambda_src.failures import answer_for
-from lambda_src.interrupts import agent_input, described
+from lambda_src.interrupts import agent_input
+from lambda_src.model_calls import ModelCalls
 from lambda_src.refused_media import blames_the_prompt, has_media, without_media
+from lambda_src.repeats import MEDIA_REFUSED, UNANSWERED, Asked, OutcomeRecorder, Replay, plan
+from lambda_src.turn_events import Completed, Restored, TextDelta, ToolCall, TurnEvent, completed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from strands import Agent
-    from strands.hooks import AfterModelCallEvent
 
-    from agent_sessions.session_manager import SessionManager
+    from agent_sessions.repository_session_manager import RepositorySessionManager
     from lambda_src.contract import TurnBody
 
-UNANSWERED = "(This message got no answer: the turn ended early.)"
-
-
-@dataclass(frozen=True)
-class Restored:
-    """The agent remembers."""
-
-    agent_id: str
-    restored_messages: int
-
-
-@dataclass(frozen=True)
-class TextDelta:
-    """A piece of the answer's text, as the model produces it."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class ToolCall:
-    """The model asks for a tool."""
-
-    tool_use_id: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Completed:
-    """The turn is over and stored."""
-
-    message: dict[str, Any]
-    stop_reason: str
-    interrupts: list[dict[str, Any]]
-    usage: dict[str, int]
-
-
-TurnEvent = Restored | TextDelta | ToolCall | Completed
+__all__ = [
+    "Completed",
+    "Restored",
+    "TextDelta",
+    "TimeLimit",
+    "ToolCall",
+    "TurnEvent",
+    "fold",
+    "out_of_time",
+    "run_turn",
+    "stream_turn",
+]
 
 
 @dataclass(frozen=True)
@@ -72,24 +49,32 @@ class TimeLimit:
     Attributes:
         seconds: When the agent is asked to stop, in good order.
         hard_seconds: When it is stopped wherever it is, should it not have listened.
+        last_seconds: When nobody waits for it any more, should it not even have been stoppable: something outside,
+            a storage that does not answer, keeps its thread.
     """
 
     seconds: float
     hard_seconds: float
+    last_seconds: float = math.inf
 
     @classmethod
     def within(cls, remaining_seconds: float, margin_seconds: float) -> TimeLimit:
         """What is left of the function's time, less the margin; half of the margin is for the orderly stop."""
-        return cls(remaining_seconds - margin_seconds, remaining_seconds - margin_seconds / 2)
+        return cls(
+            remaining_seconds - margin_seconds,
+            remaining_seconds - margin_seconds / 2,
+            remaining_seconds - margin_seconds / 4,
+        )
 
 
-def run_turn(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any]:
+def run_turn(session_id: str, turn: AsyncIterator[TurnEvent], limit: TimeLimit) -> dict[str, Any]:
     """Run a turn to its end and fold its events into the reply.
 
     Raises:
         EndpointError: Whatever the turn ended with instead of a reply.
+        AbandonedError: It did not end within the limit, and may go on.
     """
-    return run_to_end(fold(session_id, turn))
+    return run_to_end(fold(session_id, turn), within_seconds=limit.last_seconds)
 
 
 async def fold(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any]:
@@ -112,10 +97,11 @@ async def fold(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any
 
 
 async def stream_turn(
-    open_session: Callable[[], SessionManager],
-    build: Callable[[SessionManager], Agent],
+    open_session: Callable[[], RepositorySessionManager],
+    build: Callable[[RepositorySessionManager], Agent],
     body: TurnBody,
     limit: TimeLimit,
+    asked: Asked,
 ) -> AsyncIterator[TurnEvent]:
     """Take one turn.
 
@@ -124,9 +110,11 @@ async def stream_turn(
         build: Makes the agent, which restores itself from the session; called once.
         body: A prompt, or answers to pending interrupts.
         limit: When to stop.
+        asked: Tells whether the request has been sent before.
 
     Yields:
-        ``Restored``, then ``TextDelta`` and ``ToolCall`` as they happen, then ``Completed``.
+        ``Restored``, then ``TextDelta`` and ``ToolCall`` as they happen, then ``Completed``. Of a turn that had been
+        taken already only the first and the last.
 
     Raises:
         EndpointError: When the turn cannot start, or ends without a reply. What it stored by then is kept.
@@ -134,19 +122,29 @@ async def stream_turn(
     if limit.seconds <= 0:
         raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
     calls = ModelCalls()
-    stop_at = asyncio.get_running_loop().time() + limit.seconds
+    loop = asyncio.get_running_loop()
+    stop_at = loop.time() + limit.seconds
     hard_stop = asyncio.timeout(limit.hard_seconds)
     try:
         async with hard_stop:
             session = open_session()
             agent = build(session)
-            agent.hooks.add_callback(calls.event_type(), calls.observe)
-            yield Restored(agent.agent_id, len(agent.messages))
-            prompt = agent_input(agent, body)
-            if body.prompt is not None:
+            todo = plan(session, agent, asked)
+            if isinstance(todo, Replay):
+                yield todo.restored
+                yield todo.reply
+                return
+            restored = Restored(agent.agent_id, len(agent.messages))
+            yield restored
+            prompt = None if todo.continues else agent_input(agent, body)
+            if body.prompt is not None and not todo.continues:
                 await close_unanswered(agent)
+            agent.hooks.add_callback(calls.event_type(), calls.observe)
+            recorder = OutcomeRecorder(session, restored.restored_messages, calls, lambda: loop.time() >= stop_at)
+            recorder.listen_to(agent)
+            session.answer_request(agent, todo.request)
             try:
-                async for event in _stopped_in_order(agent, prompt, stop_at):
+                async for event in _stopped_in_order(agent, prompt, stop_at, todo.request.turn_id):
                     yield event
             except Exception as error:
                 if refusal := _refusal_of_media(session, agent, calls):
@@ -154,27 +152,29 @@ async def stream_turn(
                 raise
     except Exception as error:
         if isinstance(error, TimeoutError) and hard_stop.expired():
-            raise _out_of_time() from None
+            raise out_of_time() from None
         raise answer_for(error, calls.error) from error
 
 
-def _refusal_of_media(session: SessionManager, agent: Agent, calls: ModelCalls) -> errors.PromptRefusedError | None:
+def _refusal_of_media(
+    session: RepositorySessionManager, agent: Agent, calls: ModelCalls
+) -> errors.PromptRefusedError | None:
     """Take a new prompt's files out of the session when the turn failed because the model will not take them."""
     if calls.count != 1 or not blames_the_prompt(calls.error) or not has_media(agent.messages[-1]):
         return None
     session.redact_latest_message(cast("Any", without_media(agent.messages[-1])), agent)
-    return errors.PromptRefusedError(
-        "The model refused the files of this prompt. They were removed from the conversation, so that it can go on."
-    )
+    session.conclude_turn(agent, {"refused": errors.PromptRefusedError.slug})
+    session.sync_agent(agent)
+    return errors.PromptRefusedError(MEDIA_REFUSED)
 
 
-async def _stopped_in_order(agent: Agent, prompt: Any, stop_at: float) -> AsyncIterator[TurnEvent]:
+async def _stopped_in_order(agent: Agent, prompt: Any, stop_at: float, turn_id: str) -> AsyncIterator[TurnEvent]:
     """The turn's events, from an agent that is asked to stop when its time is over and given the time to do so."""
     loop = asyncio.get_running_loop()
     stopping = loop.call_at(stop_at, agent.cancel)
     stopped = False
     try:
-        async for event in _events(agent, prompt):
+        async for event in _events(agent, prompt, turn_id):
             if isinstance(event, Completed) and event.stop_reason == "cancelled":
                 stopped = loop.time() >= stop_at
             if not stopped:
@@ -182,19 +182,22 @@ async def _stopped_in_order(agent: Agent, prompt: Any, stop_at: float) -> AsyncI
     finally:
         stopping.cancel()
     if stopped:
-        raise _out_of_time()
+        raise out_of_time()
 
 
-async def _events(agent: Agent, prompt: Any) -> AsyncIterator[TurnEvent]:
-    """Strands' stream, reduced to the events of a turn."""
+async def _events(agent: Agent, prompt: Any, turn_id: str) -> AsyncIterator[TurnEvent]:
+    """Strands' stream, reduced to the events of a turn.
+
+    Tools find ``turn_id`` in their invocation state: it is the same when a turn that was cut off is continued.
+    """
     from strands.types.exceptions import MaxTokensReachedException
 
     seen: set[str] = set()
     try:
-        async for event in agent.stream_async(prompt):
+        async for event in agent.stream_async(prompt, invocation_state={"turn_id": turn_id}):
             if "result" in event:
                 result = event["result"]
-                yield _completed(agent, result.message, result.stop_reason, result.interrupts or ())
+                yield completed(agent, result.message, result.stop_reason, result.interrupts or ())
             elif "data" in event and isinstance(event["data"], str):
                 yield TextDelta(event["data"])
             elif (call := event.get("current_tool_use")) and call.get("toolUseId") not in seen:
@@ -204,24 +207,7 @@ async def _events(agent: Agent, prompt: Any) -> AsyncIterator[TurnEvent]:
         # An answer cut short by the model's limit is stored and is an answer; Strands reports it as an exception.
         if not isinstance(getattr(error, "original_exception", error), MaxTokensReachedException):
             raise
-        yield _completed(agent, agent.messages[-1], "max_tokens", ())
-
-
-def _completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequence[Any]) -> Completed:
-    # The agent was made for this turn, so that what it has accumulated is what this turn used.
-    usage = agent.event_loop_metrics.accumulated_usage
-    return Completed(
-        message=shown(message),
-        stop_reason=stop_reason,
-        interrupts=[described(interrupt) for interrupt in interrupts],
-        usage={
-            "input_tokens": usage.get("inputTokens", 0),
-            "output_tokens": usage.get("outputTokens", 0),
-            "total_tokens": usage.get("totalTokens", 0),
-            "cache_read_input_tokens": usage.get("cacheReadInputTokens", 0),
-            "cache_write_input_tokens": usage.get("cacheWriteInputTokens", 0),
-        },
-    )
+        yield completed(agent, agent.messages[-1], "max_tokens", ())
 
 
 async def close_unanswered(agent: Agent) -> None:
@@ -238,32 +224,6 @@ async def close_unanswered(agent: Agent) -> None:
     await agent.hooks.invoke_callbacks_async(MessageAddedEvent(agent=agent, message=agent.messages[-1]))
 
 
-class ModelCalls:
-    """Remembers how the agent's model calls ended.
-
-    What leaves the agent does not say who raised it: a tool provider, a hook, the session or the model.
-
-    Attributes:
-        count: How many calls there were.
-        error: What the last of them raised, if it did.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.error: Exception | None = None
-
-    @staticmethod
-    def event_type() -> type[AfterModelCallEvent]:
-        """The hook event to register ``observe`` for."""
-        from strands.hooks import AfterModelCallEvent
-
-        return AfterModelCallEvent
-
-    def observe(self, event: AfterModelCallEvent) -> None:
-        """Note how a model call ended."""
-        self.count += 1
-        self.error = event.exception
-
-
-def _out_of_time() -> errors.OutOfTimeError:
+def out_of_time() -> errors.OutOfTimeError:
+    """What a caller is told whose turn took longer than the function may."""
     return errors.OutOfTimeError("The function's time ran out. What was done so far is kept; the next turn goes on.")

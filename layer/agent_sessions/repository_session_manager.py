@@ -91,6 +91,7 @@ class RepositorySessionManager(SessionManager):
         self.session, self._is_new_session = self._journal.open()
         self._agents: dict[str, _AgentLog] = {}
         self._stored_multi_agents: dict[str, str] = {}
+        self._stopped: SessionException | None = None
 
     def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
         """Subscribe to the events of an agent's or an orchestrator's life."""
@@ -544,14 +545,23 @@ class RepositorySessionManager(SessionManager):
             if log.failure is not None:
                 self._journal.abandon_turn(agent.agent_id)
 
+    def stop(self, why: SessionException) -> None:
+        """Write nothing more, whatever the agents go on to do: nobody waits for them any more.
+
+        Args:
+            why: What every later write is refused with.
+        """
+        self._stopped = why
+
     def _log_of(self, agent: Any) -> _AgentLog:
-        try:
-            return self._agents[agent.agent_id]
-        except KeyError:
+        log = self._agents.get(agent.agent_id)
+        if log is None:
             raise SessionException(
                 f"agent_id={agent.agent_id} | the agent has not been initialized with this session manager",
                 session_id=self.session_id,
-            ) from None
+            )
+        log.failure = log.failure or self._stopped
+        return log
 
     def _refuse_after_failure(self, log: _AgentLog) -> None:
         failure = log.failure

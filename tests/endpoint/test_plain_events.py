@@ -102,12 +102,12 @@ def test_what_is_no_event_at_all_is_a_bad_request(event: Any, scripted: Scripted
 def test_failures_are_raised_under_their_own_names(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     from agent_sessions.repository_session_manager import RepositorySessionManager
 
-    function, _ = scripted(throttled(), OSError("no route"), "Fine.")
+    function, _ = scripted(throttled(), OSError("no route"), otherwise="Fine.")
 
     assert raised(function, EVENT)[0] == "ModelThrottledError"
     assert raised(function, EVENT)[0] == "ModelFailedError"
     assert raised(function, EVENT, remaining_seconds=1)[0] == "OutOfTimeError"
-    answers = {**EVENT, "interrupt_responses": [{"interrupt_id": "i", "response": 1}]}
+    answers = {**EVENT, "request_id": "another", "interrupt_responses": [{"interrupt_id": "i", "response": 1}]}
     del answers["prompt"]
     assert raised(function, answers)[0] == "NoInterruptPendingError"
     assert raised(function, {**answers, "session_id": "none"})[0] == "NotFoundError"

@@ -30,6 +30,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENT_WINDOW_MESSAGES": "6",
         "AGENT_MODEL_ATTEMPTS": "2",
         "AGENT_ID": "helper",
+        "LEASE_WAIT_SECONDS": "2.5",
         "DEADLINE_MARGIN_SECONDS": "1.5",
     }
 

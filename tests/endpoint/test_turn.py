@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from agent_sessions.file_session_manager import FileSessionManager
 from lambda_src.contract import TurnBody
 from lambda_src.errors import InternalError, OutOfTimeError
 from lambda_src.event_loop import run_to_end
+from lambda_src.repeats import Asked
 from lambda_src.turn import (
     Completed,
     Restored,
@@ -23,31 +25,52 @@ from lambda_src.turn import (
 )
 from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
 
-Build = Callable[..., Any]
 
+@dataclass
+class Build:
+    """Makes the agent of a session in a folder."""
 
-def agent_on(folder: Path, model: ScriptedModel, **options: Any) -> Build:
-    def build(manager: Any = None) -> Any:
+    folder: Path
+    model: ScriptedModel
+    options: dict[str, Any]
+
+    def open_session(self) -> FileSessionManager:
+        return FileSessionManager("chat", str(self.folder))
+
+    def __call__(self, manager: Any = None) -> Any:
         from strands import Agent
 
         from lambda_src.tools import calculator
 
-        manager = manager or FileSessionManager("chat", str(folder))
         return Agent(
-            model=model,
-            session_manager=manager,
+            model=self.model,
+            session_manager=manager or self.open_session(),
             tools=[calculator],
-            **({"callback_handler": None, "retry_strategy": None} | options),
+            **({"callback_handler": None, "retry_strategy": None} | self.options),
         )
 
-    return build
+
+@dataclass
+class Changed(Build):
+    """Makes the agent of a session in a folder, and then does something to it."""
+
+    change: Callable[[Any], object]
+
+    def __call__(self, manager: Any = None) -> Any:
+        agent = super().__call__(manager)
+        self.change(agent)
+        return agent
+
+
+def agent_on(folder: Path, model: ScriptedModel, **options: Any) -> Build:
+    return Build(folder, model, options)
 
 
 def events_of(build: Build, prompt: str, limit: TimeLimit | None = None) -> list[TurnEvent]:
     body = TurnBody.model_validate({"prompt": prompt})
 
     async def collect() -> list[TurnEvent]:
-        turn = stream_turn(lambda: None, build, body, limit or TimeLimit(60, 60))  # type: ignore[arg-type, return-value] # see build
+        turn = stream_turn(build.open_session, build, body, limit or TimeLimit(60, 60), Asked())
         return [event async for event in turn]
 
     return run_to_end(collect())
@@ -95,14 +118,11 @@ def test_a_prompt_behind_an_unanswered_one_alternates_and_is_stored_so(tmp_path:
 def test_a_hook_s_own_failure_is_not_told_as_the_model_s(tmp_path: Path) -> None:
     from strands.hooks import AfterToolCallEvent
 
-    def build(_: Any) -> Any:
-        agent = agent_on(tmp_path, ScriptedModel(tool_use("calculator", expression="1"), otherwise="One."))()
+    def fail(event: AfterToolCallEvent) -> None:
+        raise LookupError("a bug in a hook")
 
-        def fail(event: AfterToolCallEvent) -> None:
-            raise LookupError("a bug in a hook")
-
-        agent.hooks.add_callback(AfterToolCallEvent, fail)
-        return agent
+    model = ScriptedModel(tool_use("calculator", expression="1"), otherwise="One.")
+    build = Changed(tmp_path, model, {}, lambda agent: agent.hooks.add_callback(AfterToolCallEvent, fail))
 
     with pytest.raises(InternalError):
         events_of(build, "1?")
@@ -116,17 +136,15 @@ def test_usage_counts_this_turn_only(tmp_path: Path) -> None:
     assert totals == [19, 19]
 
 
-def test_half_of_the_margin_is_for_the_orderly_stop() -> None:
-    assert TimeLimit.within(remaining_seconds=60, margin_seconds=4) == TimeLimit(56, 58)
+def test_half_of_the_margin_is_for_the_orderly_stop_and_a_quarter_for_the_reply() -> None:
+    assert TimeLimit.within(remaining_seconds=60, margin_seconds=4) == TimeLimit(56, 58, 59)
 
 
 def test_time_spent_on_restoring_counts(tmp_path: Path) -> None:
     model = ScriptedModel([Pause(0.05), "Much", Pause(0.05), "too late."])
 
-    def build(manager: Any) -> Any:
-        agent = agent_on(tmp_path, model)(manager)
-        time.sleep(0.3)  # the event loop's clock is the one that counts here
-        return agent
+    # The event loop's clock is the one that counts here.
+    build = Changed(tmp_path, model, {}, lambda _: time.sleep(0.3))
 
     with pytest.raises(OutOfTimeError):
         events_of(build, "Hi", TimeLimit(0.2, 10))

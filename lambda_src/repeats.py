@@ -1,0 +1,217 @@
+"""A request that is sent again: one key, at most one committed turn.
+
+The conversation itself is the record (see ``agent_sessions.turn_request``). A request whose key is known there gets the
+reply that was stored, without the model; one whose turn was cut off has that turn continued.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions.exceptions import SessionCorruptError
+from agent_sessions.tool_pairing import tool_use_ids
+from agent_sessions.turn_request import TurnRecord, TurnRequest
+from lambda_src import errors
+from lambda_src.content import shown
+from lambda_src.turn_events import Completed, Restored, completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from strands import Agent
+    from strands.hooks import AfterInvocationEvent
+    from strands.types.content import Message
+
+    from agent_sessions.repository_session_manager import RepositorySessionManager
+    from lambda_src.contract import TurnBody
+    from lambda_src.model_calls import ModelCalls
+
+UNANSWERED = "(This message got no answer: the turn ended early.)"
+"""What stands in the conversation behind a question whose turn ended without an answer, before the next question."""
+
+MEDIA_REFUSED = (
+    "The model refused the files of this prompt. They were removed from the conversation, so that it can go on."
+)
+
+_NO_USAGE = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "total_tokens": 0,
+    "cache_read_input_tokens": 0,
+    "cache_write_input_tokens": 0,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What tells a request from others.
+
+    Attributes:
+        key: Digest of its idempotency key; ``None`` when it has none, and is never taken for another.
+        body: Digest of what it asks.
+        after_crash: Whether the turn before may have been cut off, so that more is stored than its record tells.
+    """
+
+    key: str | None = None
+    body: str | None = None
+    after_crash: bool = False
+
+    @classmethod
+    def of(cls, key: str | None, body: TurnBody, *, after_crash: bool) -> Asked:
+        """The identity of a request.
+
+        Args:
+            key: Its idempotency key, as the caller sent it.
+            body: What it asks; defaults included, so that spelling them out makes no other request.
+            after_crash: See the attribute.
+        """
+        if key is None:
+            return cls(after_crash=after_crash)
+        asked = body.model_dump(mode="json", include={"prompt", "interrupt_responses", "agent_id"}, by_alias=True)
+        return cls(_digest(key), _digest(json.dumps(asked, sort_keys=True)), after_crash)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The request has been answered: this is its reply."""
+
+    restored: Restored
+    reply: Completed
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn is to be taken.
+
+    Attributes:
+        request: What its first message says of it.
+        continues: Whether it goes on with the messages that are there, instead of beginning with the request's.
+    """
+
+    request: TurnRequest
+    continues: bool = False
+
+
+def session_id_for(owner: str, key: str) -> str:
+    """The id of the session that a request for a new one makes, the same whenever it is sent again."""
+    return _digest(f"session\0{owner}\0{key}")
+
+
+def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Replay | Turn:
+    """What to do about a request, given the restored conversation. The caller holds the session's lease.
+
+    Raises:
+        IdempotencyKeyReusedError: The key has been used for something else.
+        PromptRefusedError: The model had refused what was asked.
+        SessionCorruptError: The reply is not there any more.
+    """
+    if asked.key is not None or asked.after_crash:
+        session.catch_up(agent)
+    found = session.find_turn(agent, asked.key) if asked.key is not None else None
+    new = Turn(TurnRequest(uuid.uuid4().hex, asked.key, asked.body))
+    if found is None:
+        return new
+    if found.body != asked.body:
+        raise errors.IdempotencyKeyReusedError("This Idempotency-Key was used for another request to this session.")
+    outcome = found.outcome or {}
+    if outcome.get("refused"):
+        raise errors.PromptRefusedError(MEDIA_REFUSED)
+    if "reply" in outcome:
+        return _replay(session, agent, found, outcome["reply"])
+    if found.last_id is None:
+        return new
+    last = _message(session, agent, found.last_id)
+    if last["role"] == "assistant" and not tool_use_ids(last):
+        # Its last message was stored, and what stands with the agent's record was not. Or it ran out of time: then
+        # the message says that it was cancelled, and is no answer.
+        cut_off = bool(outcome) or [block.get("text") for block in last["content"]] == [UNANSWERED]
+        return new if cut_off else _replay(session, agent, found, None)
+    if agent.messages and found.last_id == session.next_message_id(agent) - 1:
+        return Turn(TurnRequest(found.turn_id, asked.key, asked.body, found.first_id), continues=True)
+    return new  # the conversation has gone on without an answer to it
+
+
+def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, reply: dict[str, Any] | None) -> Replay:
+    known = reply or {"stop_reason": "end_turn", "interrupts": [], "usage": _NO_USAGE}
+    message = known.get("message")
+    if message is None:
+        if found.last_id is None:
+            raise _gone(session)
+        message = shown(_message(session, agent, found.last_id))
+    return Replay(
+        Restored(agent.agent_id, known.get("restored_messages", found.first_id or 0)),
+        Completed(message, known["stop_reason"], known["interrupts"], known["usage"]),
+    )
+
+
+def _message(session: RepositorySessionManager, agent: Agent, message_id: int) -> Message:
+    record = session.session_repository.read_message(session.session_id, agent.agent_id, message_id)
+    if record is None:
+        raise _gone(session)
+    return record.to_message()
+
+
+def _gone(session: RepositorySessionManager) -> SessionCorruptError:
+    return SessionCorruptError(
+        f"session_id={session.session_id} | the stored reply is not there any more", session_id=session.session_id
+    )
+
+
+class OutcomeRecorder:
+    """Has what a turn came to stored in the same write as the agent's state.
+
+    Args:
+        session: Where it is stored.
+        restored_messages: What the reply says of them.
+        calls: How the model's calls ended.
+        out_of_time: Whether the turn's time is over.
+    """
+
+    def __init__(
+        self,
+        session: RepositorySessionManager,
+        restored_messages: int,
+        calls: ModelCalls,
+        out_of_time: Callable[[], bool],
+    ) -> None:
+        self._session = session
+        self._restored_messages = restored_messages
+        self._calls = calls
+        self._out_of_time = out_of_time
+
+    def listen_to(self, agent: Agent) -> None:
+        """Hear of the end of the agent's invocation before the session does: Strands tells who came last first."""
+        from strands.hooks import AfterInvocationEvent
+
+        agent.hooks.add_callback(AfterInvocationEvent, self._conclude)
+
+    def _conclude(self, event: AfterInvocationEvent) -> None:
+        agent, result = event.agent, event.result
+        if result is None:
+            # An answer cut short by the model's limit ends in an exception, and is an answer.
+            if self._calls.stop_reason != "max_tokens":
+                return
+            reply = completed(agent, agent.messages[-1], "max_tokens", ())
+        elif result.stop_reason == "cancelled" and self._out_of_time():
+            self._session.conclude_turn(agent, {"unanswered": "out-of-time"})
+            return
+        else:
+            reply = completed(agent, result.message, result.stop_reason, result.interrupts or ())
+        outcome: dict[str, Any] = {
+            "stop_reason": reply.stop_reason,
+            "interrupts": reply.interrupts,
+            "usage": reply.usage,
+            "restored_messages": self._restored_messages,
+        }
+        # The log holds the answer already, except where the turn ended before it was one: at an interrupt.
+        if not agent.messages or shown(agent.messages[-1]) != reply.message or reply.interrupts:
+            outcome["message"] = reply.message
+        self._session.conclude_turn(agent, {"reply": outcome})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
