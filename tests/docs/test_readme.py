@@ -64,12 +64,12 @@ def test_the_five_lines_remember_and_the_sessions_can_be_read_without_a_runtime(
     assert {key.split("/")[:2][1] for key in s3.objects("my-sessions", "chat/")} == {"session_ada"}
 
 
-Start = Callable[[], tuple[str, str]]
+Start = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start ``make run``'s program in a folder, ending the one before with Ctrl-C; returns its URL and its words."""
+    """Start what ``make run`` starts, ending the one before with Ctrl-C; returns its URL and its words."""
     running: list[subprocess.Popen[str]] = []
 
     def end() -> None:
@@ -78,11 +78,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
             process.communicate(timeout=60)
         running.clear()
 
-    def start() -> tuple[str, str]:
+    def start(**variables: str) -> tuple[str, str]:
         end()
         command = [sys.executable, "-m", "local"]
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment(tmp_path, PORT="0"), stdout=subprocess.PIPE, text=True
+            command, cwd=tmp_path, env=environment(tmp_path, PORT="0", **variables), stdout=subprocess.PIPE, text=True
         )
         running.append(process)
         assert process.stdout
@@ -144,9 +144,7 @@ def test_bad_input_is_answered_as_shown_and_makes_no_session(start: Start) -> No
 
 
 def test_a_turn_costs_the_requests_that_are_named() -> None:
-    costs = section("What a turn costs in S3")
-    gets, puts = (int(number) for number in re.findall(r"is\s(\d+) GETs and (\d+) PUTs", costs)[0])
-    per_million = int(re.findall(r"USD (\d+) a million turns", costs)[0])
+    gets, puts, _ = costs("the library")
 
     with S3Server(buckets=["sessions"]) as s3:
         client = s3.client()
@@ -162,4 +160,37 @@ def test_a_turn_costs_the_requests_that_are_named() -> None:
         consolidations = sum("history.json" in key for key in s3.objects("sessions"))
 
     assert consolidations == 1
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the transcript is made with curl")
+def test_a_turn_of_the_endpoint_costs_the_requests_that_are_named(start: Start) -> None:
+    gets, puts, _ = costs("the endpoint")
+    credentials = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
+    turn = transcript(section("See it remember"))[1][0]
+
+    with S3Server(buckets=["sessions"]) as s3:
+        url, _ = start(STORE="s3://sessions/demo", AWS_ENDPOINT_URL_S3=s3.url, **credentials)
+        shell(turn, url)
+        for _ in range(3):
+            s3.log.take()
+            shell(turn, url)
+            made = [entry.verb for entry in s3.log.take()]
+            assert made.count("GET") <= gets
+            assert made.count("PUT") == puts
+            assert set(made) == {"GET", "PUT", "DELETE"}
+
+
+@pytest.mark.parametrize("row", ["the library", "the endpoint"])
+def test_the_price_of_a_turn_is_that_of_its_requests(row: str) -> None:
+    gets, puts, per_million = costs(row)
+
     assert round((puts * 0.005 + gets * 0.0004) * 1000) == per_million
+
+
+def costs(row: str) -> tuple[int, int, int]:
+    """A row of the README's table: GETs, PUTs and USD a million turns."""
+    found = re.search(
+        rf"^\| {row}[^|]*\| (\d+) \| (\d+) \| (\d+) \|$", section("What a turn costs in S3"), re.MULTILINE
+    )
+    assert found
+    return int(found[1]), int(found[2]), int(found[3])
