@@ -7,7 +7,7 @@ counts, or every gap would hide a living message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from agent_sessions.tool_pairing import tool_result_ids, tool_use_ids
 
@@ -24,6 +24,20 @@ def is_pinned(message: Message) -> bool:
         return False
     custom = metadata.get("custom")
     return isinstance(custom, dict) and custom.get("pinned") is True
+
+
+def with_pin(message: Message, pinned: bool) -> Message:
+    """The message with or without its pin, the rest of its metadata untouched."""
+    changed: dict[str, Any] = {key: value for key, value in message.items() if key != "metadata"}
+    metadata: dict[str, Any] = dict(message.get("metadata") or {})
+    custom = {key: value for key, value in (metadata.pop("custom", None) or {}).items() if key != "pinned"}
+    if pinned:
+        custom["pinned"] = True
+    if custom:
+        metadata["custom"] = custom
+    if metadata:
+        changed["metadata"] = metadata
+    return cast("Message", changed)
 
 
 def split_window(
