@@ -116,4 +116,5 @@ class Endpoint:
         from agent_sessions.session_store import SessionStore
 
         url = self.settings.session_store
-        return SessionStore.from_url(url, client=aws.s3_client() if url.startswith("s3://") else None)
+        client = aws.s3_client() if url.startswith("s3://") else None
+        return SessionStore.from_url(url, client=client, ttl_days=self.settings.session_ttl_days)

@@ -1,34 +1,133 @@
 """When a session expires: the one definition, as functions of values.
 
 The CDK app turns ``session_ttl_days`` into a lifecycle rule and the library decides what may still be read; both ask
-here, so that they cannot drift apart.
+here, so that they cannot drift apart. Every time is the storage's own (``Date``, ``Last-Modified``): what a function's
+clock shows does not matter.
+
+A session has expired when its *last use*, the last write of a turn, is longer ago than the ttl. The lifecycle rule of
+the bucket is only the backstop: it removes single objects, by their own age, and must never find one that is old in a
+session that is not. Therefore turns renew objects:
+
+* ``slack = max(1, ceil(ttl / 4))`` days, and the rule removes objects of an age of ``ceil(ttl) + slack`` days.
+* A session's record says when every object of it was last known to be young: the *mark*. No object is older than it.
+* A turn at which the mark is ``slack / 2`` old renews every object, and then the mark. When the mark is ``slack`` old,
+  the turn does not succeed without it.
+
+So after a successful turn no object is older than ``slack``, and while the session has not expired none is older than
+``slack + ttl``, which is less than the rule's age. The price: a session of N objects that is in use costs at most N
+renewals in ``slack / 2`` days.
 """
 
+from __future__ import annotations
+
 import math
+from datetime import UTC, datetime, time, timedelta
+
+
+def checked_ttl(ttl_days: float | None) -> float:
+    """A lifetime in days; ``0`` for one without end.
+
+    Args:
+        ttl_days: Days after the last use at which a session expires; ``0`` or ``None`` keeps sessions for ever.
+
+    Raises:
+        ValueError: When it is negative or not a finite number.
+    """
+    if ttl_days is None:
+        return 0.0
+    if not math.isfinite(ttl_days) or ttl_days < 0:
+        raise ValueError(f"ttl_days={ttl_days!r} | must be 0 (no expiry) or a positive number of days")
+    return ttl_days
 
 
 def slack_days(ttl_days: float) -> int:
     """How many days an object may age beyond a session's lifetime before storage itself removes it.
 
-    The slack is what gives a turn time to renew the objects of a session in use: see ``docs/SEMANTICS.md``.
+    The slack is what gives a turn time to renew the objects of a session in use: see ``docs/EXPIRY.md``.
     """
     return max(1, math.ceil(ttl_days / 4))
 
 
-def lifecycle_days(ttl_days: float) -> int | None:
+def lifecycle_days(ttl_days: float, lowered_from: float | None = None) -> int | None:
     """The age in whole days at which the bucket's lifecycle rule may remove an object.
 
     Args:
         ttl_days: Days after the last use at which a session expires; ``0`` keeps sessions for ever.
+        lowered_from: The ``ttl_days`` of before, while sessions are left that have not been used since it was lowered:
+            for as many days as the new ``ttl_days``. Their objects were renewed by the old one's slack.
 
     Returns:
         Days for the rule's ``Expiration``, or ``None`` when there is to be no such rule.
 
     Raises:
-        ValueError: When ``ttl_days`` is negative or not a finite number.
+        ValueError: When a number of days is negative or not finite.
     """
-    if not math.isfinite(ttl_days) or ttl_days < 0:
-        raise ValueError(f"ttl_days={ttl_days!r} | must be 0 (no expiry) or a positive number of days")
-    if ttl_days == 0:
+    days = [
+        math.ceil(ttl) + slack_days(ttl) if ttl else None
+        for ttl in (checked_ttl(ttl_days), checked_ttl(ttl_days if lowered_from is None else lowered_from))
+    ]
+    return None if None in days else max(day for day in days if day is not None)
+
+
+def removable_at(last_modified: datetime, days: int) -> datetime:
+    """The earliest time at which a lifecycle rule may remove an object.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html - the rule's days are
+    added to the object's time, and the sum is rounded up to the next midnight UTC.
+
+    Args:
+        last_modified: When the object was written.
+        days: The rule's ``Expiration``.
+    """
+    due = last_modified.astimezone(UTC) + timedelta(days=days)
+    midnight = datetime.combine(due.date(), time(), UTC)
+    return midnight if midnight == due else midnight + timedelta(days=1)
+
+
+def is_expired(last_used: datetime, now: datetime, ttl_days: float) -> bool:
+    """Whether a session has expired.
+
+    Args:
+        last_used: When a turn wrote to it last, by the storage's clock.
+        now: The storage's time.
+        ttl_days: ``0`` for never.
+    """
+    return bool(ttl_days) and (now - last_used).total_seconds() > ttl_days * 86_400
+
+
+def expires_at(last_used: datetime, ttl_days: float) -> datetime | None:
+    """When a session will have expired unless it is used again.
+
+    Args:
+        last_used: When a turn wrote to it last, by the storage's clock.
+        ttl_days: ``0`` for never.
+
+    Returns:
+        The last moment of its life; ``None`` when there is none, or none that a calendar can name.
+    """
+    if not ttl_days:
         return None
-    return math.ceil(ttl_days) + slack_days(ttl_days)
+    try:
+        return last_used + timedelta(days=ttl_days)
+    except OverflowError:
+        return None
+
+
+def renewal_due(marked_at: datetime | None, now: datetime, ttl_days: float) -> bool:
+    """Whether a turn has to renew the objects of its session.
+
+    Args:
+        marked_at: No object of the session is older than this; ``None`` when nobody has said so yet.
+        now: The storage's time.
+        ttl_days: ``0`` for never.
+    """
+    return _has_age(marked_at, now, ttl_days, slack_days(ttl_days) / 2)
+
+
+def renewal_required(marked_at: datetime | None, now: datetime, ttl_days: float) -> bool:
+    """Whether a turn may not succeed without the renewal; arguments as for :func:`renewal_due`."""
+    return _has_age(marked_at, now, ttl_days, slack_days(ttl_days))
+
+
+def _has_age(marked_at: datetime | None, now: datetime, ttl_days: float, days: float) -> bool:
+    return bool(ttl_days) and (marked_at is None or (now - marked_at).total_seconds() >= days * 86_400)

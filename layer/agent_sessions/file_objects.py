@@ -144,10 +144,12 @@ class FileObjects(ObjectStore):
         """See :meth:`ObjectStore.delete_current`. Files have no older versions."""
         return self.delete_version(key, etag)
 
-    def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
+    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
         """See :meth:`ObjectStore.erase`."""
         folder = self._checked(prefix)
         doomed = [entry for entry in self.list(prefix) if entry.key not in keep]
+        if still is not None and not still():
+            return 0
         try:
             for entry in doomed:
                 with self._locked(entry.key), contextlib.suppress(FileNotFoundError):

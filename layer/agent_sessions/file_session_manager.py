@@ -26,6 +26,8 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
             the turn has ended. On a disk the one is as quick as the other.
         exclusive: Whether the caller holds the session's lease. What stands beyond the restored conversation was
             then left by a turn that was cut off, however recently.
+        ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
+            writer of a session has to know it: see ``docs/EXPIRY.md``.
         **kwargs: For later additions.
 
     Raises:
@@ -40,11 +42,17 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         *,
         durability: Durability = "message",
         exclusive: bool = False,
+        ttl_days: float | None = None,
         **kwargs: Any,
     ) -> None:
         self.storage_dir = storage_dir or str(Path.home() / ".strands" / "sessions")
         Path(self.storage_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         ObjectSessionRepository.__init__(
-            self, FileObjects(Path(self.storage_dir)), Layout(), durability=durability, exclusive=exclusive
+            self,
+            FileObjects(Path(self.storage_dir)),
+            Layout(),
+            durability=durability,
+            exclusive=exclusive,
+            ttl_days=ttl_days,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

@@ -19,6 +19,11 @@ from agent_sessions.identifiers import check_identifier, check_message_id
 
 _MESSAGE_NAME = re.compile(r"message_(0|[1-9][0-9]*)\.json\Z")
 _AGENT_KEY = re.compile(r"agents/agent_(?P<agent_id>[^/]+)/(?P<rest>.+)\Z", re.DOTALL)
+_WRITTEN_BY_TURNS = re.compile(
+    r"(agents/agent_[^/]+/(agent|messages/message_(0|[1-9][0-9]*))|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z",
+    re.DOTALL,
+)
+_KEPT_WITH_THEM = re.compile(r"agents/agent_[^/]+/(history\.json|quarantine/[^/]+)\Z", re.DOTALL)
 _SESSION_FOLDER = re.compile(r"session_(?P<session_id>[^/]+)/?\Z", re.DOTALL)
 
 
@@ -92,6 +97,20 @@ def agent_id_of(key_in_session: str) -> tuple[str, str] | None:
     """Split a key below a session's folder into the agent's id and the rest, or ``None`` for other keys."""
     found = _AGENT_KEY.match(key_in_session)
     return (found.group("agent_id"), found.group("rest")) if found else None
+
+
+def is_written_by_turns(key_in_session: str) -> bool:
+    """Whether a key below a session's folder is an agent's, a message's or an orchestrator's."""
+    return _WRITTEN_BY_TURNS.match(key_in_session) is not None
+
+
+def lasts_with_session(key_in_session: str) -> bool:
+    """Whether a key below a session's folder names what has to last as long as the session.
+
+    That is what turns write, what is derived from it, and what was put into quarantine; neither the lease, nor what
+    somebody else keeps there, nor the session's own record.
+    """
+    return is_written_by_turns(key_in_session) or _KEPT_WITH_THEM.match(key_in_session) is not None
 
 
 def session_id_of(folder: str) -> str | None:

@@ -7,6 +7,8 @@ A turn creates its first message and waits for it before the model is called. Th
 written since the restore stands there already, and this writer is refused. With ``durability="turn"`` the messages
 after it are written while the model works, one after the other, and the last of them at the same time as the agent's
 record. Nothing is left to do when the turn has ended.
+
+A turn also keeps its session from expiring in pieces: see ``expiry`` and ``upkeep``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from agent_sessions.history import Entry
 from agent_sessions.journal import Conversation, Journal, StaleConversationError
 from agent_sessions.records import new_nonce, parse, parsed
 from agent_sessions.types import SessionMessage, decode_bytes_values, encode_bytes_values, utc_now
+from agent_sessions.upkeep import Upkeep
 from agent_sessions.write_behind import OrderedWriter
 
 if TYPE_CHECKING:
@@ -121,14 +124,18 @@ class ObjectJournal(Journal):
         self._asked: dict[str, Future[StoredObject | None]] = {}
         self._agents: dict[str, AgentObjects] = {}
         self._turns: dict[str, _Turn] = {}
+        self._upkeep = Upkeep(records, layout, life, session_id)
 
     # --- restoring --------------------------------------------------------------------------------------
 
     def open(self) -> tuple[Session, bool]:
         """See :meth:`Journal.open`."""
+        likely = None
         if self._consolidates:
-            self._ask_for(self._expected_agent_id or self._records.objects.hints.get("agent_id", DEFAULT_AGENT_ID))
-        return self._life.find_or_begin(self.session_id)
+            agent_id = self._expected_agent_id or self._records.objects.hints.get("agent_id", DEFAULT_AGENT_ID)
+            self._ask_for(agent_id)
+            likely = self._asked[self._layout.agent(self.session_id, agent_id)].result
+        return self._life.find_or_begin(self.session_id, likely=likely)
 
     def _ask_for(self, agent_id: str) -> None:
         """Begin to read an agent's record, and the base that may go with it."""
@@ -170,6 +177,8 @@ class ObjectJournal(Journal):
 
     def has_later(self, agent_id: str) -> bool:
         """See :meth:`Journal.has_later`. Costs one read; in a folder a restore has read everything there is."""
+        if self._agents[agent_id].restored_at is None:
+            return False  # it was created here, or has been written to
         try:
             self._confirm_last(agent_id)
         except StaleConversationError:
@@ -198,6 +207,7 @@ class ObjectJournal(Journal):
             self._create_message(agent_id, record)
             if turn.under_way and not turn.fenced:
                 turn.fenced = True
+                self._upkeep.start()
                 self._agents[agent_id].start_base(before=record.message_id)
         turn.record_changed = True
 
@@ -216,6 +226,7 @@ class ObjectJournal(Journal):
             if self._was_there_before(objects, key):
                 raise StaleConversationError(str(error), session_id=self.session_id, key=key) from error
             raise
+        self._upkeep.created(key, version)
         objects.restored_at = None
         objects.has_stored(content, version)
 
@@ -228,12 +239,10 @@ class ObjectJournal(Journal):
         if objects.restored_at is None:
             return False
         found = self._records.objects.get(key)
-        agent = self._records.objects.get(objects.key)
-        known = self._records.known(objects.key)
         return (
             found is not None
             and (self._exclusive or found.last_modified <= objects.restored_at)
-            and (agent.etag if agent else None) == (known.etag if known else None)
+            and self._records.is_known(objects.key, self._records.objects.get(objects.key))
         )
 
     def _confirm_last(self, agent_id: str) -> None:
@@ -320,8 +329,16 @@ class ObjectJournal(Journal):
         turn.record_changed = True
         if not (turn.under_way and (turn.closing or self._durability == "turn")):
             turn.writer.wait()
-            objects.write()
+            self._write(objects)
             turn.record_changed = False
+            if not turn.under_way:
+                self._upkeep.finish()
+
+    def _write(self, objects: AgentObjects, unconfirmed: tuple[Entry, str] | None = None) -> None:
+        objects.write(unconfirmed=unconfirmed)
+        known = self._records.known(objects.key)
+        if known is not None:
+            self._upkeep.used(known.written_at)
 
     def needs_update(self, agent_id: str) -> bool:
         """See :meth:`Journal.needs_update`: a message was stored outside of a turn, and the tail lacks it."""
@@ -345,9 +362,10 @@ class ObjectJournal(Journal):
             turn.writer.wait(leave=1)
             unconfirmed = self._last_unsent(turn)
             if turn.record_changed:
-                objects.write(unconfirmed=unconfirmed)
+                self._write(objects, unconfirmed)
                 turn.record_changed = False
             turn.writer.wait()
+            self._upkeep.finish()
         except SessionException:
             turn.record_changed = True
             raise
@@ -358,6 +376,7 @@ class ObjectJournal(Journal):
         """See :meth:`Journal.abandon_turn`."""
         turn = self._turns[agent_id]
         turn.under_way = turn.closing = False
+        self._upkeep.stop()
         with contextlib.suppress(Exception):  # it has been raised where it happened
             turn.writer.wait()
 
@@ -385,18 +404,26 @@ class ObjectJournal(Journal):
     def create_multi_agent(self, source: Any) -> None:
         """See :meth:`Journal.create_multi_agent`."""
         key = self._layout.multi_agent(self.session_id, source.id)
-        self._records.create(self.session_id, key, encode_bytes_values(source.serialize_state()))
+        self._upkeep.created(key, self._records.create(self.session_id, key, _state_of(source)))
+        self._upkeep.finish()
 
     def update_multi_agent(self, source: Any) -> None:
         """See :meth:`Journal.update_multi_agent`."""
         key = self._layout.multi_agent(self.session_id, source.id)
-        self._records.update(self.session_id, key, encode_bytes_values(source.serialize_state()))
+        self._upkeep.before_update()
+        self._upkeep.used(self._records.update(self.session_id, key, _state_of(source)).written_at)
+        self._upkeep.finish()
 
     def _objects_of(self, agent_id: str) -> AgentObjects:
         objects = AgentObjects(self._records, self._layout, self.session_id, agent_id, consolidates=self._consolidates)
         self._agents[agent_id] = objects
         self._turns[agent_id] = _Turn(OrderedWriter(self._records.objects))
         return objects
+
+
+def _state_of(source: Any) -> dict[str, Any]:
+    state: dict[str, Any] = encode_bytes_values(source.serialize_state())
+    return state
 
 
 def _change_unsent(unsent: _Unsent, change: Callable[[SessionMessage], SessionMessage | None]) -> None:

@@ -43,6 +43,7 @@ class ObjectSessionRepository(SessionRepository):
         agent_id: The agent a session manager expects, whose records are then asked for together with the session's.
         exclusive: Whether the caller holds the session's lease. Messages beyond the restored conversation were then
             left by a turn that was cut off, however recently, and the session goes on behind them.
+        ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
     """
 
     def __init__(
@@ -54,13 +55,14 @@ class ObjectSessionRepository(SessionRepository):
         consolidates: bool = False,
         agent_id: str | None = None,
         exclusive: bool = False,
+        ttl_days: float | None = None,
     ) -> None:
         if durability not in {"message", "turn"}:
             raise ValueError(f"durability={durability!r} | must be 'message' or 'turn'")
         self.objects = objects
         self.layout = layout
         self.records = Records(objects)
-        self.life = SessionLife(self.records, layout)
+        self.life = SessionLife(self.records, layout, ttl_days=ttl_days)
         self._consolidates = consolidates
         self._journal_options = {
             "durability": durability,
@@ -94,10 +96,10 @@ class ObjectSessionRepository(SessionRepository):
         Raises:
             SessionExistsError: There is one of this id.
         """
-        return self.life.begin(session)
+        return self.life.create(session)
 
     def read_session(self, session_id: str, **kwargs: Any) -> Session | None:  # noqa: ARG002
-        """Read a session, or ``None`` when there is none or it is being erased."""
+        """Read a session, or ``None`` when there is none, it has expired or it is being erased."""
         return self.life.find(session_id)
 
     def delete_session(self, session_id: str, **kwargs: Any) -> None:  # noqa: ARG002

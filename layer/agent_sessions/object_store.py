@@ -129,7 +129,7 @@ class ObjectStore(ABC):
         """As :meth:`delete_version`, in one request: where the store keeps versions, older ones stay."""
 
     @abstractmethod
-    def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
+    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
         """Delete the objects below a prefix, older versions included where the store keeps them and allows it.
 
         What is written while they are being deleted is left alone: it may belong to a new life of a session.
@@ -137,6 +137,7 @@ class ObjectStore(ABC):
         Args:
             prefix: Ends with a slash.
             keep: Keys whose current version to leave alone.
+            still: Asked between the listing and the deletion; unless it says yes, nothing is deleted.
 
         Returns:
             How many objects and versions were deleted.
@@ -160,6 +161,11 @@ class ObjectStore(ABC):
     @abstractmethod
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
         """Read several objects at once; as many answers as keys, in their order."""
+
+    @property
+    def removes_by_age(self) -> bool:
+        """Whether a rule of the store may remove single objects by their age, so that turns have to renew them."""
+        return False
 
     @property
     def hints(self) -> dict[str, str]:

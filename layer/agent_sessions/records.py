@@ -9,6 +9,7 @@ digest too, and a writer recognises its own write when the answer to it was lost
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import uuid
@@ -34,6 +35,7 @@ from agent_sessions.types import SessionAgent, SessionMessage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from agent_sessions.layout import Layout
 
@@ -72,12 +74,14 @@ class Version:
     Attributes:
         etag: What an update expects to find.
         created_at: The record's own field, which updates keep.
-        nonce: What tells this write from every other.
+        nonce: What tells this write from every other: see :func:`write_name`.
+        written_at: When it was written, by the storage's clock. A renewal writes, too.
     """
 
     etag: str
     created_at: str | None
-    nonce: str | None
+    nonce: str
+    written_at: datetime
 
 
 class Records:
@@ -139,8 +143,17 @@ class Records:
         if not self._is_of_this_life(session_id, record.content):
             logger.warning("session_id=<%s>, key=<%s> | left over from an earlier life", session_id, record.key)
             return None
-        self._known[record.key] = Version(record.stored.etag, record.content.get("created_at"), record.kit.get("nonce"))
+        stored = record.stored
+        name = write_name(record.content, stored.body)
+        self._known[record.key] = Version(stored.etag, record.content.get("created_at"), name, stored.last_modified)
         return record
+
+    def is_known(self, key: str, stored: StoredObject | None) -> bool:
+        """Whether what is stored is what was read or written last. A renewal changes nothing of it but the ETag."""
+        known = self._known.get(key)
+        if known is None or stored is None:
+            return known is None and stored is None
+        return known.etag == stored.etag or known.nonce == write_name(decode(key, stored), stored.body)
 
     def create(self, session_id: str, key: str, content: dict[str, Any], *, nonce: str | None = None) -> Version:
         """Create a record.
@@ -172,7 +185,7 @@ class Records:
                 # Landed late by a writer of an earlier life of this session: nobody reads it, so it may go.
                 expect = Unchanged(error.found.etag)
                 continue
-            self._known[key] = Version(written.etag, content.get("created_at"), nonce)
+            self._known[key] = Version(written.etag, content.get("created_at"), nonce, written.at)
             return self._known[key]
 
     def update(self, session_id: str, key: str, content: dict[str, Any]) -> Version:
@@ -193,8 +206,10 @@ class Records:
                     raise SessionNotFoundError(
                         f"session_id={session_id}, key={key} | it has been deleted", session_id=session_id, key=key
                     ) from error
-                if kit_of(decode(key, error.found)).get("nonce") == self._unanswered.get(key, ""):
-                    etag = error.found.etag  # our own earlier write, whose answer we never got
+                # The version that is known, renewed by somebody; or our own later one, whose answer we never got.
+                name = write_name(decode(key, error.found), error.found.body)
+                if error.found.etag != etag and name in {known.nonce, self._unanswered.get(key)}:
+                    etag = error.found.etag
                     continue
                 raise SessionConflictError(
                     f"session_id={session_id}, key={key} | another writer has changed it; reload the session",
@@ -205,7 +220,7 @@ class Records:
                 self._unanswered[key] = nonce
                 raise
             self._unanswered.pop(key, None)
-            self._known[key] = Version(written.etag, known.created_at, nonce)
+            self._known[key] = Version(written.etag, known.created_at, nonce, written.at)
             return self._known[key]
 
     def restore_known(self, key: str, version: Version) -> None:
@@ -251,6 +266,11 @@ def encode(key: str, content: dict[str, Any], incarnation: str, nonce: str | Non
 def new_nonce() -> str:
     """A name for a write that no other write has."""
     return uuid.uuid4().hex
+
+
+def write_name(content: dict[str, Any], body: bytes) -> str:
+    """What tells the write of a record from every other: its nonce, or for one that Strands wrote its bytes."""
+    return str(kit_of(content).get("nonce") or f"sha256:{hashlib.sha256(body).hexdigest()}")
 
 
 def parse(key: str, stored: StoredObject | None) -> Record | None:

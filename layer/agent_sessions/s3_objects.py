@@ -155,13 +155,15 @@ class S3Objects(ObjectStore):
             raise self._failed("delete", key, error) from error
         return True
 
-    def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
+    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
         """See :meth:`ObjectStore.erase`."""
         versions = self._versions(prefix)
         if versions is None:
             # Not allowed to see versions, or a store that has none: what can be listed is what can be deleted.
             versions = [_Version(entry.key, entry.etag, None, current=True) for entry in self.list(prefix)]
         doomed = [entry for entry in versions if not (entry.current and entry.key in keep)]
+        if still is not None and not still():
+            return 0
         self._delete([entry.identifier for entry in doomed])
         return len(doomed)
 
@@ -236,6 +238,11 @@ class S3Objects(ObjectStore):
                         yield name
         except (ClientError, BotoCoreError) as error:
             raise self._failed("list", prefix, error) from error
+
+    @property
+    def removes_by_age(self) -> bool:
+        """See :attr:`ObjectStore.removes_by_age`: a lifecycle rule does."""
+        return True
 
     @property
     def hints(self) -> dict[str, str]:

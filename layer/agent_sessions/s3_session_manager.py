@@ -67,6 +67,8 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             another agent's take a second round trip. When not given, the one restored last with this client.
         exclusive: Whether the caller holds the session's lease. What stands beyond the restored conversation was
             then left by a turn that was cut off, however recently.
+        ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
+            writer of a session has to know it: see ``docs/EXPIRY.md``.
         **kwargs: For later additions.
 
     Raises:
@@ -88,6 +90,7 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         durability: Durability = "message",
         agent_id: str | None = None,
         exclusive: bool = False,
+        ttl_days: float | None = None,
         **kwargs: Any,
     ) -> None:
         self.bucket = bucket
@@ -101,5 +104,6 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             consolidates=True,
             agent_id=agent_id,
             exclusive=exclusive,
+            ttl_days=ttl_days,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

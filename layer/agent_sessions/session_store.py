@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.expiry import checked_ttl, expires_at
 from agent_sessions.layout import Layout, agent_id_of, message_id_of, session_id_of
 from agent_sessions.object_repository import ObjectSessionRepository
+from agent_sessions.session_life import last_use
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterable
 
     import boto3
     from mypy_boto3_s3.client import S3Client
@@ -70,12 +72,22 @@ class SessionPage:
 class SessionStore(ABC):
     """The sessions below a prefix of a bucket, or in a folder.
 
-    Reading is no use of a session: it creates nothing and extends nothing.
+    Reading is no use of a session: it creates nothing and extends nothing. A session that has expired is not there.
+
+    Args:
+        ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
     """
+
+    def __init__(self, *, ttl_days: float | None = None) -> None:
+        self.ttl_days = checked_ttl(ttl_days)
 
     @staticmethod
     def from_url(
-        url: str, *, client: S3Client | None = None, boto_session: boto3.Session | None = None
+        url: str,
+        *,
+        client: S3Client | None = None,
+        boto_session: boto3.Session | None = None,
+        ttl_days: float | None = None,
     ) -> SessionStore:
         """Open the store that a URL names.
 
@@ -83,9 +95,10 @@ class SessionStore(ABC):
             url: ``s3://bucket``, ``s3://bucket/prefix`` or ``file:///folder``.
             client: For S3: a client to use as it is.
             boto_session: For S3: what to make the client from, when there is none.
+            ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
 
         Raises:
-            ValueError: The URL is neither.
+            ValueError: The URL is neither, or the number of days is negative or not finite.
         """
         parts = urlsplit(url)
         if parts.query or parts.fragment:
@@ -93,9 +106,11 @@ class SessionStore(ABC):
         if parts.scheme == "s3" and parts.netloc:
             from agent_sessions.s3_session_manager import s3_client
 
-            return S3SessionStore(client or s3_client(boto_session), parts.netloc, parts.path.strip("/"))
+            return S3SessionStore(
+                client or s3_client(boto_session), parts.netloc, parts.path.strip("/"), ttl_days=ttl_days
+            )
         if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-            return FileSessionStore(Path(unquote(parts.path)))
+            return FileSessionStore(Path(unquote(parts.path)), ttl_days=ttl_days)
         raise ValueError(f"store={url!r} | must be s3://bucket/prefix or file:///folder")
 
     @property
@@ -118,7 +133,8 @@ class SessionStore(ABC):
 
         Args:
             session_id: The session.
-            **options: Keyword arguments of ``S3SessionManager`` or ``FileSessionManager``.
+            **options: Keyword arguments of ``S3SessionManager`` or ``FileSessionManager``; ``ttl_days`` is the store's
+                when not given.
         """
 
     def describe(self, session_id: str) -> SessionSummary:
@@ -127,18 +143,21 @@ class SessionStore(ABC):
         Raises:
             SessionNotFoundError: There is none of this id.
         """
-        session = self._session(ObjectSessionRepository(self.objects, self.layout), session_id)
+        repository = self._repository()
+        session = self._session(repository, session_id)
+        listed = list(self.objects.list(self.layout.session_folder(session_id)))
         counts: dict[str, int] = {}
-        last_used: datetime | None = None
-        for agent_id, entry in self._agent_objects(session_id):
+        for agent_id, entry in self._agent_objects(session_id, listed):
             counts.setdefault(agent_id, 0)
             counts[agent_id] += message_id_of(entry.key) is not None
-            last_used = max(last_used or entry.last_modified, entry.last_modified)
+        found = repository.life.age(session_id).last_used
+        last_used = max(last_use(self.layout.session_folder(session_id), listed) or found, found)
+        expires = expires_at(last_used, self.ttl_days)
         return SessionSummary(
             session_id=session_id,
             created_at=session.created_at,
-            last_used_at=last_used.isoformat() if last_used else session.created_at,
-            expires_at=None,
+            last_used_at=last_used.isoformat(),
+            expires_at=expires.isoformat() if expires else None,
             agents=tuple(AgentSummary(agent_id, counts[agent_id]) for agent_id in sorted(counts)),
         )
 
@@ -168,10 +187,12 @@ class SessionStore(ABC):
         first_id = _parsed_cursor(cursor)
         if limit < 1:
             raise ValueError(f"limit={limit} | must be 1 or more")
-        repository = ObjectSessionRepository(self.objects, self.layout)
+        repository = self._repository()
         self._session(repository, session_id)
         sizes: dict[str, dict[int, int]] = {}
-        for found_id, entry in self._agent_objects(session_id):
+        for found_id, entry in self._agent_objects(
+            session_id, self.objects.list(self.layout.session_folder(session_id))
+        ):
             message_id = message_id_of(entry.key)
             sizes.setdefault(found_id, {})
             if message_id is not None:
@@ -193,7 +214,7 @@ class SessionStore(ABC):
         """
         if limit < 1:
             raise ValueError(f"limit={limit} | must be 1 or more")
-        repository = ObjectSessionRepository(self.objects, self.layout)
+        repository = self._repository()
         found: list[str] = []
         start_after = f"session_{cursor}" if cursor else ""
         for folder in self.objects.list_folders(self.layout.root, start_after=start_after):
@@ -213,7 +234,10 @@ class SessionStore(ABC):
             SessionNotFoundError: There is nothing of it.
             SessionStorageError: Something could not be deleted; the error names what is left.
         """
-        ObjectSessionRepository(self.objects, self.layout).delete_session(session_id)
+        self._repository().delete_session(session_id)
+
+    def _repository(self) -> ObjectSessionRepository:
+        return ObjectSessionRepository(self.objects, self.layout, ttl_days=self.ttl_days)
 
     def _session(self, repository: ObjectSessionRepository, session_id: str) -> Session:
         session = repository.read_session(session_id)
@@ -221,11 +245,11 @@ class SessionStore(ABC):
             raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
         return session
 
-    def _agent_objects(self, session_id: str) -> list[tuple[str, ListedObject]]:
+    def _agent_objects(self, session_id: str, listed: Iterable[ListedObject]) -> list[tuple[str, ListedObject]]:
         """The records of a session's agents and their messages, by agent."""
         folder = self.layout.session_folder(session_id)
         found = []
-        for entry in self.objects.list(f"{folder}agents/"):
+        for entry in listed:
             below = agent_id_of(entry.key[len(folder) :])
             if below is None:
                 continue
@@ -242,11 +266,13 @@ class S3SessionStore(SessionStore):
         client: A boto3 S3 client.
         bucket: The bucket's name.
         prefix: Where in the bucket the sessions live.
+        ttl_days: See :class:`SessionStore`.
     """
 
-    def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
+    def __init__(self, client: S3Client, bucket: str, prefix: str = "", *, ttl_days: float | None = None) -> None:
         from agent_sessions.s3_objects import S3Objects
 
+        super().__init__(ttl_days=ttl_days)
         self._client = client
         self._bucket = bucket
         self._objects = S3Objects(client, bucket)
@@ -264,13 +290,15 @@ class S3SessionStore(SessionStore):
 
     def for_owner(self, owner_prefix: str) -> S3SessionStore:
         """See :meth:`SessionStore.for_owner`."""
-        return S3SessionStore(self._client, self._bucket, f"{self._layout.root}{owner_prefix}")
+        return S3SessionStore(self._client, self._bucket, f"{self._layout.root}{owner_prefix}", ttl_days=self.ttl_days)
 
     def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
         """See :meth:`SessionStore.session_manager`."""
         from agent_sessions.s3_session_manager import S3SessionManager
 
-        return S3SessionManager(session_id, self._bucket, self._layout.prefix, client=self._client, **options)
+        return S3SessionManager(
+            session_id, self._bucket, self._layout.prefix, client=self._client, **{"ttl_days": self.ttl_days} | options
+        )
 
 
 class FileSessionStore(SessionStore):
@@ -278,11 +306,13 @@ class FileSessionStore(SessionStore):
 
     Args:
         folder: The folder; made when the first session is.
+        ttl_days: See :class:`SessionStore`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, ttl_days: float | None = None) -> None:
         from agent_sessions.file_objects import FileObjects
 
+        super().__init__(ttl_days=ttl_days)
         self._folder = folder
         self._objects = FileObjects(folder)
 
@@ -298,13 +328,13 @@ class FileSessionStore(SessionStore):
 
     def for_owner(self, owner_prefix: str) -> FileSessionStore:
         """See :meth:`SessionStore.for_owner`."""
-        return FileSessionStore(self._folder / owner_prefix)
+        return FileSessionStore(self._folder / owner_prefix, ttl_days=self.ttl_days)
 
     def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
         """See :meth:`SessionStore.session_manager`."""
         from agent_sessions.file_session_manager import FileSessionManager
 
-        return FileSessionManager(session_id, str(self._folder), **options)
+        return FileSessionManager(session_id, str(self._folder), **{"ttl_days": self.ttl_days} | options)
 
 
 def _parsed_cursor(cursor: str | None) -> int:

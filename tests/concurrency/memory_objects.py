@@ -70,8 +70,10 @@ class MemoryObjects(ObjectStore):
 
     delete_current = delete_version
 
-    def erase(self, prefix: str, *, keep: Sequence[str] = ()) -> int:
+    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
         doomed = [key for key in self.bodies if key.startswith(prefix) and key not in keep]
+        if still is not None and not still():
+            return 0
         self.delete(doomed)
         return len(doomed)
 
