@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from agent_sessions.tool_pairing import lost_results, tool_use_ids
 from lambda_src import errors
 from lambda_src.event_loop import run_to_end
 from lambda_src.failures import answer_for
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from strands import Agent
+    from strands.types.content import Message
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from lambda_src.contract import TurnBody
@@ -218,10 +220,15 @@ async def close_unanswered(agent: Agent) -> None:
     """
     from strands.hooks import MessageAddedEvent
 
-    if not agent.messages or agent.messages[-1]["role"] != "user":
-        return
-    agent.messages.append({"role": "assistant", "content": [{"text": UNANSWERED}]})
-    await agent.hooks.invoke_callbacks_async(MessageAddedEvent(agent=agent, message=agent.messages[-1]))
+    missing: list[Message] = []
+    if agent.messages and (calls := tool_use_ids(agent.messages[-1])):
+        # Strands would add the results too, and the prompt right behind them: two messages of the user's.
+        missing.append(lost_results(calls))
+    if missing or (agent.messages and agent.messages[-1]["role"] == "user"):
+        missing.append({"role": "assistant", "content": [{"text": UNANSWERED}]})
+    for message in missing:
+        agent.messages.append(message)
+        await agent.hooks.invoke_callbacks_async(MessageAddedEvent(agent=agent, message=message))
 
 
 def out_of_time() -> errors.OutOfTimeError:
