@@ -126,7 +126,7 @@ def folder_size(folder: Path) -> tuple[int, int]:
 def _build(lock: Path, target: LayerTarget, interpreter: Interpreter | None, folder: Path) -> LayerReport:
     packages = folder / "layer" / "python"
     packages.mkdir(parents=True)
-    _install(lock, target, packages)
+    install_packages(lock, target, packages)
     prune(packages)
     if interpreter is not None:
         compile_tree(packages, interpreter, INSTALLED_AS)
@@ -138,7 +138,17 @@ def _build(lock: Path, target: LayerTarget, interpreter: Interpreter | None, fol
     return LayerReport(size_bytes, files, None if interpreter is None else interpreter.full_version)
 
 
-def _install(lock: Path, target: LayerTarget, packages: Path) -> None:
+def install_packages(lock: Path, target: LayerTarget, packages: Path) -> None:
+    """Install what the lock names for the target, whatever runs here.
+
+    Args:
+        lock: Requirements with hashes.
+        target: Python version and processor.
+        packages: An existing folder.
+
+    Raises:
+        LayerBuildError: When uv is missing or a wheel for the target is.
+    """
     command = [
         *(str(require_uv()), "pip", "install", "--quiet", "--no-config", "--no-compile-bytecode"),
         *("--target", str(packages), "--python", sys.executable, "--python-version", target.python_version),

@@ -60,13 +60,7 @@ class DeployedFunction:
         """
         timeout = float(self.configuration["Timeout"])
         with RuntimeApi(event, self.configuration["FunctionArn"], timeout) as api:
-            process = subprocess.Popen(
-                [str(self.interpreter.path), "-S", "-m", "awslambdaric", self.configuration["Handler"]],
-                cwd=self.task_root,
-                env=self._environment(api.address),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
+            process = self.start(api.address)
             try:
                 outcome = api.outcome(_START_SECONDS + timeout)
             finally:
@@ -76,6 +70,23 @@ class DeployedFunction:
         if outcome is None:
             raise RuntimeError(f"no answer; the function's output:\n{self.log}")
         return outcome
+
+    def start(self, runtime_api: str) -> subprocess.Popen[bytes]:
+        """Start a process under the runtime client, which asks for events until it is ended.
+
+        Args:
+            runtime_api: Host and port where it asks.
+
+        Returns:
+            The process; its output comes through one pipe.
+        """
+        return subprocess.Popen(
+            [str(self.interpreter.path), "-S", "-m", "awslambdaric", self.configuration["Handler"]],
+            cwd=self.task_root,
+            env=self._environment(runtime_api),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def _environment(self, runtime_api: str) -> dict[str, str]:
         # In the order of Lambda's own path: the function, its layers, the runtime.

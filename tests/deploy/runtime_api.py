@@ -1,4 +1,4 @@
-"""Lambda's side of the runtime interface: hands one event to a function's process and takes what comes back.
+"""Lambda's side of the runtime interface: hands events to a function's process and takes what comes back.
 
 Source: AWS Lambda developer guide, "Using the Lambda runtime API" (2018-06-01).
 """
@@ -30,20 +30,19 @@ class Outcome:
 
 
 class RuntimeApi:
-    """Serves one event to the process that asks for it.
+    """Serves events to the process that asks for them.
 
     Args:
-        event: The event.
+        event: The first event.
         function_arn: The invoked function's ARN.
         timeout_seconds: The function's timeout, from which its deadline is made.
     """
 
     def __init__(self, event: Any, function_arn: str, timeout_seconds: float) -> None:
-        self._event = event
+        self._events: queue.Queue[bytes | None] = queue.Queue()
         self._function_arn = function_arn
         self._timeout_seconds = timeout_seconds
-        self._handed_out = False
-        self._stopping = threading.Event()
+        self.offer(event)
         self._outcome: queue.Queue[Outcome] = queue.Queue()
         self._http = _Server(("127.0.0.1", 0), _Connection)
         self._http.daemon_threads = True
@@ -59,9 +58,13 @@ class RuntimeApi:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._stopping.set()
+        self._events.put(None)
         self._http.shutdown()
         self._http.server_close()
+
+    def offer(self, event: Any) -> None:
+        """Have one more event ready for when the process asks."""
+        self._events.put(json.dumps(event).encode())
 
     def outcome(self, seconds: float) -> Outcome | None:
         """What came back, or ``None`` when nothing does in time."""
@@ -71,18 +74,17 @@ class RuntimeApi:
             return None
 
     def next_event(self) -> tuple[dict[str, str], bytes] | None:
-        """Headers and body of the event; after it, nothing until the end."""
-        if self._handed_out:
-            self._stopping.wait()
+        """Headers and body of the next event, waited for; ``None`` at the end."""
+        body = self._events.get()
+        if body is None:
             return None
-        self._handed_out = True
         deadline = round((time.time() + self._timeout_seconds) * 1000)
         headers = {
             "Lambda-Runtime-Aws-Request-Id": str(uuid.uuid4()),
             "Lambda-Runtime-Deadline-Ms": str(deadline),
             "Lambda-Runtime-Invoked-Function-Arn": self._function_arn,
         }
-        return headers, json.dumps(self._event).encode()
+        return headers, body
 
     def report(self, outcome: Outcome) -> None:
         """Take what the process reports."""

@@ -1,0 +1,136 @@
+"""What is started: the package as the CDK app builds it, and the same built plainly or with one measure at a time."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aws_cdk import App
+
+from infra.bytecode import compile_tree, remove_bytecode
+from infra.config import load_config
+from infra.python_package import ROOT
+from infra.runtime_layer_build import INSTALLED_AS, LayerTarget, install_packages
+from infra.stack import KitStack
+from tests.deploy.lambda_process import DeployedFunction, install_runtime
+from tests.infra.synthesis import ResolvedTemplate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.interpreters import Interpreter
+
+PACKAGED, PLAIN = "packaged", "plain"
+
+_TASK_ROOT = "/var/task"
+_OWN = ("lambda_src", "agent_sessions")
+# Beside the function's packages: a handler as one writes it who does not think of cold starts.
+_EAGER = "everything_imported"
+_NOTHING = "nothing_at_all"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to build the function.
+
+    Attributes:
+        name: In JSON and on the command line.
+        label: In tables.
+        function: Ready to be started, but for the environment.
+        answers: Whether it takes turns; else it returns at once.
+    """
+
+    name: str
+    label: str
+    function: DeployedFunction
+    answers: bool = True
+
+
+def build_variants(folder: Path, interpreter: Interpreter, architecture: str) -> list[Variant]:
+    """Build every variant.
+
+    Args:
+        folder: An existing folder, for all of them.
+        interpreter: The Python that will run them.
+        architecture: This machine's, in Lambda's words: the packages hold machine code.
+
+    Returns:
+        The variants, the plain one first and the CDK app's own last.
+    """
+    version = interpreter.full_version.rpartition(".")[0]
+    install_runtime(version, folder)
+    # AWS brings its own runtime compiled; it is the same for every variant.
+    compile_tree(folder / "runtime", interpreter, "/var/runtime")
+    packaged = synthesized(folder, interpreter, architecture)
+    plain = _plain(folder, packaged, LayerTarget(version, architecture))
+    compiled = _compiled(folder, plain)
+    lazy = replace(compiled, configuration=packaged.configuration)
+    nothing = replace(plain, layers=[], configuration={**plain.configuration, "Handler": f"{_NOTHING}.lambda_handler"})
+    return [
+        Variant(PLAIN, "plain: no byte code, everything imported, all botocore data", plain),
+        Variant("compiled", "plain with byte code", compiled),
+        Variant("lazy", "with byte code and lazy imports", lazy),
+        Variant("nothing", "the runtime client with an empty handler", nothing, answers=False),
+        Variant(PACKAGED, "as `make deploy` packages it", packaged),
+    ]
+
+
+def synthesized(folder: Path, interpreter: Interpreter, architecture: str) -> DeployedFunction:
+    """Let the CDK app build the function and its layers, and take them out of its output.
+
+    Args:
+        folder: The output goes to ``folder/cdk``; ``folder/runtime`` holds what Lambda's runtime brings.
+        interpreter: The Python that will run it.
+        architecture: ``arm64`` or ``x86_64``.
+    """
+    values = {"architecture": architecture, "python_version": interpreter.full_version.rpartition(".")[0]}
+    app = App(outdir=str(folder / "cdk"), context={**values, "aws:cdk:enable-asset-metadata": True})
+    stack = KitStack(app, load_config(values))
+    template = app.synth().get_stack_by_name(stack.stack_name).template
+    resolved = ResolvedTemplate(template).properties("AWS::Lambda::Function")
+    (function,) = [one for one in template["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
+    layers = [template["Resources"][layer["Ref"]] for layer in function["Properties"]["Layers"]]
+    configuration: dict[str, Any] = {
+        **{name: resolved[name] for name in ("Environment", "Handler", "MemorySize", "Timeout")},
+        "FunctionName": "coldstart",
+        "FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:coldstart",
+        "Version": "1",
+    }
+
+    def asset(resource: dict[str, Any]) -> Path:
+        return folder / "cdk" / str(resource["Metadata"]["aws:asset:path"])
+
+    runtime = folder / "runtime"
+    return DeployedFunction(configuration, asset(function), [asset(one) for one in layers], interpreter, runtime)
+
+
+def _plain(folder: Path, packaged: DeployedFunction, target: LayerTarget) -> DeployedFunction:
+    """Build as ``pip install --target`` and a copy of the sources do."""
+    layer, task_root = folder / "plain-layer", folder / "plain-function"
+    (layer / "python").mkdir(parents=True)
+    install_packages(ROOT / "requirements" / "endpoint.txt", target, layer / "python")
+    remove_bytecode(layer)
+    for source in (ROOT / "lambda_src", ROOT / "layer" / "agent_sessions"):
+        shutil.copytree(source, task_root / source.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    imports = "".join(f"import {module}\n" for package in _OWN for module in _modules(task_root, package))
+    handler = "from lambda_src.handler import lambda_handler\n"
+    (task_root / f"{_EAGER}.py").write_text(imports + handler, encoding="utf-8")
+    (task_root / f"{_NOTHING}.py").write_text("def lambda_handler(event, context):\n    return {}\n", encoding="utf-8")
+    configuration = {**packaged.configuration, "Handler": f"{_EAGER}.lambda_handler"}
+    return replace(packaged, configuration=configuration, task_root=task_root, layers=[layer])
+
+
+def _modules(task_root: Path, package: str) -> list[str]:
+    paths = sorted((task_root / package).rglob("*.py"))
+    names = [".".join(path.relative_to(task_root).with_suffix("").parts) for path in paths]
+    return [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
+
+
+def _compiled(folder: Path, plain: DeployedFunction) -> DeployedFunction:
+    layer, task_root = folder / "compiled-layer", folder / "compiled-function"
+    shutil.copytree(plain.layers[0], layer)
+    shutil.copytree(plain.task_root, task_root)
+    compile_tree(layer / "python", plain.interpreter, INSTALLED_AS)
+    compile_tree(task_root, plain.interpreter, _TASK_ROOT)
+    return replace(plain, task_root=task_root, layers=[layer])
