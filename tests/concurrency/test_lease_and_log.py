@@ -90,7 +90,7 @@ class LeaseAndLog(RuleBasedStateMachine):
         caller.stopped = True
         return caller
 
-    @rule(seconds=st.floats(0.1, 45))
+    @rule(seconds=st.sampled_from([0.25, 0.5, 9.75, 15.0, 29.25, 29.5, 30.0, 30.75, 31.0]) | st.floats(0.1, 45))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
