@@ -16,7 +16,7 @@ from agent_sessions.exceptions import SessionCorruptError
 from agent_sessions.tool_pairing import tool_use_ids
 from agent_sessions.turn_request import TurnRecord, TurnRequest
 from lambda_src import errors
-from lambda_src.content import shown
+from lambda_src.content import shown, to_json
 from lambda_src.turn_events import Completed, Restored, completed
 
 if TYPE_CHECKING:
@@ -66,12 +66,16 @@ class Asked:
 
         Args:
             key: Its idempotency key, as the caller sent it.
-            body: What it asks; defaults included, so that spelling them out makes no other request.
+            body: What it asks, as it was understood: another spelling of the same makes no other request.
             after_crash: See the attribute.
         """
         if key is None:
             return cls(after_crash=after_crash)
-        asked = body.model_dump(mode="json", include={"prompt", "interrupt_responses", "agent_id"}, by_alias=True)
+        asked = {
+            "prompt": to_json([block.to_strands() for block in body.prompt or ()]),
+            "interrupt_responses": [answer.model_dump() for answer in body.interrupt_responses or ()],
+            "agent_id": body.agent_id,
+        }
         return cls(_digest(key), _digest(json.dumps(asked, sort_keys=True)), after_crash)
 
 
