@@ -8,6 +8,7 @@ Shape = tuple[str, str]
 """A message as far as it matters here: its role, and its content as JSON."""
 
 LOST = "Tool was interrupted."
+UNANSWERED = "(This message got no answer: the turn ended early.)"
 
 
 def shape(message: Mapping[str, Any]) -> Shape:
@@ -39,6 +40,14 @@ def repaired(messages: list[Shape]) -> list[Shape]:
     calls = [block["toolUse"]["toolUseId"] for block in last if "toolUse" in block]
     lost = [{"toolResult": {"toolUseId": call, "status": "error", "content": [{"text": LOST}]}} for call in calls]
     return [*messages, said("user", *lost)] if lost else messages
+
+
+def closed(messages: list[Shape]) -> list[Shape]:
+    """The same conversation, ready for another prompt: a question without an answer has been given one."""
+    conversation = repaired(messages)
+    if conversation and conversation[-1][0] == "user":
+        return [*conversation, said("assistant", {"text": UNANSWERED})]
+    return conversation
 
 
 def stored_in(objects: Mapping[str, bytes], session_id: str) -> list[Shape]:

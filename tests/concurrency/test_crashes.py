@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.concurrency.conftest import BUCKET
-from tests.concurrency.reference import Shape, is_prefix, repaired, shape, stored_in, whole_turn
+from tests.concurrency.reference import Shape, closed, is_prefix, repaired, shape, stored_in, whole_turn
 from tests.concurrency.zygote import Zygote
 from tests.conftest import TOTAL
 from tests.doubles.s3.messages import Request
@@ -223,3 +223,37 @@ def test_a_keyed_request_sent_again_after_a_crash_ends_as_one_whole_turn(
     assert tried > len(expected)
     report(f"{place.name}, {kind}, the same keyed request again: points tried", tried)
     report(f"{place.name}, {kind}, the same keyed request again: not exactly once", 0)
+
+
+@pytest.mark.parametrize("kind", ["plain", "tools"])
+def test_another_request_after_a_crash_finds_a_conversation_that_any_model_accepts(
+    place: Bucket | Folder, kind: str, report: Report
+) -> None:
+    tried, ids = 0, itertools.count()
+    points = place.points() if EVERYTHING or isinstance(place, Bucket) else place.points()[1::2]
+    for batch in batches(points):
+        common: Job = {**place.place, "kind": kind}
+        jobs: list[Job] = [
+            {**common, "session_id": f"s{next(ids)}", "key": "request-1", "prompts": ["prompt 1"]} for _ in batch
+        ]
+
+        died = place.crash(jobs, batch)
+        durable = [stored_in(place.objects(), job["session_id"]) for job in jobs]
+        others = place.zygote.run([{**job, "key": "request-2", "prompts": ["prompt 2"]} for job in jobs])
+
+        for job, dead, kept, result in zip(jobs, died, durable, others, strict=True):
+            if not dead:
+                continue
+            tried += 1
+            assert result is not None
+            assert result["turns"][0].get("reply") == "reply to prompt 2", f"{job}: {result}"
+            stored = stored_in(place.objects(), job["session_id"])
+            expected = [*closed(kept), *whole_turn("prompt 2", kind)]
+            assert stored == _renamed(expected, stored), f"{job}: wrong: {stored}"
+            roles = [role for role, _ in stored]
+            assert all(role != following for role, following in itertools.pairwise(roles))
+        if not all(died) and isinstance(place, Folder):
+            break
+    assert tried > len(whole_turn("prompt 1", kind))
+    report(f"{place.name}, {kind}, another request: points tried", tried)
+    report(f"{place.name}, {kind}, another request: wrong", 0)
