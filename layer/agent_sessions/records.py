@@ -43,6 +43,9 @@ _T = TypeVar("_T", SessionAgent, SessionMessage)
 
 logger = logging.getLogger(__name__)
 
+HEADS = ("/agent.json", "/multi_agent.json")
+"""What every turn writes, and how those names end."""
+
 KIT_FORMAT = 1
 """Version of what stands under ``kit``."""
 
@@ -93,6 +96,8 @@ class Records:
 
     def __init__(self, objects: ObjectStore) -> None:
         self.objects = objects
+        self.ttl_days = 0.0
+        """Stands in what every turn writes: see :meth:`_stamped`."""
         self._known: dict[str, Version] = {}
         self._incarnations: dict[str, str] = {}
         # Nonces of writes whose fate is unknown: an update of ours must not lose against ourselves.
@@ -167,7 +172,7 @@ class Records:
         Raises:
             SessionConflictError: There is one of this life already.
         """
-        body, nonce = encode(key, content, self._living_in(session_id), nonce)
+        body, nonce = encode(key, self._stamped(key, content), self._living_in(session_id), nonce)
         expect: Expectation = Absent()
         while True:
             try:
@@ -196,7 +201,7 @@ class Records:
             SessionNotFoundError: It is gone.
         """
         known = self._known[key]
-        body, nonce = encode(key, content, self._living_in(session_id))
+        body, nonce = encode(key, self._stamped(key, content), self._living_in(session_id))
         etag = known.etag
         while True:
             try:
@@ -231,6 +236,16 @@ class Records:
         """Delete a record, whatever its version."""
         self.objects.delete([key])
         self._known.pop(key, None)
+
+    def _stamped(self, key: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Say in what every turn writes how long the session was to live.
+
+        Should the session's own record be missing one day, it tells the remains of a session that had expired, which a
+        lifecycle rule was removing when the ttl was raised, from a session that somebody else's rule has damaged.
+        """
+        if not self.ttl_days or not key.endswith(HEADS):
+            return content
+        return {**content, "kit": {**kit_of(content), "ttl_days": self.ttl_days}}
 
     def _living_in(self, session_id: str) -> str:
         incarnation = self._incarnations.get(session_id)

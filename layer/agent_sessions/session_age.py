@@ -45,6 +45,12 @@ def marked_at(record: Record) -> datetime | None:
     return None
 
 
+def stated_ttl(record: Record) -> float:
+    """The ttl in days under which an agent's or an orchestrator's record was written; ``0`` when it does not say."""
+    stated = record.kit.get("ttl_days")
+    return float(stated) if isinstance(stated, int | float) else 0.0
+
+
 def with_mark(kit: dict[str, Any], at: datetime) -> dict[str, Any]:
     """What stands under ``kit`` with another mark."""
     return {**kit, MARK: at.astimezone(UTC).isoformat()}

@@ -14,8 +14,8 @@ from agent_sessions.exceptions import SessionCorruptError, SessionExistsError, S
 from agent_sessions.expiry import checked_ttl, is_expired
 from agent_sessions.layout import is_written_by_turns
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
-from agent_sessions.records import Record, Records, corrupt, encode, incarnation_in, incarnation_of
-from agent_sessions.session_age import SessionAge, marked_at, with_mark
+from agent_sessions.records import HEADS, Record, Records, corrupt, encode, incarnation_in, incarnation_of
+from agent_sessions.session_age import SessionAge, marked_at, stated_ttl, with_mark
 from agent_sessions.types import Session, SessionType
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class SessionLife:
         self._records = records
         self._layout = layout
         self._ages: dict[str, SessionAge] = {}
-        self.ttl_days = checked_ttl(ttl_days)
+        self.ttl_days = records.ttl_days = checked_ttl(ttl_days)
 
     def age(self, session_id: str) -> SessionAge:
         """What is known of the age of a session that was begun or found."""
@@ -227,20 +227,23 @@ class SessionLife:
 
         An agent's record says that a lifecycle rule, or somebody, has deleted the session's record alone: the rest is
         still the session. Messages alone were landed late by a writer of an erased life, unless Strands wrote them.
-        What nobody has used for the ttl has expired, whatever is left of it.
+        What nobody has used for the ttl, or for the one of its last turn, has expired, whatever is left of it.
 
         Returns:
             The life that goes on, or ``None`` when nothing does.
         """
         used = last_use(self._layout.session_folder(session_id), leftovers)
         keys = [entry.key for entry in leftovers]
-        heads = [key for key in keys if key.endswith(("/agent.json", "/multi_agent.json"))]
+        heads = [key for key in keys if key.endswith(HEADS)]
         for key in heads or keys:
             try:
                 record = self._records.get(key)
             except SessionCorruptError:
                 continue  # what cannot be read belongs to no life
-            if record is None or used is None or is_expired(used, record.stored.read_at, self.ttl_days):
+            if record is None or used is None:
+                continue
+            ttls = (self.ttl_days, stated_ttl(record))
+            if any(is_expired(used, record.stored.read_at, ttl) for ttl in ttls):
                 continue
             if heads or incarnation_of(record.content) is None:
                 logger.warning("session_id=<%s> | session.json is missing, the session goes on without it", session_id)
