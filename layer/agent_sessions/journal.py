@@ -66,7 +66,14 @@ class Journal:
         if session is not None:
             return session, False
         session = Session(session_id=self.session_id, session_type=SessionType.AGENT)
-        self.repository.create_session(session)
+        try:
+            self.repository.create_session(session)
+        except SessionException:
+            # Of two first callers one is faster; the session is the other's as well.
+            found = self.repository.read_session(self.session_id)
+            if found is None:
+                raise
+            return found, False
         return session, True
 
     def read_agent(self, agent_id: str) -> SessionAgent | None:

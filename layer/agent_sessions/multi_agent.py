@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from strands.multiagent.base import MultiAgentBase as _Base
 
-class MultiAgentBase(ABC):
+    # A user's type checker shall accept our orchestrators wherever Strands' are asked for.
+else:
+    _Base = ABC
+
+
+class MultiAgentBase(_Base):
     """Runs several agents as one.
 
     Its hooks are yours to fire: a session manager restores the orchestrator on ``MultiAgentInitializedEvent`` and

@@ -98,5 +98,3 @@ class _Ready:
 
     def client(self, **_: Any) -> Any:
         return self._client
-
-

@@ -89,7 +89,9 @@ def test_a_base_that_is(damage: Callable[[KitSession], None], durability: str, s
     [
         pytest.param(None, id="missing"),
         pytest.param({"format": 99}, id="of an unknown version"),
-        pytest.param({"format": 1, "first_id": 0, "next_id": 7, "base": None, "tail": [], "unconfirmed": None}, id="short"),
+        pytest.param(
+            {"format": 1, "first_id": 0, "next_id": 7, "base": None, "tail": [], "unconfirmed": None}, id="short"
+        ),
         pytest.param("nonsense", id="no object"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A process that dies at any write of a turn, in the middle of renewing the derived copies too, leaves nothing wrong."""
+"""A process that dies at any write of a turn, in the middle of renewing the copies too, leaves nothing wrong."""
 
 import contextlib
 

@@ -118,3 +118,24 @@ def test_redacting_when_nothing_was_said_is_refused(managers: Subject) -> None:
 
     with pytest.raises(managers.session_exception):
         manager.redact_latest_message({"role": "user", "content": [{"text": "x"}]}, agent)
+
+
+@pytest.mark.parametrize("name", ["s3", "s3-turn"])
+def test_in_a_versioned_bucket_no_version_of_any_object_holds_what_was_redacted(make_subject: Any, name: str) -> None:
+    subject: Subject = make_subject(name)
+    place: Any = subject.stored
+    place.client.put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Enabled"})
+    for turn in range(3):  # long enough for a base, whose older versions count too
+        open_agent(subject, "x" * 15_000)(f"{turn} " + "y" * 5_000)
+    open_agent(subject, BLOCKED)(SECRET)
+    open_agent(subject, tool_use("add", a=1, b=2), [Redact(user="[taken back]"), "No."])("Sumatra")
+    open_agent(subject, "bye")("ok")
+
+    versions = place.client.list_object_versions(Bucket=place.bucket)["Versions"]
+    names = [(entry["Key"], entry["VersionId"]) for entry in versions]
+    bodies = {
+        (key, version): place.client.get_object(Bucket=place.bucket, Key=key, VersionId=version)["Body"].read()
+        for key, version in names
+    }
+    assert len(bodies) > len({key for key, _ in bodies})
+    assert [name for name, body in bodies.items() if b"Zanzibar" in body] == []
