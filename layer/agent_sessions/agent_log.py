@@ -91,6 +91,10 @@ class AgentLog:
                 if not self._put_behind_later(message, agent):
                     return
                 self._journal.append(self._agent_id, self._next_record(message))
+        except StaleConversationError as error:
+            # Somebody is quicker once more: that is no turn that was cut off.
+            self.failure = SessionConflictError(str(error), session_id=error.session_id, key=error.key)
+            raise self.failure from error
         except BaseException as error:
             self.failure = as_failure(error)
             raise
