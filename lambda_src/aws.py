@@ -27,8 +27,13 @@ _on_restore: list[Callable[[], object]] = []
 def boto_session() -> boto3.Session:
     """The one boto3 session of this process; boto3 is imported by whoever asks first."""
     import boto3
+    import botocore.session
 
-    return boto3.Session()
+    from lambda_src.service_models import use_service_models
+
+    core = botocore.session.get_session()
+    use_service_models(core)
+    return boto3.Session(botocore_session=core)
 
 
 def s3_client() -> S3Client:

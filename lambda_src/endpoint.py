@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from lambda_src import aws
+from lambda_src.first_import import import_agent
 from lambda_src.logs import logger
 from lambda_src.repeats import Asked
 from lambda_src.session_use import SessionUse
@@ -68,6 +69,7 @@ class Endpoint:
             SessionException: When the session cannot be opened.
         """
         # Strands takes longest to import by far; who only reads sessions does not wait for it.
+        import_agent()
         from lambda_src.agent import build_agent
 
         store = self.store(owner)
@@ -100,9 +102,9 @@ class Endpoint:
 
     def prime(self) -> None:
         """Do before a snapshot what the first turn of every restored process would do again."""
-        from lambda_src import agent  # noqa: F401 - imported for its imports
         from lambda_src.model_providers import build_model
 
+        import_agent()
         with self._opening:
             self._store = self._store or self._open()
         build_model(self.settings)
