@@ -265,6 +265,22 @@ def test_who_is_refused_is_told_by_whom_and_when_to_come_back(scripted: Scripted
     assert len(model.requests) == 1
 
 
+def test_waiting_for_another_never_outlasts_the_function(scripted: Scripted) -> None:
+    function, model = scripted(LEASE_WAIT_SECONDS="30", DEADLINE_MARGIN_SECONDS="1")
+    function.cold_start()
+    event = {"requestContext": {"authorizer": ALICE.authorizer()}}
+    owner = function.part("caller").owner_of(event, function.module.endpoint.settings)
+    store = SessionStore.from_url(function.environment["SESSION_STORE"]).for_owner(owner)
+    began = time.monotonic()
+
+    with SessionLease(store, "chat", holder="request 4711"):
+        refused = function.say("1", context=Context(remaining_seconds=1.5))
+
+    assert refused.problem == "session-busy"
+    assert time.monotonic() - began < 1.5
+    assert model.requests == []
+
+
 def test_many_requests_with_one_key_over_http_are_one_turn(scripted: Scripted) -> None:
     function, model = scripted(["One ", Pause(0.3), "turn."], LEASE_WAIT_SECONDS="5")
     handler = function.cold_start().lambda_handler
