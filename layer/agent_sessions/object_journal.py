@@ -130,12 +130,15 @@ class ObjectJournal(Journal):
 
     def open(self) -> tuple[Session, bool]:
         """See :meth:`Journal.open`."""
-        likely = None
-        if self._consolidates:
-            agent_id = self._expected_agent_id or self._records.objects.hints.get("agent_id", DEFAULT_AGENT_ID)
-            self._ask_for(agent_id)
-            likely = self._asked[self._layout.agent(self.session_id, agent_id)].result
-        return self._life.find_or_begin(self.session_id, likely=likely)
+        if not self._consolidates:
+            return self._life.find_or_begin(self.session_id)
+        agent_id = self._expected_agent_id or self._records.objects.hints.get("agent_id", DEFAULT_AGENT_ID)
+        key = self._layout.agent(self.session_id, agent_id)
+
+        def last_written() -> StoredObject | None:
+            return self._asked[key].result()  # as it was asked for last
+
+        return self._life.find_or_begin(self.session_id, look_too=lambda: self._ask_for(agent_id), likely=last_written)
 
     def _ask_for(self, agent_id: str) -> None:
         """Begin to read an agent's record, and the base that may go with it."""

@@ -99,12 +99,18 @@ class SessionLife:
         return self._found(session_id, record) if record and self._is_alive(session_id, record) else None
 
     def find_or_begin(
-        self, session_id: str, *, likely: Callable[[], StoredObject | None] | None = None
+        self,
+        session_id: str,
+        *,
+        look_too: Callable[[], None] | None = None,
+        likely: Callable[[], StoredObject | None] | None = None,
     ) -> tuple[Session, bool]:
         """The session, or a new life of it.
 
         Args:
             session_id: The session.
+            look_too: Asks for what else the caller wants to know, beside each look at the session's record: what was
+                asked for earlier may be of another life.
             likely: Gets an object that the last turn is likely to have written, which is read anyway.
 
         Returns:
@@ -112,6 +118,8 @@ class SessionLife:
         """
         key = self._layout.session(session_id)
         while True:
+            if look_too is not None:
+                look_too()
             record = self._records.get(key)
             if record is not None and self._is_alive(session_id, record, likely):
                 return self._found(session_id, record), False
