@@ -45,7 +45,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(markdown(results), encoding="utf-8")
-    plots: dict[str, tuple[str, Callable[[dict[str, Any]], float], float | None]] = {
+    plots: dict[str, tuple[str, Callable[[dict[str, Any]], float | None], float | None]] = {
         "restore.svg": ("Restoring a session", lambda row: row["restore_seconds"], None),
         "turn.svg": ("A turn of 4 messages, restore included, model answers at once", added_seconds, 0.0),
     }
@@ -54,15 +54,16 @@ def write(results: dict[str, Any], folder: Path) -> None:
         (folder / name).write_text(drawn, encoding="utf-8")
 
 
-def _series(results: dict[str, Any], value: Callable[[dict[str, Any]], float], think: float | None) -> Series:
+def _series(results: dict[str, Any], value: Callable[[dict[str, Any]], float | None], think: float | None) -> Series:
     rows = select(results["samples"], window=None)
     if think is not None:
         rows = select(rows, think_seconds=think)
     series: dict[str, list[tuple[float, float]]] = {}
     for name, label in results["contenders"].items():
-        own = select(rows, contender=name)
-        sizes = sorted({row["size"] for row in own})
-        series[label] = [(size, median(value(row) * 1000 for row in own if row["size"] == size)) for size in sizes]
+        points = [(row["size"], found) for row in select(rows, contender=name) if (found := value(row)) is not None]
+        if points:
+            sizes = sorted({size for size, _ in points})
+            series[label] = [(size, median(found * 1000 for at, found in points if at == size)) for size in sizes]
     return series
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from tests.deploy.runtime_api import Outcome, RuntimeApi
 
 if TYPE_CHECKING:
-    from subprocess import Popen
-
     from tests.deploy.lambda_process import DeployedFunction
 
 _HTTP_OK = 200
@@ -109,13 +107,16 @@ def measure_cold_start(variant: str, function: DeployedFunction, event: Any, *, 
         process = function.start(api.address)
         api.pid = process.pid
         try:
-            _expect(api.outcome(_PATIENCE_SECONDS), process, answers=answers)
-            api.offer(event)
-            _expect(api.outcome(_PATIENCE_SECONDS), process, answers=answers)
+            problem = _problem(api.outcome(_PATIENCE_SECONDS), answers=answers)
+            if problem is None:
+                api.offer(event)
+                problem = _problem(api.outcome(_PATIENCE_SECONDS), answers=answers)
             peak = peak_bytes(process.pid)
         finally:
             process.kill()
-            process.communicate()
+            output, _ = process.communicate()
+    if problem is not None:
+        raise RuntimeError(f"{problem} | the function's output: {output.decode(errors='replace')}")
     return ColdStart(
         variant=variant,
         init=_between((start, 0.0), api.asked[0]),
@@ -138,8 +139,8 @@ def peak_bytes(pid: int) -> int | None:
     """Return the most memory a running process held; ``None`` where there is no ``/proc``."""
     with suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+        # A process that has ended holds nothing.
+        return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
     return None
 
 
@@ -148,10 +149,10 @@ def _between(start: tuple[float, float | None], end: tuple[float, float | None])
     return Phase(end[0] - start[0], cpu)
 
 
-def _expect(outcome: Outcome | None, process: Popen[bytes], *, answers: bool) -> None:
-    if outcome is not None and outcome.error is None and not answers:
-        return
-    if outcome is None or outcome.error is not None or outcome.value.get("statusCode") != _HTTP_OK:
-        process.kill()
-        output, _ = process.communicate()
-        raise RuntimeError(f"{outcome} | the function's output: {output.decode(errors='replace')}")
+def _problem(outcome: Outcome | None, *, answers: bool) -> str | None:
+    """Say what is wrong with an outcome, if anything."""
+    if outcome is None:
+        return "no answer"
+    if outcome.error is not None or (answers and outcome.value.get("statusCode") != _HTTP_OK):
+        return f"{outcome.error or 'answer'}: {outcome.value}"
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -26,6 +27,25 @@ _GROWN_MESSAGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A turn that was taken.
+
+    Attributes:
+        start: Monotonic seconds when it began.
+        restored: The same when the agent was restored; ``None`` where that cannot be seen from outside.
+        end: The same when it was over.
+        restored_messages: How many messages the agent had when it was restored.
+        messages: How many it had in the end, where that can be seen.
+    """
+
+    start: float
+    restored: float | None
+    end: float
+    restored_messages: int
+    messages: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Contender:
     """A session manager in one of its settings.
 
@@ -36,12 +56,33 @@ class Contender:
         grow: How a long session is prepared. ``turns``: by turns, each with a fresh agent, as a function would.
             ``import``: given to a new session whole, but for one turn; for managers whose stored form does not depend
             on how it came to be.
+        take: Takes a turn some other way than by opening the session and building an agent.
     """
 
     name: str
     label: str
     open: Callable[[S3Client, str], SessionManager]
     grow: Literal["turns", "import"]
+    take: Callable[[S3Client, str, InstantModel, str, int | None], Taken] | None = None
+
+    def take_turn(self, client: S3Client, bucket: str, model: InstantModel, prompt: str, window: int | None) -> Taken:
+        """Do what a function does for one request: open the session, restore the agent, run, return.
+
+        Args:
+            client: Speaks to the bucket.
+            bucket: Holds the session.
+            model: What answers.
+            prompt: What the user says.
+            window: The agent's sliding window in messages; ``None`` keeps all.
+        """
+        if self.take is not None:
+            return self.take(client, bucket, model, prompt, window)
+        start = time.monotonic()
+        agent = build_agent(self.open(client, bucket), model, window=window)
+        restored = time.monotonic()
+        restored_messages = len(agent.messages)
+        agent(prompt)
+        return Taken(start, restored, time.monotonic(), restored_messages, len(agent.messages))
 
     def begins_from(self, count: int, prepared: Iterable[int]) -> int:
         """Choose, of the sessions prepared already, the one that one of ``count`` messages can go on from.
@@ -70,8 +111,7 @@ class Contender:
             manager = self.open(client, bucket)
             manager.sync_agent(build_agent(manager, InstantModel(), window=window, messages=history(begin)))
         for number in range(begin // TURN_MESSAGES, count // TURN_MESSAGES):
-            agent = build_agent(self.open(client, bucket), InstantModel(), window=window)
-            agent(question(number))
+            self.take_turn(client, bucket, InstantModel(), question(number), window)
 
 
 class _ReadySession(boto3.Session):
@@ -115,7 +155,7 @@ def _strands_snapshot(save_latest_on: Literal["invocation", "message"]) -> Calla
 
 
 def contenders() -> list[Contender]:
-    """Return everybody who can be compared here, the kit first."""
+    """Return every session manager that can be compared here, the kit's first."""
     found = [Contender("kit-message", "kit, durable by message", _ours("message"), "turns")]
     # Without the option both settings would be one: a second row would claim what does not exist.
     if _knows_durability():

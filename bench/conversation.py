@@ -87,11 +87,12 @@ class InstantModel(Model):
         think_seconds: Before each reply.
 
     Attributes:
+        think_seconds: As given.
         calls: Monotonic seconds at the start and the end of each call.
     """
 
     def __init__(self, think_seconds: float = 0.0) -> None:
-        self._think_seconds = think_seconds
+        self.think_seconds = think_seconds
         self.calls: list[tuple[float, float]] = []
 
     @property
@@ -123,8 +124,8 @@ class InstantModel(Model):
         start = time.monotonic()
         number = len(messages) // TURN_MESSAGES
         events = _answer(number) if "toolResult" in messages[-1]["content"][0] else _tool_call(number)
-        if self._think_seconds:
-            await asyncio.sleep(self._think_seconds)
+        if self.think_seconds:
+            await asyncio.sleep(self.think_seconds)
         self.calls.append((start, time.monotonic()))
         for event in events:
             yield cast("StreamEvent", event)

@@ -1,13 +1,12 @@
 """One measurement: restore a session, run a turn, look at the clock and at S3's log."""
 
 import gc
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.contenders import Contender
-from bench.conversation import TURN_MESSAGES, InstantModel, build_agent, question
+from bench.conversation import TURN_MESSAGES, InstantModel, question
 from tests.doubles.s3.request_log import LogEntry, rounds
 
 if TYPE_CHECKING:
@@ -23,7 +22,8 @@ class Sample:
     """What one turn cost. Times in seconds, sizes in bytes.
 
     Attributes:
-        restore_seconds: Opening the session and building the agent with everything restored.
+        restore_seconds: Opening the session and building the agent with everything restored; ``None`` where that is
+            not a step of its own.
         turn_seconds: The same and the turn, until the agent returned.
         model_seconds: Of that, in the model.
         restored_messages: How many messages the agent had when it was built.
@@ -39,7 +39,7 @@ class Sample:
     size: int
     window: int | None
     think_seconds: float
-    restore_seconds: float
+    restore_seconds: float | None
     turn_seconds: float
     model_seconds: float
     restored_messages: int
@@ -86,15 +86,11 @@ def measure_turn(
     model = InstantModel(think_seconds)
     gc.collect()
 
-    start = time.monotonic()
-    agent = build_agent(contender.open(client, WORK_BUCKET), model, window=window)
-    restored = time.monotonic()
-    restored_messages = len(agent.messages)
-    agent(question(size // TURN_MESSAGES))
-    end = time.monotonic()
+    taken = contender.take_turn(client, WORK_BUCKET, model, question(size // TURN_MESSAGES), window)
 
-    if window is None and (restored_messages != size or len(agent.messages) != size + TURN_MESSAGES):
-        raise RuntimeError(f"{contender.name}: restored {restored_messages} of {size}, then {len(agent.messages)}")
+    counts = (taken.restored_messages, size + TURN_MESSAGES if taken.messages is None else taken.messages)
+    if window is None and counts != (size, size + TURN_MESSAGES):
+        raise RuntimeError(f"{contender.name}: restored {counts[0]} of {size}, then {counts[1]}")
     log = stand_in.take_log()
     before = [entry for entry in log if entry.started < model.calls[0][0]]
     after = [entry for entry in log if entry.started >= model.calls[-1][1]]
@@ -103,11 +99,11 @@ def measure_turn(
         size=size,
         window=window,
         think_seconds=think_seconds,
-        restore_seconds=restored - start,
-        turn_seconds=end - start,
+        restore_seconds=None if taken.restored is None else taken.restored - taken.start,
+        turn_seconds=taken.end - taken.start,
         model_seconds=model.seconds,
-        restored_messages=restored_messages,
-        restore_requests=_by_verb([entry for entry in log if entry.started < restored]),
+        restored_messages=taken.restored_messages,
+        restore_requests=_by_verb([entry for entry in log if taken.restored and entry.started < taken.restored]),
         requests=_by_verb(log),
         bytes_written=sum(entry.bytes_in for entry in log if entry.verb == "PUT"),
         bytes_read=sum(entry.bytes_out for entry in log),

@@ -93,15 +93,18 @@ def _table(title: str, results: Results, cells: Callable[[str, int], str]) -> st
     lines = [f"### {title}", "", "| messages in the session | " + " | ".join(f"{size:,}" for size in sizes) + " |"]
     lines.append("|---|" + "---:|" * len(sizes))
     for name, label in results["contenders"].items():
-        lines.append(f"| {label} | " + " | ".join(cells(name, size) for size in sizes) + " |")
+        found = [cells(name, size) for size in sizes]
+        if set(found) != {_NOTHING}:
+            lines.append(f"| {label} | " + " | ".join(found) + " |")
     return "\n".join(lines)
 
 
 def _per_size(
-    results: Results, value: Callable[[Row], float], scale: float = _MILLI, digits: int = 0, **wanted: Any
+    results: Results, value: Callable[[Row], float | None], scale: float = _MILLI, digits: int = 0, **wanted: Any
 ) -> Callable[[str, int], str]:
     def cell(name: str, size: int) -> str:
-        values = [value(one) for one in select(results["samples"], contender=name, size=size, window=None, **wanted)]
+        rows = select(results["samples"], contender=name, size=size, window=None, **wanted)
+        values = [found for found in map(value, rows) if found is not None]
         return spread(values if len(set(values)) > 1 else values[:1], scale, digits)
 
     return cell
@@ -145,6 +148,8 @@ def _footprints(results: Results) -> str:
     lines += ["| | CPU, ms | peak of Python's memory, MB | growth of the process, MB |", "|---|---:|---:|---:|"]
     for name, label in results["contenders"].items():
         own = select(rows, contender=name)
+        if not own:
+            continue
         cells = [spread([row["cpu_seconds"] for row in own])]
         cells += [spread([row[what] for row in own], 1e-6, 1) for what in ("peak_bytes", "rss_bytes")]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
@@ -162,7 +167,7 @@ def _windows(results: Results) -> str:
         own = select(rows, contender=name, think_seconds=least)
         requests = dict.fromkeys(", ".join(f"{n:,} {verb}" for verb, n in row["requests"].items()) for row in own)
         cells = [
-            spread([row["restore_seconds"] for row in own]),
+            spread([row["restore_seconds"] for row in own if row["restore_seconds"] is not None]),
             spread([added_seconds(row) for row in own]),
             " or ".join(requests),
             f"{median(row['bytes_written'] for row in own) / 1000:,.1f}",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contenders import Contender, contenders
+from bench.endpoint import EndpointProcess
 from bench.footprint import measure_footprint
 from bench.measure import Sample, measure_turn, prepared_bucket
 from bench.stand_in import StandIn
@@ -65,10 +66,11 @@ def run(plan: Plan, names: list[str] | None, tell: Callable[[str], None]) -> dic
     Raises:
         ValueError: For a contender that does not exist.
     """
-    chosen = [one for one in contenders() if names is None or one.name in names]
-    if names is not None and len(chosen) != len(set(names)):
-        raise ValueError(f"contenders={names} | must be of {', '.join(one.name for one in contenders())}")
-    with StandIn() as stand_in:
+    with StandIn() as stand_in, EndpointProcess(stand_in.url) as endpoint:
+        everybody = [*contenders(), endpoint.contender()]
+        chosen = [one for one in everybody if names is None or one.name in names]
+        if names is not None and len(chosen) != len(set(names)):
+            raise ValueError(f"contenders={names} | must be of {', '.join(one.name for one in everybody)}")
         session = _Run(plan, chosen, stand_in, {one.name: stand_in.client() for one in chosen}, tell)
         session.prepare()
         # CPU and memory first, without latency: waiting is not what they are about.
@@ -116,7 +118,8 @@ class _Run:
         found: list[dict[str, Any]] = []
         size = self.plan.footprint_size
         for repetition in range(self.plan.repeat):
-            for contender in _in_turn(self.chosen, repetition):
+            # Restoring is not a step of its own in a whole request.
+            for contender in _in_turn([one for one in self.chosen if one.take is None], repetition):
                 self.tell(f"CPU and memory {repetition + 1}/{self.plan.repeat}: {contender.name}")
                 bucket, small = (prepared_bucket(contender, one, None) for one in (size, self.plan.sizes[0]))
                 measured = measure_footprint(self.stand_in.url, bucket, small, contender.name)
@@ -155,7 +158,7 @@ def head() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _git("rev-parse", "--short=12", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--", "layer", "bench")),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--", "layer", "lambda_src", "bench")),
         "machine": {
             "cpu": _cpu_model(),
             "cores": os.cpu_count(),
@@ -171,7 +174,7 @@ def head() -> dict[str, Any]:
 
 def _in_turn(chosen: list[Contender], repetition: int) -> list[Contender]:
     """Return everybody, each time beginning with another: nobody is always behind the slowest."""
-    start = repetition % len(chosen)
+    start = repetition % max(1, len(chosen))
     return chosen[start:] + chosen[:start]
 
 

@@ -132,17 +132,24 @@ def test_a_history_is_made_of_whole_turns() -> None:
 
 def test_the_benchmark_runs_and_leaves_report_samples_and_plots(tmp_path: Path) -> None:
     # Given a run as small as it can be; when it is over:
-    main(["--quick", "--out", str(tmp_path), "--contender", "kit-message", "--contender", "snapshot-turn"])
+    names = ["kit-message", "snapshot-turn", "endpoint"]
+    main(["--quick", "--out", str(tmp_path), *(word for name in names for word in ("--contender", name))])
 
     # Then everything is there, and rendering it again changes nothing.
     found = json.loads((tmp_path / "results.json").read_text())
-    assert {one["contender"] for one in found["samples"]} == {"kit-message", "snapshot-turn"}
+    assert {one["contender"] for one in found["samples"]} == set(names)
     assert all(one["requests"]["GET"] >= 1 and one["requests"]["PUT"] >= 1 for one in found["samples"])
     # The model's time is known, and is not in what is counted as added.
     assert all(one["model_seconds"] >= 2 * one["think_seconds"] for one in found["samples"])
     assert all(one["turn_seconds"] > one["model_seconds"] for one in found["samples"])
     assert all(one["cpu_seconds"] > 0 and one["peak_bytes"] > 10_000 for one in found["footprints"])
+    # The endpoint's request is a turn with a lease around it, and its restore is nothing to be seen from outside.
+    whole = [one for one in found["samples"] if one["contender"] == "endpoint"]
+    assert all(one["restore_seconds"] is None and one["requests"]["DELETE"] == 1 for one in whole)
     report = (tmp_path / "report.md").read_text()
+    restore, _, rest = report.partition("### Turn of 4")
+    assert "the whole request" not in restore
+    assert "the whole request" in rest
     main(["--render", str(tmp_path / "results.json"), "--out", str(tmp_path)])
     assert (tmp_path / "report.md").read_text() == report
     for name in ("restore.svg", "turn.svg"):
