@@ -83,9 +83,13 @@ format: $(VENV)/.dev ## let ruff rewrite what it can
 
 # --- bench ----------------------------------------------------------------------------------------------
 
-.PHONY: bench
+.PHONY: bench bench-coldstart
 bench: $(VENV)/.dev ## measure the session managers side by side (ARGS=--quick, --publish; see docs/BENCHMARKS.md)
 	@PYTHONPATH=layer:. $(BIN)/python -m bench $(ARGS)
+
+bench-coldstart: $(VENV)/.dev ## measure how the deployed package starts, beside the same built plainly (ARGS=--publish)
+	@command -v node >/dev/null || { echo "The package is built by the CDK app, which needs Node.js 20 or newer: https://nodejs.org"; exit 1; }
+	@PYTHONPATH=layer:. $(BIN)/python -m bench.coldstart $(ARGS)
 
 clean: ## remove what the targets above created
 	rm -rf $(VENV) .venv-* .cache build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis node_modules

@@ -28,6 +28,7 @@ _OWN = ("lambda_src", "agent_sessions")
 # Beside the function's packages: a handler as one writes it who does not think of cold starts.
 _EAGER = "everything_imported"
 _NOTHING = "nothing_at_all"
+_UNCHECKED_HASH = b"\x01\x00\x00\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,21 @@ def synthesized(folder: Path, interpreter: Interpreter, architecture: str) -> De
 
     runtime = folder / "runtime"
     return DeployedFunction(configuration, asset(function), [asset(one) for one in layers], interpreter, runtime)
+
+
+def compiled_share(function: DeployedFunction) -> tuple[int, int]:
+    """Count the modules that have byte code which Lambda takes as it is.
+
+    Args:
+        function: Its own code and its layers are looked at.
+
+    Returns:
+        How many have unchecked-hash byte code (PEP 552) of the function's Python, and how many there are.
+    """
+    version = "".join(function.interpreter.full_version.split(".")[:2])
+    modules = [path for folder in (function.task_root, *function.layers) for path in folder.rglob("*.py")]
+    caches = [path.parent / "__pycache__" / f"{path.stem}.cpython-{version}.pyc" for path in modules]
+    return sum(path.is_file() and path.read_bytes()[4:8] == _UNCHECKED_HASH for path in caches), len(modules)
 
 
 def _plain(folder: Path, packaged: DeployedFunction, target: LayerTarget) -> DeployedFunction:

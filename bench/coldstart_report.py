@@ -82,14 +82,17 @@ def _head(results: dict[str, Any]) -> str:
 def _variants(results: dict[str, Any]) -> str:
     plain = _of(results, PLAIN)
     lines = ["### Cold start, ms", ""]
-    lines += ["| package | init | first turn | together | / plain | CPU together | / plain | warm turn | MB |"]
-    lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    lines += [
+        "| package | init | first turn | together | / plain | CPU together | / plain | warm turn | MB | byte code |"
+    ]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for name, about in results["variants"].items():
         rows = _of(results, name)
         cells = [spread([row[phase]["seconds"] for row in rows]) for phase in ("init", "first")]
         cells += [spread([total(row) for row in rows]), _ratio(rows, plain, total)]
         cells += [spread(_known([total_cpu(row) for row in rows])), _ratio(rows, plain, total_cpu)]
         cells += [spread([row["warm"]["seconds"] for row in rows]), f"{about['bytes'] / 1e6:,.1f}"]
+        cells += [f"{about['compiled_modules']:,} of {about['modules']:,}"]
         lines.append(f"| {about['label']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

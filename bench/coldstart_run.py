@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.coldstart_packages import PACKAGED, Variant, build_variants
+from bench.coldstart_packages import PACKAGED, Variant, build_variants, compiled_share
 from bench.coldstart_process import ColdStart, measure_cold_start
 from bench.run import head
 from bench.stand_in import StandIn
@@ -86,9 +86,7 @@ def run(plan: ColdStartPlan, folder: Path, interpreter: Interpreter, tell: Calla
         samples = _cold_starts(plan, chosen, replace(packaged, environment=environment), stand_in, tell)
     return {
         "head": {**head(), "function_python": interpreter.full_version},
-        "variants": {
-            one.name: {"label": one.label, "answers": one.answers, "bytes": _size_bytes(one.function)} for one in chosen
-        },
+        "variants": {one.name: _about(one) for one in chosen},
         "memory_mb": packaged.configuration["MemorySize"],
         "latency_seconds": dict(S3_LATENCY),
         "samples": [sample.to_dict() for sample in samples],
@@ -183,6 +181,17 @@ def _open(who: str, url: str, packaged: DeployedFunction, given: dict[str, Any])
         raise RuntimeError(f"{who} could not open a session: {finished.stderr}")
     measured: dict[str, float] = json.loads(finished.stdout)
     return measured
+
+
+def _about(variant: Variant) -> dict[str, Any]:
+    compiled, modules = compiled_share(variant.function)
+    return {
+        "label": variant.label,
+        "answers": variant.answers,
+        "bytes": _size_bytes(variant.function),
+        "modules": modules,
+        "compiled_modules": compiled,
+    }
 
 
 def _size_bytes(function: DeployedFunction) -> int:

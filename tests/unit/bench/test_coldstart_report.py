@@ -33,7 +33,7 @@ def results(samples: list[dict[str, Any]], openings: list[dict[str, Any]] | None
             "machine": {"cpu": "CPU", "cores": 2, "load_average": 0.5, "system": "Linux"},
         },
         "variants": {
-            name: {"label": f"the {name} one", "answers": True, "bytes": 90_000_000}
+            name: {"label": f"the {name} one", "answers": True, "bytes": 9e7, "modules": 2000, "compiled_modules": 1999}
             for name in dict.fromkeys(one["variant"] for one in samples)
         },
         "memory_mb": 1024,
@@ -99,6 +99,7 @@ def test_the_report_shows_every_variant_and_the_configured_memory() -> None:
     )
 
     assert "| the plain one |" in found
+    assert "| 1,999 of 2,000 |" in found
     assert "| the packaged one |" in found
     assert "| 1,024 (configured) |" in found
     assert "| new | 5 | 200 | 200 | 0 | 0 |" in found
