@@ -140,7 +140,9 @@ def _memory(results: dict[str, Any]) -> str:
         return ""
     peak = median(row["peak_bytes"] for row in rows)
     lines = [f"### Memory setting, estimated from CPU time (the process held {peak / 1e6:.0f} MB at most)", ""]
-    lines += ["| memory, MB | cold start, ms | warm turn, ms | USD per million warm turns | with 5 s of model |"]
+    lines += [
+        "| memory, MB | cold start, ms | warm turn, ms | USD per million warm turns | the same with 5 s of model |"
+    ]
     lines += ["|---:|---:|---:|---:|---:|"]
     for memory in MEMORY_MB:
         phases = {name: _throttled(rows, name, memory) for name in ("init", "first", "warm")}
@@ -176,7 +178,9 @@ def verdicts(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
             found.append((name, f"{measured:.2f}", f"≤ {RATIO_LIMIT}", measured <= RATIO_LIMIT))
     rows = results["openings"]
     for session in dict.fromkeys(row["session"] for row in rows):
-        over = over_boto3(rows, session, "seconds")
-        name = f"import agent_sessions and open a session ({session}), over boto3"
-        found.append((name, f"{over * _MILLI:.0f} ms", "≤ 30 ms", over <= OPENING_LIMIT_SECONDS))
+        for label, what in (("by the clock", "seconds"), ("in CPU time", "cpu_seconds")):
+            over = over_boto3(rows, session, what)
+            name = f"import agent_sessions and open a session ({session}), over boto3, {label}"
+            limit = f"≤ {OPENING_LIMIT_SECONDS * _MILLI:.0f} ms"
+            found.append((name, f"{over * _MILLI:.0f} ms", limit, over <= OPENING_LIMIT_SECONDS))
     return found

@@ -83,9 +83,9 @@ def test_opening_a_session_is_compared_with_the_boto3_that_ran_beside_it() -> No
 
     # Then that is in nobody's difference.
     assert over_boto3(rows, "new", "seconds") == pytest.approx(0.025)
-    assert verdict(results([], rows), "import agent_sessions and open a session (new)")
+    assert verdict(results([], rows), "import agent_sessions and open a session (new), over boto3, by the clock")
     slow = [opening("kit", 0.25), opening("boto3", 0.20)]
-    assert not verdict(results([], slow), "import agent_sessions and open a session (new)")
+    assert not verdict(results([], slow), "import agent_sessions and open a session (new), over boto3, by the clock")
 
 
 @pytest.mark.parametrize(("memory_mb", "seconds"), [(1769, 1.0), (3538, 1.0), (884.5, 1.6)])
