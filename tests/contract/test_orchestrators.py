@@ -127,15 +127,15 @@ def relay_class() -> Any:
             self.hooks: HookRegistry = HookRegistry()
             if session_manager is not None:
                 self.hooks.add_hook(session_manager)
-            self.hooks.invoke_callbacks(MultiAgentInitializedEvent(self))  # type: ignore[arg-type] # structural
+            self.hooks.invoke_callbacks(MultiAgentInitializedEvent(self))
 
-        async def invoke_async(self, task: Any, invocation_state: Any = None, **kwargs: Any) -> str:
+        async def invoke_async(self, task: Any, invocation_state: Any = None, **kwargs: Any) -> Any:
             self.seen_state = invocation_state
             for agent in self.agents[len(self.answers) :]:
                 result = await agent.invoke_async(task)
                 self.answers.append(str(result).strip())
-                await self.hooks.invoke_callbacks_async(AfterNodeCallEvent(self, agent.name))  # type: ignore[arg-type]
-            await self.hooks.invoke_callbacks_async(AfterMultiAgentInvocationEvent(self))  # type: ignore[arg-type]
+                await self.hooks.invoke_callbacks_async(AfterNodeCallEvent(self, agent.name))
+            await self.hooks.invoke_callbacks_async(AfterMultiAgentInvocationEvent(self))
             return ", ".join(self.answers)
 
         def serialize_state(self) -> dict[str, Any]:
