@@ -58,6 +58,15 @@ class KitConfig(BaseModel):
         le=3650,
         allow_inf_nan=False,
     )
+    session_ttl_days_before: float | None = _setting(
+        None,
+        "a number of days from 0 to 3650; unset: the lifetime has not been lowered lately",
+        "Set it to the old lifetime when you lower `session_ttl_days`, and take it back after as many days as the new "
+        "one has: until then the bucket keeps the old rule, by which sessions in use were renewed.",
+        ge=0,
+        le=3650,
+        allow_inf_nan=False,
+    )
     agent_model: str = _setting(
         "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0",
         MODEL_ALLOWED,

@@ -25,6 +25,7 @@ class SessionStore(Construct):
         scope: Parent construct.
         construct_id: Id within it.
         ttl_days: Days after its last use at which a session expires; ``0`` keeps sessions for ever.
+        ttl_days_before: While the lifetime is being lowered: what it was. The rule stays as it was, too.
         encryption: ``s3`` or ``kms`` (a customer-managed key of its own, rotated).
         versioned: Whether replaced and deleted objects are kept for a day.
         retain: Whether bucket and key outlive the stack.
@@ -36,6 +37,7 @@ class SessionStore(Construct):
         construct_id: str,
         *,
         ttl_days: float,
+        ttl_days_before: float | None = None,
         encryption: Literal["s3", "kms"],
         versioned: bool,
         retain: bool,
@@ -59,7 +61,7 @@ class SessionStore(Construct):
             enforce_ssl=True,
             minimum_tls_version=1.2,
             versioned=versioned,
-            lifecycle_rules=_lifecycle(ttl_days),
+            lifecycle_rules=_lifecycle(ttl_days, ttl_days_before),
             removal_policy=removal,
         )
         self.place = SessionPlace(
@@ -104,10 +106,10 @@ def _grant(grantee: iam.IGrantable, statements: list[iam.PolicyStatement]) -> No
         grantee.grant_principal.add_to_principal_policy(statement)
 
 
-def _lifecycle(ttl_days: float) -> list[s3.LifecycleRule]:
+def _lifecycle(ttl_days: float, ttl_days_before: float | None) -> list[s3.LifecycleRule]:
     # Rules of their own: each can be read, and changed, without the others. The last two stay while versioning is off:
     # a bucket whose versioning was on keeps its old versions until such a rule removes them.
-    days = lifecycle_days(ttl_days)
+    days = lifecycle_days(ttl_days, lowered_from=ttl_days_before)
     expiry = (
         []
         if days is None

@@ -31,6 +31,7 @@ class KitStack(Stack):
             self,
             "Store",
             ttl_days=config.session_ttl_days,
+            ttl_days_before=config.session_ttl_days_before,
             encryption=config.encryption,
             versioned=config.bucket_versioning,
             retain=config.is_production,

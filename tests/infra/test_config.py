@@ -41,6 +41,7 @@ def test_snap_start_is_on_in_production_only_unless_said_otherwise() -> None:
 WRONG: dict[str, list[object]] = {
     "stage": ["", "Prod", "1st", "a" * 21, "with space", 7],
     "session_ttl_days": ["-1", "abc", "nan", "inf", 3651, "7 days"],
+    "session_ttl_days_before": ["-1", "soon", "inf", 3651],
     "agent_model": [
         "openai:gpt-5",
         "anthropic.claude-haiku-4-5-20251001-v1:0",

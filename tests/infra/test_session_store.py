@@ -65,6 +65,13 @@ def test_sessions_leave_the_bucket_by_the_librarys_own_reckoning(ttl_days: int) 
 
 def test_sessions_that_never_expire_have_no_expiry_rule() -> None:
     assert "expire-sessions" not in rules(synthesize(session_ttl_days=0))
+
+
+@pytest.mark.parametrize(("before", "days"), [(30, lifecycle_days(30)), (5, lifecycle_days(7)), (0, None)])
+def test_while_the_lifetime_is_lowered_the_old_rule_stays(before: float, days: int | None) -> None:
+    found = rules(synthesize(session_ttl_days=7, session_ttl_days_before=before))
+
+    assert found.get("expire-sessions", {}).get("ExpirationInDays") == days
     assert all("ExpirationInDays" not in rule for rule in rules(synthesize(session_ttl_days=0)).values())
 
 
