@@ -170,6 +170,8 @@ def _environment(config: KitConfig, store: SessionStore) -> dict[str, str]:
         "ENDPOINT_AUTH": config.auth,
         "AGENT_MODEL": config.agent_model,
         "AGENT_WINDOW_MESSAGES": str(config.agent_window_messages),
+        "LEASE_WAIT_SECONDS": f"{config.lease_wait_seconds:g}",
+        "DEADLINE_MARGIN_SECONDS": f"{config.deadline_margin_seconds:g}",
         **prompt,
         "POWERTOOLS_SERVICE_NAME": config.stack_name,
         "POWERTOOLS_LOG_LEVEL": "INFO",

@@ -122,6 +122,24 @@ class KitConfig(BaseModel):
     timeout_seconds: int = _setting(
         120, "a whole number from 10 to 900", "How long one turn may take, model and tools included.", ge=10, le=900
     )
+    lease_wait_seconds: float = _setting(
+        5,
+        "a number of seconds from 0 to 60; 0 refuses at once",
+        "How long a request waits for another one that is using its session, before it is answered 409. Waiting is "
+        "billed as running, and counts towards `timeout_seconds`.",
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+    )
+    deadline_margin_seconds: float = _setting(
+        5,
+        "a number of seconds above 0, at most 60 and at most half of `timeout_seconds`",
+        "How long before `timeout_seconds` a turn is stopped in good order: what it has done is stored and the caller "
+        "gets 504 instead of a cut connection.",
+        gt=0,
+        le=60,
+        allow_inf_nan=False,
+    )
     log_retention_days: int = _setting(
         30, "one of " + ", ".join(str(days) for days in _LOG_RETENTION_DAYS), "How long the function's log is kept."
     )
@@ -170,7 +188,16 @@ class KitConfig(BaseModel):
     @model_validator(mode="after")
     def _public_needs_two_keys(self) -> Self:
         if (self.auth == "none") != self.allow_public:
-            raise ValueError("`auth=none` and `allow_public=true` go together or not at all")
+            raise ValueError("auth: `auth=none` and `allow_public=true` go together or not at all")
+        return self
+
+    @model_validator(mode="after")
+    def _margin_leaves_time_for_a_turn(self) -> Self:
+        if self.deadline_margin_seconds > self.timeout_seconds / 2:
+            raise ValueError(
+                f"deadline_margin_seconds={self.deadline_margin_seconds:g}: no time is left for a turn; allowed: at "
+                f"most half of `timeout_seconds` ({self.timeout_seconds})"
+            )
         return self
 
     @property
@@ -231,7 +258,7 @@ def _unknown_key(key: str) -> str:
 
 def _problem(detail: dict[str, Any]) -> str:
     if not detail["loc"]:
-        return f"auth: {_sentence(detail)}"
+        return _sentence(detail)  # about several keys together; it begins with the one to change
     key = str(detail["loc"][0])
     return f"{key}={detail['input']!r}: {_sentence(detail)}; allowed: {allowed_values(KitConfig.model_fields[key])}"
 

@@ -32,6 +32,8 @@ def test_the_function_reads_the_settings_it_is_given() -> None:
         agent_model="bedrock:amazon.nova-lite-v1:0",
         agent_window_messages=12,
         agent_system_prompt="Answer in verse.",
+        lease_wait_seconds=2.5,
+        deadline_margin_seconds=8,
     )
 
     settings = load_settings(function(template)["Environment"]["Variables"])
@@ -42,6 +44,7 @@ def test_the_function_reads_the_settings_it_is_given() -> None:
     assert settings.agent_window_messages == 12
     assert settings.agent_system_prompt == "Answer in verse."
     assert settings.endpoint_auth == "iam"
+    assert (settings.lease_wait_seconds, settings.deadline_margin_seconds) == (2.5, 8)
 
 
 def test_defaults_of_the_deployment_and_of_the_function_agree() -> None:
@@ -55,7 +58,16 @@ def test_defaults_of_the_deployment_and_of_the_function_agree() -> None:
     assert (
         load_settings(function(synthesize())["Environment"]["Variables"]).agent_system_prompt == DEFAULT_SYSTEM_PROMPT
     )
-    assert settings.deadline_margin_seconds < 10, "the shortest timeout that can be configured"
+    assert settings.lease_wait_seconds == config.lease_wait_seconds
+    assert settings.deadline_margin_seconds == config.deadline_margin_seconds
+
+
+@pytest.mark.parametrize(("key", "values"), [("lease_wait_seconds", (0, 60)), ("deadline_margin_seconds", (0.5, 60))])
+def test_what_the_deployment_lets_through_the_function_accepts(key: str, values: tuple[float, float]) -> None:
+    for value in values:
+        environment = function(synthesize(timeout_seconds=900, **{key: value}))["Environment"]["Variables"]
+
+        assert getattr(load_settings(environment), key) == value
 
 
 def test_the_log_is_the_functions_own_and_is_not_kept_for_ever() -> None:

@@ -60,6 +60,8 @@ WRONG: dict[str, list[object]] = {
     "architecture": ["arm", "amd64", "aarch64"],
     "memory_mb": ["128", "10241", "1GB"],
     "timeout_seconds": ["9", "901", "2m"],
+    "lease_wait_seconds": ["-1", "61", "nan", "soon"],
+    "deadline_margin_seconds": ["0", "-1", "61", "inf", "5s"],
     "log_retention_days": ["0", "2", "31", "forever"],
     "max_concurrency": ["0", "-1", "all"],
     "snap_start": ["sometimes"],
@@ -133,6 +135,24 @@ def test_all_problems_are_told_at_once() -> None:
 def test_a_public_endpoint_needs_two_keys_that_agree(context: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="`auth=none` and `allow_public=true` go together"):
         load_config(context)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [{"timeout_seconds": 10, "deadline_margin_seconds": 5.5}, {"timeout_seconds": 119, "deadline_margin_seconds": 60}],
+)
+def test_a_margin_that_would_leave_no_time_for_a_turn_is_refused(context: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_config(context)
+
+    (_, line) = str(refusal.value).splitlines()
+    margin, timeout = context["deadline_margin_seconds"], context["timeout_seconds"]
+    assert line.strip().startswith(f"deadline_margin_seconds={margin}: ")
+    assert f"half of `timeout_seconds` ({timeout})" in line
+
+
+def test_the_shortest_timeout_goes_with_the_margin_that_is_the_default() -> None:
+    assert load_config({"timeout_seconds": 10}).deadline_margin_seconds == 5
 
 
 def test_the_documented_table_is_the_one_the_code_makes() -> None:
