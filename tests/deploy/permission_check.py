@@ -3,6 +3,7 @@
 Moto itself evaluates no identity policies.
 """
 
+import html
 import io
 import re
 import urllib.parse
@@ -12,7 +13,10 @@ from typing import Any
 
 from tests.infra.policy_evaluator import Decision, Statement, decide
 
-_KEYS = re.compile(rb"<Key>(.*?)</Key>")
+_OBJECTS = re.compile(rb"<Object>(.*?)</Object>", re.DOTALL)
+_KEY = re.compile(rb"<Key>(.*?)</Key>", re.DOTALL)
+# Others (acl, tagging, uploads ...) are other actions. x-id only repeats the operation's name.
+_OBJECT_PARAMETERS = {"versionId", "x-id"}
 _OBJECT_ACTIONS = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -89,6 +93,8 @@ class PermissionCheck:
 def calls_of(environ: dict[str, Any], body: bytes = b"") -> set[Call]:
     """The permissions a request needs.
 
+    Source: Amazon S3 user guide, "Required permissions for Amazon S3 API operations".
+
     Args:
         environ: The WSGI environment.
         body: Of a request that deletes several objects.
@@ -108,14 +114,32 @@ def calls_of(environ: dict[str, Any], body: bytes = b"") -> set[Call]:
             action = "s3:ListBucketVersions" if "versions" in query else "s3:ListBucket"
             return {Call(action, arn, query.get("prefix", [None])[0])}
         if method == "POST" and "delete" in query:
-            return {Call("s3:DeleteObject", f"{arn}/{name.decode()}") for name in _KEYS.findall(body)}
-        raise NotImplementedError(f"{method} {bucket}?{environ.get('QUERY_STRING')}")
-    calls = {Call(_OBJECT_ACTIONS[method], f"{arn}/{key}")}
-    if "HTTP_IF_MATCH" in environ:
-        calls.add(Call("s3:GetObject", f"{arn}/{key}"))  # what a condition compares with has to be readable
-    if method in {"GET", "HEAD"}:
-        calls.add(Call("s3:ListBucket", arn, key, implied=True))
-    return calls
+            return {call for entry in _OBJECTS.findall(body) for call in _deletion(arn, entry)}
+    elif _is_about_one_object(environ, query):
+        version = "Version" if "versionId" in query else ""
+        calls = {Call(f"{_OBJECT_ACTIONS[method]}{version}", f"{arn}/{key}")}
+        if "HTTP_IF_MATCH" in environ:
+            calls.add(Call("s3:GetObject", f"{arn}/{key}"))  # what a condition compares with has to be readable
+        if method in {"GET", "HEAD"}:
+            calls.add(Call("s3:ListBucket", arn, key, implied=True))
+        return calls
+    raise NotImplementedError(f"{method} {bucket}/{key}?{environ.get('QUERY_STRING')}")
+
+
+def _is_about_one_object(environ: dict[str, Any], query: dict[str, list[str]]) -> bool:
+    return (
+        environ["REQUEST_METHOD"] in _OBJECT_ACTIONS
+        and query.keys() <= _OBJECT_PARAMETERS
+        and "HTTP_X_AMZ_COPY_SOURCE" not in environ
+    )
+
+
+def _deletion(bucket_arn: str, entry: bytes) -> Iterable[Call]:
+    (key,) = _KEY.findall(entry)
+    arn = f"{bucket_arn}/{html.unescape(key.decode())}"
+    yield Call("s3:DeleteObjectVersion" if b"<VersionId>" in entry else "s3:DeleteObject", arn)
+    if b"<ETag>" in entry:
+        yield Call("s3:GetObject", arn)
 
 
 def _bucket_and_key(environ: dict[str, Any]) -> tuple[str, str]:

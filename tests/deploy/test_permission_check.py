@@ -44,6 +44,12 @@ def environ(method: str, path: str, query: str = "", host: str = "localhost:5000
         (environ("GET", "/sessions-bucket", "list-type=2&prefix=p%2F"), {Call("s3:ListBucket", ARN, "p/")}),
         (environ("GET", "/sessions-bucket", "list-type=2"), {Call("s3:ListBucket", ARN, None)}),
         (environ("GET", "/sessions-bucket", "versions&prefix=p/"), {Call("s3:ListBucketVersions", ARN, "p/")}),
+        (environ("DELETE", "/sessions-bucket/p/x"), {Call("s3:DeleteObject", f"{ARN}/p/x")}),
+        (environ("DELETE", "/sessions-bucket/p/x", "versionId=v1"), {Call("s3:DeleteObjectVersion", f"{ARN}/p/x")}),
+        (
+            environ("GET", "/sessions-bucket/p/x", "versionId=v1"),
+            {Call("s3:GetObjectVersion", f"{ARN}/p/x"), Call("s3:ListBucket", ARN, "p/x", implied=True)},
+        ),
     ],
 )
 def test_a_request_is_the_actions_that_iam_asks_about(request_: dict[str, Any], calls: set[Call]) -> None:
@@ -59,9 +65,33 @@ def test_deleting_several_objects_is_asked_for_each() -> None:
     }
 
 
-def test_a_request_that_is_not_known_is_an_error() -> None:
-    with pytest.raises(NotImplementedError, match="acl"):
-        calls_of(environ("GET", "/sessions-bucket", "acl"))
+def test_deleting_versions_and_deleting_on_a_condition_ask_for_more() -> None:
+    body = (
+        b'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        b"<Object><Key>p/a&amp;b</Key><VersionId>v1</VersionId></Object>"
+        b"<Object><Key>p/c</Key><ETag>e</ETag></Object></Delete>"
+    )
+
+    assert calls_of(environ("POST", "/sessions-bucket", "delete"), body) == {
+        Call("s3:DeleteObjectVersion", f"{ARN}/p/a&b"),
+        Call("s3:DeleteObject", f"{ARN}/p/c"),
+        Call("s3:GetObject", f"{ARN}/p/c"),
+    }
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        environ("GET", "/sessions-bucket", "acl"),
+        environ("GET", "/sessions-bucket/p/x", "acl"),
+        environ("PUT", "/sessions-bucket/p/x", "tagging"),
+        environ("PUT", "/sessions-bucket/p/x", HTTP_X_AMZ_COPY_SOURCE="sessions-bucket/p/y"),
+        environ("POST", "/sessions-bucket/p/x", "uploads"),
+    ],
+)
+def test_a_request_that_is_not_known_is_an_error(request_: dict[str, Any]) -> None:
+    with pytest.raises(NotImplementedError):
+        calls_of(request_)
 
 
 class Place:
