@@ -11,6 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.doubles.scripted_model import ScriptedModel
+from tests.endpoint.deployed_role import DeployedRole, deployed_statements
 from tests.endpoint.function import Function, processes
 
 _buckets = itertools.count(1)
@@ -39,6 +40,18 @@ def _fresh_processes() -> Iterator[None]:
         logger.level, logger.handlers, logger.propagate = level, handlers, propagate
 
 
+@pytest.fixture(autouse=True)
+def deployed_role(request: pytest.FixtureRequest) -> Iterator[DeployedRole]:
+    """Every test's function calls AWS under the role it is deployed with; a refused call fails the test."""
+    role = DeployedRole()
+    if {"store", "s3_store", "s3", "on_s3"} & set(request.fixturenames):
+        deployed_statements()  # takes seconds once: before any clock runs
+    with role.in_front_of_aws(CREDENTIALS["AWS_ACCESS_KEY_ID"]):
+        yield role
+    assert not role.refused, f"the deployed role refuses {role.refused}"
+    assert not role.reached_neighbours, f"the deployed role allows too much: {role.reached_neighbours}"
+
+
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -60,7 +73,7 @@ def s3_store(s3_url: str) -> dict[str, str]:
         "s3",
         endpoint_url=s3_url,
         region_name="us-east-1",
-        aws_access_key_id="testing",
+        aws_access_key_id="administrator",
         aws_secret_access_key="testing",
     ).create_bucket(Bucket=bucket)
     return {"SESSION_STORE": f"s3://{bucket}/sessions", "AWS_ENDPOINT_URL_S3": s3_url}
