@@ -261,7 +261,7 @@ class AgentObjects:
             self._records.create(self._session_id, self.key, content)
         else:
             self._records.update(self._session_id, self.key, content)
-        self._copied_in_record = set(self._tail)
+        self._copied_in_record = {*list(self._tail), *([unconfirmed[0].message_id] if unconfirmed else [])}
 
     def _with_log(self, *, unconfirmed: tuple[Entry, str] | None) -> dict[str, Any]:
         kit: dict[str, Any] = {}
@@ -292,7 +292,7 @@ class AgentObjects:
             # With pins the count is not an id; then nothing is left out.
             return
         self._first_id = removed
-        self._tail = {message_id: entry for message_id, entry in self._tail.items() if message_id >= removed}
+        self._forget_copies([message_id for message_id in list(self._tail) if message_id < removed])
         if self._base is not None and self._base.last_id < removed:
             self._base = None
 
@@ -302,7 +302,7 @@ class AgentObjects:
         Args:
             before: The first message of the turn that begins. It is not in the base: it may be redacted yet.
         """
-        tail = sorted((entry for entry in self._tail.values() if entry.message_id < before), key=_by_id)
+        tail = sorted((entry for entry in list(self._tail.values()) if entry.message_id < before), key=_by_id)
         base = self._base
         if not self._consolidates or _size(tail) <= tail_limit(len(base.body) if base else 0):
             return
@@ -327,6 +327,11 @@ class AgentObjects:
         self._history_etag = written.etag
         return new
 
+    def _forget_copies(self, message_ids: list[int]) -> None:
+        # One by one, in place: the last message may be added from another thread at this moment.
+        for message_id in message_ids:
+            self._tail.pop(message_id, None)
+
     def _take_over_new_base(self) -> None:
         if self._new_base is None:
             return
@@ -338,7 +343,7 @@ class AgentObjects:
             logger.warning("session_id=<%s>, key=<%s> | not written: %s", self._session_id, self._history_key, error)
             return
         self._base = base
-        self._tail = {message_id: entry for message_id, entry in self._tail.items() if message_id > base.last_id}
+        self._forget_copies([message_id for message_id in list(self._tail) if message_id <= base.last_id])
 
     def before_rewriting(self, message_id: int) -> None:
         """Remove the derived copies of a message that is about to change: a crash must not leave them believed."""
@@ -346,7 +351,8 @@ class AgentObjects:
             return
         self._take_over_new_base()
         if self._base is not None and message_id <= self._base.last_id:
-            self._tail = {**{entry.message_id: entry for entry in self._base.entries()}, **self._tail}
+            for entry in self._base.entries():
+                self._tail.setdefault(entry.message_id, entry)
             self._base = None
         if self._history_etag is not None and self._base is None:
             self._records.objects.delete([self._history_key])
@@ -393,8 +399,9 @@ def drop_log(records: Records, session_id: str, key: str) -> None:
     for attempt in range(DROP_ATTEMPTS):
         known = records.known(key)
         record = records.own(session_id, key)
-        if record is None or "log" not in record.kit:
+        if record is None:
             return
+        # Written even without a log in it: whoever holds the old message in memory must not store a copy of it again.
         kit = {name: value for name, value in record.kit.items() if name != "log"}
         try:
             records.update(session_id, key, {**record.content, "kit": kit})

@@ -187,6 +187,12 @@ class Records:
                         session_id=session_id,
                         key=key,
                     ) from error
+                if not self._lives_still(session_id, key):
+                    raise SessionConflictError(
+                        f"session_id={session_id}, key={key} | the session has been erased and begun anew since",
+                        session_id=session_id,
+                        key=key,
+                    ) from error
                 # Landed late by a writer of an earlier life of this session: nobody reads it, so it may go.
                 expect = Unchanged(error.found.etag)
                 continue
@@ -252,6 +258,16 @@ class Records:
         if incarnation is None:
             raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
         return incarnation
+
+    def _lives_still(self, session_id: str, key: str) -> bool:
+        """Whether the life that is written is the session's present one: only then is another one's record old."""
+        folder = f"session_{session_id}/"
+        present = self.objects.get(f"{key[: key.index(folder)]}{folder}session.json")
+        if present is None:
+            return False
+        content = decode(key, present)
+        life = incarnation_of(content) or f"created:{content.get('created_at')}"
+        return life == self._incarnations.get(session_id)
 
     def _is_of_this_life(self, session_id: str, content: dict[str, Any]) -> bool:
         incarnation = incarnation_of(content)

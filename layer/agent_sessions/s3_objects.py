@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -48,6 +49,11 @@ _NAMED_IN_ERRORS = 20
 _pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
 _pools_lock = threading.Lock()
 _hints: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
+
+
+if hasattr(os, "register_at_fork"):
+    # A fork has the pools but not their threads: whoever waited for them would wait for ever.
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 def _pool_of(client: S3Client) -> ThreadPoolExecutor:
