@@ -18,6 +18,7 @@ import boto3
 from infra.config import KitConfig, load_config
 from infra.deployment import stack_outputs
 from infra.interpreters import Interpreter, find_interpreter
+from infra.runtime_layer_build import LIMIT_BYTES, folder_size
 from infra.smoke.report import Report, expect
 from tests.deploy.cdk_cli import REGION, Cdk, CdkError
 from tests.deploy.conversation import SCRIPT, SESSION, Conversation
@@ -30,6 +31,7 @@ from tests.doubles.bedrock_server import BedrockServer
 from tests.endpoint.function import ALICE
 
 _BUDGET_SECONDS = 120
+_FAR_UNDER = 0.5  # of what Lambda takes unzipped: room for a user's own packages
 _FUNCTION_KEY = "AKIATHEFUNCTION"
 _VERSIONS = ("3.13", "3.12", "3.14")
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
@@ -102,6 +104,7 @@ class Rehearsal:
                 f"  Python {self._interpreter.full_version}, on its path: {function.task_root.name}, "
                 f"{len(function.layers)} layers, the runtime's own packages"
             )
+            self._sizes(function)
             Conversation(function, bedrock, self.report).hold()
             check_permissions(self.report, self._aws.permissions, bedrock)
             self._example(bedrock)
@@ -132,6 +135,18 @@ class Rehearsal:
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock_url,
         }
         return function
+
+    def _sizes(self, function: DeployedFunction) -> None:
+        sizes = [folder_size(folder)[0] for folder in (function.task_root, *function.layers)]
+        code, runtime, session = (f"{size / 1e6:.1f} MB" for size in sizes)
+        share = sum(sizes) / LIMIT_BYTES
+        self.report.check(
+            f"sizes, unzipped: the function {code}, the runtime layer {runtime}, the session layer {session}; "
+            f"{share:.0%} of what Lambda takes",
+            lambda: expect(share < _FAR_UNDER, sizes),
+        )
+        bare = [f for f in (function.task_root, *function.layers) if next(f.rglob("*.pyc"), None) is None]
+        self.report.check("each of them brings byte code", lambda: expect(not bare, bare))
 
     def _example(self, bedrock: BedrockServer) -> None:
         self.transcript.heading("Another app: a function with the session layer alone reads that session")

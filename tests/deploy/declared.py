@@ -98,7 +98,9 @@ def _function(session: boto3.Session, outputs: dict[str, str], config: KitConfig
     expect(layers == [outputs["RuntimeLayerArn"], outputs["SessionLayerArn"]], layers)
     variables = found["Environment"]["Variables"]
     expect(variables["SESSION_STORE"] == f"s3://{outputs['BucketName']}/sessions", variables)
-    expect(float(variables["SESSION_TTL_DAYS"]) == config.session_ttl_days, variables)
+    for name in ("session_ttl_days", "agent_window_messages", "lease_wait_seconds", "deadline_margin_seconds"):
+        expect(float(variables[name.upper()]) == getattr(config, name), variables)
+    expect((variables["AGENT_MODEL"], variables["ENDPOINT_AUTH"]) == (config.agent_model, config.auth), variables)
     group = found["LoggingConfig"]["LogGroup"]
     (log,) = session.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
     expect(log["retentionInDays"] == config.log_retention_days, log)
