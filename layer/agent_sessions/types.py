@@ -43,8 +43,11 @@ def encode_bytes_values(obj: Any) -> Any:
 def decode_bytes_values(obj: Any) -> Any:
     """Undo :func:`encode_bytes_values`."""
     if isinstance(obj, dict):
-        if obj.get("__bytes_encoded__") is True and "data" in obj:
-            return base64.b64decode(obj["data"])
+        if obj.get("__bytes_encoded__") is True and isinstance(obj.get("data"), str):
+            try:
+                return base64.b64decode(obj["data"])
+            except ValueError:  # what somebody said that only looks like it
+                return obj
         return {key: decode_bytes_values(value) for key, value in obj.items()}
     if isinstance(obj, list):
         return [decode_bytes_values(item) for item in obj]

@@ -41,7 +41,15 @@ class OrderedWriter:
             if self._running:
                 return
             self._running = True
-        self._objects.submit(self._drain)
+        try:
+            self._objects.submit(self._drain)
+        except BaseException as error:
+            # Nobody will run it: whoever waits must not wait for ever.
+            with self._condition:
+                self._failure, self._running = error, False
+                self._waiting.clear()
+                self._condition.notify_all()
+            raise
 
     def before(self, write: Callable[[], None], change: Callable[[], None]) -> bool:
         """Change something before a write begins.
