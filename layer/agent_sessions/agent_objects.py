@@ -102,7 +102,11 @@ class AgentObjects:
             self._log = read_log(record.kit.get("log"))
             self._with_bytes = _BYTES_MARK in record.stored.body
             self._copied_in_record = {copy.message_id for copy in self._log.tail} if self._log else set()
-            self._history = history.result()
+            try:
+                self._history = history.result()
+            except SessionException as error:
+                # Derived, and never the only copy: without it the messages are listed.
+                logger.warning("key=<%s> | the derived copy cannot be read: %s", self._history_key, error)
             self._history_etag = self._history.etag if self._history else None
         return parsed(SessionAgent, record)
 
@@ -257,6 +261,8 @@ class AgentObjects:
         """
         self._take_over_new_base()
         content = self._with_log(unconfirmed=unconfirmed)
+        # Noted before the write: its answer may be lost although it was applied.
+        self._copied_in_record |= {*list(self._tail), *([unconfirmed[0].message_id] if unconfirmed else [])}
         if self._records.known(self.key) is None:
             self._records.create(self._session_id, self.key, content)
         else:

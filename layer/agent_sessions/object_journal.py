@@ -162,6 +162,9 @@ class ObjectJournal(Journal):
 
     def create_agent(self, session_agent: SessionAgent) -> None:
         """See :meth:`Journal.create_agent`."""
+        agent_id = session_agent.agent_id
+        for key in (self._layout.agent(self.session_id, agent_id), self._layout.history(self.session_id, agent_id)):
+            self._asked.pop(key, None)  # read before the agent was there: if another caller is faster, it is read anew
         self._objects_of(session_agent.agent_id).create(session_agent)
 
     def read_conversation(self, session_agent: SessionAgent, removed_message_count: int) -> Conversation:

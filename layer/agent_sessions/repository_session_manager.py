@@ -279,4 +279,6 @@ class RepositorySessionManager(SessionManager):
             source: The orchestrator.
             **kwargs: For later additions.
         """
+        if self._stopped is not None:
+            raise self._stopped
         self._journal.update_multi_agent(source)
