@@ -217,6 +217,11 @@ class AgentLog:
             SessionConflictError: Another writer has changed the state.
             SessionStorageError: Storage failed.
         """
+        if self.failure is not None and self._unredacted:
+            try:
+                self._store_redactions()
+            except SessionException:
+                logger.exception("agent_id=<%s> | a redaction could not be stored", self._agent_id)
         if self.failure is not None and self.in_turn:
             # The failure has been raised where it happened; saying it again would hide what followed from it.
             logger.warning("agent_id=<%s> | not stored after an earlier failure: %s", self._agent_id, self.failure)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.history import Base, Entry, FoundBase, Log, read_base, read_log, tail_limit, write_base, write_log
 from agent_sessions.journal import Conversation
+from agent_sessions.layout import message_id_of
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
-from agent_sessions.records import Record, list_message_ids, new_nonce, parse, parsed
+from agent_sessions.records import Record, corrupt, list_message_ids, new_nonce, parse, parsed
 from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values
 from agent_sessions.window import split_window
 
@@ -68,6 +69,7 @@ class AgentObjects:
         self._copied_in_record: set[int] = set()  # the messages a copy of which is in the stored record
         self._history: StoredObject | None = None
         self._history_etag: str | None = None  # of history.json, believed or not
+        self._history_unsure = False  # whether it was written without an answer
         self._log: Log | None = None
         self._with_bytes = False
         self._new_base: Future[Base] | None = None
@@ -78,7 +80,7 @@ class AgentObjects:
         """Create the agent's record."""
         self._records.objects.make_folder(self._layout.messages_folder(self._session_id, self._agent_id))
         self.replace_content(agent)
-        self._records.create(self._session_id, self.key, self._with_log(unconfirmed=None))
+        self._records.create_head(self._session_id, self.key, self._with_log(unconfirmed=None))
 
     def read(self, agent: StoredObject | None, history: Future[StoredObject | None]) -> SessionAgent | None:
         """Take over the agent's record.
@@ -180,7 +182,7 @@ class AgentObjects:
         self._first_id, self._base = first_id, None
 
         records = self._fetch([item[0] for item in wanted if item not in usable])
-        fetched = {int(record.content["message_id"]): record for record in records}
+        fetched = {_number(record): record for record in records}
         if self._consolidates:
             entries = {item[0]: Entry.again(usable[item]) for item in wanted if item in usable}
             entries |= {number: Entry.of(record.content, record.stored.etag) for number, record in fetched.items()}
@@ -194,7 +196,7 @@ class AgentObjects:
         """Messages from their copies, and those that are mere references from their objects."""
         if fetched is None:
             records = self._fetch([message_id for message_id, message in copied if message is None])
-            fetched = {int(record.content["message_id"]): record for record in records}
+            fetched = {_number(record): record for record in records}
         decode: Any = decode_bytes_values if self._with_bytes else _as_it_is
         return [
             (message_id, decode(message) if message is not None else _shown(fetched[message_id]))
@@ -212,10 +214,10 @@ class AgentObjects:
         listed = list_message_ids(self._records.objects, self._layout, self._session_id, self._agent_id)
         records = self._fetch([message_id for message_id, _ in listed if message_id >= first_id])
         for record in records if self._consolidates else ():
-            self._tail[int(record.content["message_id"])] = Entry.of(record.content, record.stored.etag)
+            self._tail[_number(record)] = Entry.of(record.content, record.stored.etag)
         if records:
             self.next_id = int(records[-1].content["message_id"]) + 1
-        return first_id, [(int(record.content["message_id"]), _shown(record)) for record in records]
+        return first_id, [(_number(record), _shown(record)) for record in records]
 
     def content_in_tail(self, message_id: int) -> dict[str, Any] | None:
         """A record of the message as the tail has it."""
@@ -345,6 +347,7 @@ class AgentObjects:
         try:
             base = future.result()
         except (SessionException, PreconditionFailedError) as error:
+            self._history_unsure = True
             # The copy is derived: without it the next restore is slower, and as right.
             logger.warning("session_id=<%s>, key=<%s> | not written: %s", self._session_id, self._history_key, error)
             return
@@ -356,20 +359,23 @@ class AgentObjects:
         if not self._consolidates:
             return
         self._take_over_new_base()
-        if self._base is not None and message_id <= self._base.last_id:
+        if self._base is not None and (message_id <= self._base.last_id or self._history_unsure):
             for entry in self._base.entries():
                 self._tail.setdefault(entry.message_id, entry)
             self._base = None
-        if self._history_etag is not None and self._base is None:
+        if self._base is None and (self._history_etag is not None or self._history_unsure):
             self._records.objects.delete([self._history_key])
-            self._history_etag = None
+            self._history_etag, self._history_unsure = None, False
         if message_id in self._copied_in_record:
             drop_log(self._records, self._session_id, self.key)
             self._copied_in_record = set()
         self._tail.pop(message_id, None)
 
-    def forget_versions(self, message_id: int) -> None:
-        """Delete the older versions of what held a message, where the store keeps them: they show what it said."""
+    def forget_redacted(self, message_id: int) -> None:
+        """Leave nothing of what a message was: with readers of before, and in older versions where they are kept."""
+        if self._consolidates:
+            # Whoever was restored while the message was being rewritten may have read the old one.
+            drop_log(self._records, self._session_id, self.key)
         message = self._layout.message(self._session_id, self._agent_id, message_id)
         for key in (message, self.key, self._history_key):
             self._records.objects.erase(key, keep=[key])
@@ -391,6 +397,18 @@ def _as_it_is(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
+def _number(record: Record) -> int:
+    """The id of a message's record: its key and its content agree on it.
+
+    Raises:
+        SessionCorruptError: They do not, or it is no message.
+    """
+    named = message_id_of(record.key)
+    if named is None or record.content.get("message_id") != named or "message" not in record.content:
+        raise corrupt(record.key, f"not message {named}")
+    return named
+
+
 def _shown(record: Record) -> Message:
     """The message of a record as a conversation shows it."""
     return parsed(SessionMessage, record).to_message()
@@ -402,19 +420,22 @@ def drop_log(records: Records, session_id: str, key: str) -> None:
     A message is about to change: whatever happens next, nobody may restore the old one from here. Whoever updates the
     record from an older reading is refused as before.
     """
-    for attempt in range(DROP_ATTEMPTS):
-        known = records.known(key)
-        record = records.own(session_id, key)
-        if record is None:
-            return
-        # Written even without a log in it: whoever holds the old message in memory must not store a copy of it again.
-        kit = {name: value for name, value in record.kit.items() if name != "log"}
-        try:
-            records.update(session_id, key, {**record.content, "kit": kit})
-        except SessionConflictError:
-            if attempt + 1 == DROP_ATTEMPTS:
-                raise
-        else:
-            if known is not None and known.etag != record.stored.etag:
-                records.restore_known(key, known)
-            return
+    known = records.known(key)
+    record = None
+    try:
+        for attempt in range(DROP_ATTEMPTS):
+            record = records.own(session_id, key)
+            if record is None:
+                return
+            # Written even without a log in it: whoever holds the old message in memory must not store a copy again.
+            kit = {name: value for name, value in record.kit.items() if name != "log"}
+            try:
+                records.update(session_id, key, {**record.content, "kit": kit})
+            except SessionConflictError:
+                if attempt + 1 == DROP_ATTEMPTS:
+                    raise
+            else:
+                return
+    finally:
+        if known is not None and record is not None and known.etag != record.stored.etag:
+            records.restore_known(key, known)

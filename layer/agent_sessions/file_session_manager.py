@@ -11,6 +11,8 @@ from agent_sessions.object_repository import ObjectSessionRepository
 from agent_sessions.repository_session_manager import RepositorySessionManager
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions.object_journal import Durability
 
 
@@ -24,7 +26,8 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         storage_dir: The folder; ``~/.strands/sessions`` when not given, which only its user may enter.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. On a disk the one is as quick as the other.
-        exclusive: Whether the caller holds the session's lease. What stands beyond the restored conversation was
+        exclusive: Whether the caller holds the session's lease, or a function that says so when it matters. What
+            stands beyond the restored conversation was
             then left by a turn that was cut off, however recently.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
             writer of a session has to know it: see ``docs/EXPIRY.md``.
@@ -41,7 +44,7 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         storage_dir: str | None = None,
         *,
         durability: Durability = "message",
-        exclusive: bool = False,
+        exclusive: bool | Callable[[], bool] = False,
         ttl_days: float | None = None,
         **kwargs: Any,
     ) -> None:

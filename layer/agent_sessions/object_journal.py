@@ -111,7 +111,7 @@ class ObjectJournal(Journal):
         durability: Durability,
         consolidates: bool,
         agent_id: str | None,
-        exclusive: bool,
+        exclusive: bool | Callable[[], bool],
     ) -> None:
         self.session_id = session_id
         self._records = records
@@ -247,9 +247,12 @@ class ObjectJournal(Journal):
         found = self._records.objects.get(key)
         return (
             found is not None
-            and (self._exclusive or found.last_modified <= objects.restored_at)
+            and (self._holds_lease() or found.last_modified <= objects.restored_at)
             and self._records.is_known(objects.key, self._records.objects.get(objects.key))
         )
+
+    def _holds_lease(self) -> bool:
+        return self._exclusive() if callable(self._exclusive) else self._exclusive
 
     def _confirm_last(self, agent_id: str) -> None:
         """Write the last restored message if its writer died before it was stored, though it stands in the tail."""
@@ -298,7 +301,9 @@ class ObjectJournal(Journal):
         if unsent is not None:
             if turn.writer.before(unsent.write, lambda: _change_unsent(unsent, change)):
                 return
-            turn.writer.wait()
+            # A write that failed may have been applied: what was taken back has to go all the same.
+            with contextlib.suppress(*((Exception,) if redacts else ())):
+                turn.writer.wait()
         objects = self._agents[agent_id]
         objects.before_rewriting(message_id)
         key = self._layout.message(self.session_id, agent_id, message_id)
@@ -320,7 +325,7 @@ class ObjectJournal(Journal):
             else:
                 turn.record_changed = True
                 if redacts:
-                    objects.forget_versions(message_id)
+                    objects.forget_redacted(message_id)
                 return
 
     # --- state and turns --------------------------------------------------------------------------------
@@ -410,7 +415,7 @@ class ObjectJournal(Journal):
     def create_multi_agent(self, source: Any) -> None:
         """See :meth:`Journal.create_multi_agent`."""
         key = self._layout.multi_agent(self.session_id, source.id)
-        self._upkeep.created(key, self._records.create(self.session_id, key, _state_of(source)))
+        self._upkeep.created(key, self._records.create_head(self.session_id, key, _state_of(source)))
         self._upkeep.finish()
 
     def update_multi_agent(self, source: Any) -> None:

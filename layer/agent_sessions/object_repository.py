@@ -23,6 +23,8 @@ from agent_sessions.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions.layout import Layout
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class ObjectSessionRepository(SessionRepository):
         durability: Durability = "message",
         consolidates: bool = False,
         agent_id: str | None = None,
-        exclusive: bool = False,
+        exclusive: bool | Callable[[], bool] = False,
         ttl_days: float | None = None,
     ) -> None:
         if durability not in {"message", "turn"}:
@@ -121,7 +123,9 @@ class ObjectSessionRepository(SessionRepository):
         """
         self._find(session_id)
         self.objects.make_folder(self.layout.messages_folder(session_id, session_agent.agent_id))
-        self.records.create(session_id, self.layout.agent(session_id, session_agent.agent_id), session_agent.to_dict())
+        self.records.create_head(
+            session_id, self.layout.agent(session_id, session_agent.agent_id), session_agent.to_dict()
+        )
 
     def read_agent(self, session_id: str, agent_id: str, **kwargs: Any) -> SessionAgent | None:  # noqa: ARG002
         """Read an agent, or ``None`` when the session has none of this id."""
@@ -188,6 +192,9 @@ class ObjectSessionRepository(SessionRepository):
             self.records.delete(self.layout.history(session_id, agent_id))
             drop_log(self.records, session_id, self.layout.agent(session_id, agent_id))
         self.records.update(session_id, key, session_message.to_dict())
+        if self._consolidates:
+            # Whoever was restored in between may have read the old message.
+            drop_log(self.records, session_id, self.layout.agent(session_id, agent_id))
 
     def list_messages(
         self,
@@ -261,7 +268,7 @@ class ObjectSessionRepository(SessionRepository):
         """
         self._find(session_id)
         key = self.layout.multi_agent(session_id, multi_agent.id)
-        self.records.create(session_id, key, encode_bytes_values(multi_agent.serialize_state()))
+        self.records.create_head(session_id, key, encode_bytes_values(multi_agent.serialize_state()))
 
     def read_multi_agent(self, session_id: str, multi_agent_id: str, **kwargs: Any) -> dict[str, Any] | None:  # noqa: ARG002
         """Read an orchestrator's state, or ``None`` when the session has none of this id."""

@@ -199,6 +199,21 @@ class Records:
             self._known[key] = Version(written.etag, content.get("created_at"), nonce, written.at)
             return self._known[key]
 
+    def create_head(self, session_id: str, key: str, content: dict[str, Any]) -> Version:
+        """Create the record of an agent or an orchestrator, which makes what lies below it a session.
+
+        Raises:
+            SessionConflictError: There is one of this life already.
+            SessionNotFoundError: The session has been erased since it was opened; nothing is left of the record.
+        """
+        version = self.create(session_id, key, content)
+        if not self._lives_still(session_id, key):
+            # Left there, it would pass for a session that a lifecycle rule has damaged, and be restored.
+            self.objects.delete_version(key, version.etag)
+            self._known.pop(key, None)
+            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id, key=key)
+        return version
+
     def update(self, session_id: str, key: str, content: dict[str, Any]) -> Version:
         """Replace a record whose version is known.
 

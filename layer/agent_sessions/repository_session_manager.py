@@ -266,8 +266,14 @@ class RepositorySessionManager(SessionManager):
         check_identifier("multi-agent", source.id)
         state = None if self._is_new_session else self._journal.read_multi_agent(source.id)
         if state is None:
-            self._journal.create_multi_agent(source)
-        else:
+            try:
+                self._journal.create_multi_agent(source)
+            except SessionConflictError:
+                # Another caller has created it since.
+                state = self._journal.read_multi_agent(source.id)
+                if state is None:
+                    raise
+        if state is not None:
             logger.debug("session_id=<%s>, multi_agent_id=<%s> | restoring", self.session_id, source.id)
             source.deserialize_state(state)
         self._is_new_session = False

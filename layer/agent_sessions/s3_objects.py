@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.layout import session_id_in
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_S3_ERRORS = (ClientError, BotoCoreError, ResponseParserError, HTTPError)
+"""What a call may end with: reading a body raises urllib3's errors as they are."""
+
 logger = logging.getLogger(__name__)
 
 DELETE_BATCH = 1000
@@ -53,7 +58,12 @@ _hints: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictiona
 
 if hasattr(os, "register_at_fork"):
     # A fork has the pools but not their threads: whoever waited for them would wait for ever.
-    os.register_at_fork(after_in_child=_pools.clear)
+    def _begin_anew_in_child() -> None:
+        global _pools_lock  # noqa: PLW0603 - another thread may have held it when the process was forked
+        _pools_lock = threading.Lock()
+        _pools.clear()
+
+    os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
 def _pool_of(client: S3Client) -> ThreadPoolExecutor:
@@ -84,14 +94,21 @@ class S3Objects(ObjectStore):
     def get(self, key: str) -> StoredObject | None:
         """See :meth:`ObjectStore.get`."""
         try:
-            response = self.client.get_object(Bucket=self.bucket, Key=key)
-            body = response["Body"].read()
+            try:
+                return self._get_once(key)
+            except (ResponseStreamingError, HTTPError):
+                # The connection broke within the body, where boto3 does not repeat the request.
+                return self._get_once(key)
         except ClientError as error:
             if _code(error) == "NoSuchKey":
                 return None
             raise self._failed("read", key, error) from error
-        except BotoCoreError as error:
+        except _S3_ERRORS as error:
             raise self._failed("read", key, error) from error
+
+    def _get_once(self, key: str) -> StoredObject:
+        response = self.client.get_object(Bucket=self.bucket, Key=key)
+        body = response["Body"].read()
         return StoredObject(body, response["ETag"], response["LastModified"], _date(response["ResponseMetadata"]))
 
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
@@ -118,7 +135,7 @@ class S3Objects(ObjectStore):
                     self._sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)  # noqa: S311 - no secret
                     continue
                 raise self._failed("write", key, error) from error
-            except BotoCoreError as error:
+            except _S3_ERRORS as error:
                 raise self._failed("write", key, error) from error
             return Written(response["ETag"], _date(response["ResponseMetadata"]))
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -157,7 +174,7 @@ class S3Objects(ObjectStore):
             if _code(error) in {"PreconditionFailed", "NoSuchKey"}:
                 return False
             raise self._failed("delete", key, error) from error
-        except BotoCoreError as error:
+        except _S3_ERRORS as error:
             raise self._failed("delete", key, error) from error
         return True
 
@@ -187,7 +204,7 @@ class S3Objects(ObjectStore):
             if _code(error) in {"AccessDenied", "NotImplemented"}:
                 return None
             raise self._failed("list", prefix, error) from error
-        except BotoCoreError as error:
+        except _S3_ERRORS as error:
             raise self._failed("list", prefix, error) from error
         versioned = any(version_id != "null" for _, _, version_id, _ in listed)
         # Without versioning, naming a version would need a permission that the bucket's users lack.
@@ -202,7 +219,7 @@ class S3Objects(ObjectStore):
             batch = doomed[start : start + DELETE_BATCH]
             try:
                 response = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
-            except (ClientError, BotoCoreError) as error:
+            except _S3_ERRORS as error:
                 raise self._failed("delete", batch[0]["Key"], error) from error
             # S3 answers 200 even when it deleted nothing: each key's fate is in the body.
             left += [(entry.get("Key", "?"), entry.get("Code", "?")) for entry in response.get("Errors", [])]
@@ -224,7 +241,7 @@ class S3Objects(ObjectStore):
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for entry in page.get("Contents", []):
                     yield ListedObject(entry["Key"], entry["ETag"], entry["LastModified"], entry["Size"])
-        except (ClientError, BotoCoreError) as error:
+        except _S3_ERRORS as error:
             raise self._failed("list", prefix, error) from error
 
     def list_folders(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
@@ -242,7 +259,7 @@ class S3Objects(ObjectStore):
                     # StartAfter names a key, and the keys in that folder sort after it.
                     if name != start_after:
                         yield name
-        except (ClientError, BotoCoreError) as error:
+        except _S3_ERRORS as error:
             raise self._failed("list", prefix, error) from error
 
     @property
@@ -259,7 +276,7 @@ class S3Objects(ObjectStore):
         """See :meth:`ObjectStore.submit`."""
         return _pool_of(self.client).submit(work)
 
-    def _failed(self, doing: str, key: str, error: ClientError | BotoCoreError) -> SessionStorageError:
+    def _failed(self, doing: str, key: str, error: Exception) -> SessionStorageError:
         code = _code(error) if isinstance(error, ClientError) else type(error).__name__
         # A missing key is 403, not 404, to a caller without s3:ListBucket: say so before somebody searches for hours.
         hint = " (reading needs s3:GetObject, and s3:ListBucket for keys that may be missing)" * (

@@ -43,9 +43,9 @@ def encode_bytes_values(obj: Any) -> Any:
 def decode_bytes_values(obj: Any) -> Any:
     """Undo :func:`encode_bytes_values`."""
     if isinstance(obj, dict):
-        if obj.get("__bytes_encoded__") is True and isinstance(obj.get("data"), str):
+        if obj.get("__bytes_encoded__") is True and isinstance(obj.get("data"), str) and len(obj) == 2:  # noqa: PLR2004 - these two keys
             try:
-                return base64.b64decode(obj["data"])
+                return base64.b64decode(obj["data"], validate=True)
             except ValueError:  # what somebody said that only looks like it
                 return obj
         return {key: decode_bytes_values(value) for key, value in obj.items()}

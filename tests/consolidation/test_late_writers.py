@@ -1,13 +1,24 @@
 """What outlives its session, or races with its own last write, takes nothing from anybody."""
 
+import contextlib
 from typing import Any
 
 import pytest
+from strands import Agent
+from strands.types.exceptions import EventLoopException
 
-from agent_sessions.exceptions import SessionConflictError
+from agent_sessions.exceptions import (
+    SessionConflictError,
+    SessionCorruptError,
+    SessionException,
+    SessionNotFoundError,
+)
 from agent_sessions.s3_session_manager import S3SessionManager
 from tests.consolidation.session import BUCKET, KitSession
+from tests.doubles.s3.clock import SettableClock
 from tests.doubles.s3.faults import Fault
+from tests.doubles.s3_server import S3Server
+from tests.doubles.scripted_model import ScriptedModel
 
 
 def test_an_agent_of_an_erased_life_does_not_overwrite_the_next_one(session: KitSession) -> None:
@@ -53,3 +64,72 @@ def test_a_redaction_by_another_process_is_not_undone_by_a_resident_agent(sessio
 
     assert b"SECRET" not in session.objects()[f"{session.folder}/agent.json"]
     assert session.open().messages[0]["content"] == [{"text": "[redacted]"}]
+
+
+def test_an_agent_stored_after_the_erasure_of_its_session_does_not_bring_it_back(session: KitSession) -> None:
+    session.turn("first")
+    manager = session.manager()
+    manager.delete_session("s1")
+
+    with pytest.raises(SessionNotFoundError):
+        Agent(agent_id="second", model=ScriptedModel("late"), session_manager=manager)
+
+    assert session.objects() == {}
+
+
+def test_a_redaction_of_a_message_whose_answer_was_lost_reaches_storage(session: KitSession) -> None:
+    session.turn("first")
+    agent = session.open("unused", durability="turn")
+    manager: Any = agent._session_manager
+    manager.begin_turn(agent)
+    session.server.faults.add(Fault("drop", verb="PUT", key="*/message_3.json", applied=True))
+    for role, text in (("user", "second"), ("assistant", "SECRET")):
+        message: Any = {"role": role, "content": [{"text": text}], "tracking_id": text}
+        agent.messages.append(message)
+        manager.append_message(message, agent)
+
+    with contextlib.suppress(SessionException):
+        manager.redact_latest_message({"role": "assistant", "content": [{"text": "[redacted]"}]}, agent)
+    with contextlib.suppress(SessionException):
+        manager.end_turn(agent)
+
+    assert [key for key, body in session.objects().items() if b"SECRET" in body] == []
+
+
+def test_a_foreign_object_in_a_messages_place_is_named(session: KitSession) -> None:
+    session.turn("first")
+    session.turn_of_strands("second")
+    session.put("messages/message_4.json", b"{}")
+
+    with pytest.raises(SessionCorruptError) as refusal:
+        session.open()
+
+    assert refusal.value.key == f"{session.folder}/messages/message_4.json"
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_only_who_still_holds_the_lease_goes_on_behind_what_another_has_begun(held: bool) -> None:
+    clock = SettableClock()
+    with S3Server(buckets=[BUCKET], clock=clock) as server:
+        session = KitSession(server)
+        session.turn("first")
+        manager = session.manager("turn", exclusive=lambda: held)
+        paused = Agent(model=ScriptedModel("late reply"), session_manager=manager, callback_handler=None)
+        clock.advance(5)
+        refused: list[Exception] = []
+
+        def while_they_think(_: Any) -> str:
+            try:
+                paused("late question")
+            except SessionConflictError as error:
+                refused.append(error)
+            return "their reply"
+
+        theirs = session.open(while_they_think)
+        with contextlib.suppress(SessionException, EventLoopException):
+            theirs("their question")
+
+        # With the lease the other turn is one that was cut off, and is gone on behind; without it, it is not.
+        assert bool(refused) is not held
+        texts = [message["content"][0]["text"] for message in session.log()]
+        assert texts[2:] == ["their question", *(("late question", "late reply") if held else ("their reply",))]
