@@ -220,8 +220,8 @@ def test_a_renewal_costs_a_read_and_a_write_per_object_once_per_half_slack(bucke
     assert usual == after
     assert renewing["LIST"] == usual["LIST"] + 1
     # Every object there was, the session's own record last. The agent's record is written at the end of the turn
-    # anyway: which of the two comes first differs.
-    assert names - 1 <= renewing["PUT"] - usual["PUT"] <= names
+    # anyway: which of the two comes first differs, and the turn's write is repeated when the renewal was faster.
+    assert names - 1 <= renewing["PUT"] - usual["PUT"] <= names + 1
     assert names - 1 <= renewing["GET"] - usual["GET"] <= names + 1
 
 
