@@ -10,13 +10,13 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.plot import Series, line_plot
+from bench.publish import FOLDER, publish, say
 from bench.report import added_seconds, markdown, select
 from bench.run import QUICK, ROOT, Plan, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PUBLISHED = ROOT / "docs" / "BENCHMARKS.md"
 BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
 
 
@@ -27,17 +27,15 @@ def main(arguments: list[str] | None = None) -> None:
         results = json.loads(Path(options.render).read_text(encoding="utf-8"))
     else:
         plan = QUICK if options.quick else Plan(**_given(options))
-        results = run(plan, options.contender, lambda text: _say(sys.stderr, text))
+        results = run(plan, options.contender, lambda text: say(sys.stderr, text))
     folder = Path(options.out)
     write(results, folder)
     report = markdown(results)
-    _say(sys.stdout, report)
-    _say(sys.stderr, f"written to {folder}")
+    say(sys.stdout, report)
+    say(sys.stderr, f"written to {folder}")
     if options.publish:
-        write(results, PUBLISHED.parent / "benchmarks")
-        before, rest = PUBLISHED.read_text(encoding="utf-8").split(BEGIN)
-        text = f"{before}{BEGIN}\n\n{report}\n{END}{rest.split(END)[1]}"
-        PUBLISHED.write_text(text, encoding="utf-8")
+        write(results, FOLDER)
+        publish(report, BEGIN, END)
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
@@ -88,11 +86,6 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _given(options: argparse.Namespace) -> dict[str, Any]:
     names = ("repeat", "sizes", "long_sizes", "windows")
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-
-
-def _say(stream: Any, text: str) -> None:
-    stream.write(text + "\n")
-    stream.flush()
 
 
 if __name__ == "__main__":

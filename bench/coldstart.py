@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.coldstart_report import markdown
 from bench.coldstart_run import ColdStartPlan, run
+from bench.publish import FOLDER, publish, say
 from bench.run import ROOT
 from infra.interpreters import find_interpreter
 
 if TYPE_CHECKING:
     from infra.interpreters import Interpreter
 
-PUBLISHED = ROOT / "docs" / "BENCHMARKS.md"
 BEGIN, END = "<!-- cold starts: written by make bench-coldstart -->", "<!-- end of cold starts -->"
 # Those the CDK app can deploy, its default first.
 _VERSIONS = ("3.13", "3.12", "3.14")
@@ -30,12 +30,11 @@ def main(arguments: list[str] | None = None) -> None:
     folder = Path(options.out)
     write(results, folder)
     report = markdown(results)
-    _say(sys.stdout, report)
-    _say(sys.stderr, f"written to {folder}")
+    say(sys.stdout, report)
+    say(sys.stderr, f"written to {folder}")
     if options.publish:
-        write(results, PUBLISHED.parent / "benchmarks")
-        before, rest = PUBLISHED.read_text(encoding="utf-8").split(BEGIN)
-        PUBLISHED.write_text(f"{before}{BEGIN}\n\n{report}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        write(results, FOLDER)
+        publish(report, BEGIN, END)
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
@@ -53,7 +52,7 @@ def _earlier(path: str) -> dict[str, Any]:
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
     plan = ColdStartPlan(options.repeat, options.openings, tuple(options.variant) if options.variant else None)
     with tempfile.TemporaryDirectory(prefix="coldstart-") as folder:
-        return run(plan, Path(folder), _interpreter(options.python_version), lambda text: _say(sys.stderr, text))
+        return run(plan, Path(folder), _interpreter(options.python_version), lambda text: say(sys.stderr, text))
 
 
 def _interpreter(wanted: str | None) -> Interpreter:
@@ -78,11 +77,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--publish", action="store_true", help="also update docs/BENCHMARKS.md and docs/benchmarks/")
     parser.add_argument("--render", metavar="JSON", help="measure nothing, write the report of an earlier run")
     return parser.parse_args(arguments)
-
-
-def _say(stream: Any, text: str) -> None:
-    stream.write(text + "\n")
-    stream.flush()
 
 
 if __name__ == "__main__":
