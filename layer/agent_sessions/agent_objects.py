@@ -17,7 +17,6 @@ from agent_sessions.window import split_window
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-    from datetime import datetime
 
     from strands.types.content import Message
 
@@ -46,16 +45,16 @@ class AgentObjects:
     def __init__(self, records: Records, layout: Layout, session_id: str, agent_id: str, *, consolidates: bool) -> None:
         self._records = records
         self._layout = layout
-        self._session_id = session_id
-        self._agent_id = agent_id
+        self.session_id = session_id
+        self.agent_id = agent_id
         self._consolidates = consolidates
         self.key = layout.agent(session_id, agent_id)
         self._history_key = layout.history(session_id, agent_id)
 
         self.next_id = 0
         """The id of the next message."""
-        self.restored_at: datetime | None = None
-        """When the record was read, by the storage's clock; ``None`` when it was created here."""
+        self.from_copies = False
+        """Whether the conversation was restored from the copies, which may not show the last messages."""
         self.unconfirmed: str | None = None
         """The nonce of the last message, when its writer may have died before it was stored."""
 
@@ -78,9 +77,9 @@ class AgentObjects:
 
     def create(self, agent: SessionAgent) -> None:
         """Create the agent's record."""
-        self._records.objects.make_folder(self._layout.messages_folder(self._session_id, self._agent_id))
+        self._records.objects.make_folder(self._layout.messages_folder(self.session_id, self.agent_id))
         self.replace_content(agent)
-        self._records.create_head(self._session_id, self.key, self._with_log(unconfirmed=None))
+        self._records.create_head(self.session_id, self.key, self._with_log(unconfirmed=None))
 
     def read(self, agent: StoredObject | None, history: Future[StoredObject | None]) -> SessionAgent | None:
         """Take over the agent's record.
@@ -92,10 +91,9 @@ class AgentObjects:
         Returns:
             The record, or ``None`` when the session has no agent of this id.
         """
-        record = self._records.accept(self._session_id, parse(self.key, agent))
+        record = self._records.accept(self.session_id, parse(self.key, agent))
         if record is None:
             return self._orphaned()
-        self.restored_at = record.stored.read_at
         self._content = {name: value for name, value in record.content.items() if name != "kit"}
         self._pinned = set(record.kit.get("pinned", ()))
         self._turns = record.kit.get("turns")
@@ -114,14 +112,14 @@ class AgentObjects:
 
     def _orphaned(self) -> SessionAgent | None:
         """The record of an agent whose own was deleted while its messages were not, by a lifecycle rule perhaps."""
-        if not list_message_ids(self._records.objects, self._layout, self._session_id, self._agent_id):
+        if not list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id):
             return None
         logger.warning(
             "session_id=<%s>, agent_id=<%s> | agent.json is missing: its messages are kept, its state is lost",
-            self._session_id,
-            self._agent_id,
+            self.session_id,
+            self.agent_id,
         )
-        agent = SessionAgent(self._agent_id, {}, {})
+        agent = SessionAgent(self.agent_id, {}, {})
         self.create(agent)
         return agent
 
@@ -136,7 +134,7 @@ class AgentObjects:
         if found is not None and log is not None and found.base.nonce != log.base:
             found = None
         if log is not None and (log.base is None) == (found is None) and removed_message_count >= log.first_id:
-            messages = self._believed(log, found)
+            messages, self.from_copies = self._believed(log, found), True
         else:
             messages = self._listed(removed_message_count)
         self._log = self._history = None  # read once; what remains is what the next write needs
@@ -150,9 +148,9 @@ class AgentObjects:
         self._with_bytes = self._with_bytes or _BYTES_MARK in self._history.body
         return read_base(
             self._history.body,
-            session_id=self._session_id,
-            agent_id=self._agent_id,
-            incarnation=self._records.incarnation(self._session_id) or "",
+            session_id=self.session_id,
+            agent_id=self.agent_id,
+            incarnation=self._records.incarnation(self.session_id) or "",
         )
 
     def _believed(self, log: Log, found: FoundBase | None) -> list[tuple[int, Message]]:
@@ -176,7 +174,7 @@ class AgentObjects:
         first_id = removed_message_count if self._pins_known else 0
         # A pinned tool call keeps its result, and the other way round.
         pinned = {message_id + step for message_id in self._pinned for step in (-1, 0, 1)}
-        listed = list_message_ids(self._records.objects, self._layout, self._session_id, self._agent_id)
+        listed = list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id)
         wanted = [item for item in listed if item[0] >= first_id or item[0] in pinned]
         self.next_id = listed[-1][0] + 1 if listed else 0
         self._first_id, self._base = first_id, None
@@ -205,13 +203,13 @@ class AgentObjects:
         ]
 
     def _fetch(self, message_ids: list[int]) -> list[Record]:
-        keys = [self._layout.message(self._session_id, self._agent_id, message_id) for message_id in message_ids]
-        return self._records.own_many(self._session_id, keys)
+        keys = [self._layout.message(self.session_id, self.agent_id, message_id) for message_id in message_ids]
+        return self._records.own_many(self.session_id, keys)
 
     def later(self) -> tuple[int, list[tuple[int, Message]]]:
         """The id of the first message beyond the restored conversation, and the messages from there on."""
         first_id = self.next_id
-        listed = list_message_ids(self._records.objects, self._layout, self._session_id, self._agent_id)
+        listed = list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id)
         records = self._fetch([message_id for message_id, _ in listed if message_id >= first_id])
         for record in records if self._consolidates else ():
             self._tail[_number(record)] = Entry.of(record.content, record.stored.etag)
@@ -266,9 +264,9 @@ class AgentObjects:
         # Noted before the write: its answer may be lost although it was applied.
         self._copied_in_record |= {*list(self._tail), *([unconfirmed[0].message_id] if unconfirmed else [])}
         if self._records.known(self.key) is None:
-            self._records.create(self._session_id, self.key, content)
+            self._records.create(self.session_id, self.key, content)
         else:
-            self._records.update(self._session_id, self.key, content)
+            self._records.update(self.session_id, self.key, content)
         self._copied_in_record = {*list(self._tail), *([unconfirmed[0].message_id] if unconfirmed else [])}
 
     def _with_log(self, *, unconfirmed: tuple[Entry, str] | None) -> dict[str, Any]:
@@ -321,9 +319,9 @@ class AgentObjects:
             [*(base.entries() if base else []), *tail],
             first_id=self._first_id,
             nonce=new_nonce(),
-            session_id=self._session_id,
-            agent_id=self._agent_id,
-            incarnation=self._records.incarnation(self._session_id) or "",
+            session_id=self.session_id,
+            agent_id=self.agent_id,
+            incarnation=self._records.incarnation(self.session_id) or "",
         )
         expect: Expectation = Unchanged(self._history_etag) if self._history_etag else Absent()
         try:
@@ -349,7 +347,7 @@ class AgentObjects:
         except (SessionException, PreconditionFailedError) as error:
             self._history_unsure = True
             # The copy is derived: without it the next restore is slower, and as right.
-            logger.warning("session_id=<%s>, key=<%s> | not written: %s", self._session_id, self._history_key, error)
+            logger.warning("session_id=<%s>, key=<%s> | not written: %s", self.session_id, self._history_key, error)
             return
         self._base = base
         self._forget_copies([message_id for message_id in list(self._tail) if message_id <= base.last_id])
@@ -367,7 +365,7 @@ class AgentObjects:
             self._records.objects.delete([self._history_key])
             self._history_etag, self._history_unsure = None, False
         if message_id in self._copied_in_record:
-            drop_log(self._records, self._session_id, self.key)
+            drop_log(self._records, self.session_id, self.key)
             self._copied_in_record = set()
         self._tail.pop(message_id, None)
 
@@ -375,8 +373,8 @@ class AgentObjects:
         """Leave nothing of what a message was: with readers of before, and in older versions where they are kept."""
         if self._consolidates:
             # Whoever was restored while the message was being rewritten may have read the old one.
-            drop_log(self._records, self._session_id, self.key)
-        message = self._layout.message(self._session_id, self._agent_id, message_id)
+            drop_log(self._records, self.session_id, self.key)
+        message = self._layout.message(self.session_id, self.agent_id, message_id)
         for key in (message, self.key, self._history_key):
             self._records.objects.erase(key, keep=[key])
 

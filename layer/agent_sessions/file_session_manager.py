@@ -11,8 +11,7 @@ from agent_sessions.object_repository import ObjectSessionRepository
 from agent_sessions.repository_session_manager import RepositorySessionManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from agent_sessions.lease import SessionLease
     from agent_sessions.object_journal import Durability
 
 
@@ -26,9 +25,8 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         storage_dir: The folder; ``~/.strands/sessions`` when not given, which only its user may enter.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. On a disk the one is as quick as the other.
-        exclusive: Whether the caller holds the session's lease, or a function that says so when it matters. What
-            stands beyond the restored conversation was
-            then left by a turn that was cut off, however recently.
+        lease: The session's lease, where the caller has taken it. While it is held, what stands beyond the restored
+            conversation was left by a turn that was cut off.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
             writer of a session has to know it: see ``docs/EXPIRY.md``.
         **kwargs: For later additions.
@@ -44,7 +42,7 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         storage_dir: str | None = None,
         *,
         durability: Durability = "message",
-        exclusive: bool | Callable[[], bool] = False,
+        lease: SessionLease | None = None,
         ttl_days: float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -55,7 +53,7 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
             FileObjects(Path(self.storage_dir)),
             Layout(),
             durability=durability,
-            exclusive=exclusive,
+            lease=lease,
             ttl_days=ttl_days,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

@@ -23,7 +23,8 @@ from agent_sessions.agent_objects import AgentObjects
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
 from agent_sessions.history import Entry
 from agent_sessions.journal import Conversation, Journal, StaleConversationError
-from agent_sessions.records import new_nonce, parse, parsed
+from agent_sessions.records import new_nonce, parsed
+from agent_sessions.restored_end import RestoredEnd
 from agent_sessions.types import SessionMessage, decode_bytes_values, encode_bytes_values, utc_now
 from agent_sessions.upkeep import Upkeep
 from agent_sessions.write_behind import OrderedWriter
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from strands.types.content import Message
 
     from agent_sessions.layout import Layout
+    from agent_sessions.lease import SessionLease
     from agent_sessions.object_store import StoredObject
     from agent_sessions.records import Records
     from agent_sessions.session_life import SessionLife
@@ -98,7 +100,7 @@ class ObjectJournal(Journal):
         durability: See :data:`Durability`.
         consolidates: Whether to keep derived copies for a restore in one round trip.
         agent_id: The agent whose records are asked for together with the session's.
-        exclusive: Whether the caller holds the session's lease.
+        lease: The session's lease, where the caller has taken it.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class ObjectJournal(Journal):
         durability: Durability,
         consolidates: bool,
         agent_id: str | None,
-        exclusive: bool | Callable[[], bool],
+        lease: SessionLease | None,
     ) -> None:
         self.session_id = session_id
         self._records = records
@@ -120,9 +122,10 @@ class ObjectJournal(Journal):
         self._durability = durability
         self._consolidates = consolidates
         self._expected_agent_id = agent_id
-        self._exclusive = exclusive
+        self._lease = lease
         self._asked: dict[str, Future[StoredObject | None]] = {}
         self._agents: dict[str, AgentObjects] = {}
+        self._ends: dict[str, RestoredEnd] = {}  # of conversations that have not been added to yet
         self._turns: dict[str, _Turn] = {}
         self._upkeep = Upkeep(records, layout, life, session_id)
 
@@ -172,21 +175,21 @@ class ObjectJournal(Journal):
         agent_id = session_agent.agent_id
         objects = self._agents[agent_id]
         conversation = objects.conversation(removed_message_count)
-        if objects.unconfirmed is not None:
-            key = self._layout.message(self.session_id, agent_id, objects.next_id - 1)
-            self._asked[key] = self._records.objects.submit(lambda: self._records.objects.get(key))
+        self._ends[agent_id] = RestoredEnd(self._records, self._layout, objects, holds_lease=self._holds_lease())
         return conversation
 
     def read_later(self, agent_id: str) -> tuple[int, list[tuple[int, Message]]]:
-        """See :meth:`Journal.read_later`."""
+        """See :meth:`Journal.read_later`. Whoever is faster once more is no turn that was cut off."""
+        self._ends.pop(agent_id, None)
         return self._agents[agent_id].later()
 
     def has_later(self, agent_id: str) -> bool:
         """See :meth:`Journal.has_later`. Costs one read; in a folder a restore has read everything there is."""
-        if self._agents[agent_id].restored_at is None:
+        end = self._ends.get(agent_id)
+        if end is None:
             return False  # it was created here, or has been written to
         try:
-            self._confirm_last(agent_id)
+            end.confirm()
         except StaleConversationError:
             return True
         key = self._layout.message(self.session_id, agent_id, self._agents[agent_id].next_id)
@@ -209,8 +212,7 @@ class ObjectJournal(Journal):
             turn.unsent[record.message_id] = unsent
             turn.writer.add(unsent.write)
         else:
-            self._confirm_last(agent_id)
-            self._create_message(agent_id, record)
+            self._store(agent_id, record)
             if turn.under_way and not turn.fenced:
                 turn.fenced = True
                 self._upkeep.start()
@@ -219,73 +221,41 @@ class ObjectJournal(Journal):
 
     def _send(self, agent_id: str, message_id: int) -> None:
         unsent = self._turns[agent_id].unsent
-        self._create_message(agent_id, unsent[message_id].record, unsent[message_id].nonce)
+        record = unsent[message_id].record
+        key, content = self._layout.message(self.session_id, agent_id, message_id), record.to_dict()
+        version = self._records.create(self.session_id, key, content, nonce=unsent[message_id].nonce)
+        self._upkeep.created(key, version)
+        self._agents[agent_id].has_stored(content, version)
         del unsent[message_id]
 
-    def _create_message(self, agent_id: str, record: SessionMessage, nonce: str | None = None) -> None:
-        objects = self._agents[agent_id]
-        key = self._layout.message(self.session_id, agent_id, record.message_id)
-        content = record.to_dict()
+    def _store(self, agent_id: str, record: SessionMessage) -> None:
+        """Create a message and wait for it; behind a restored conversation only when that is the stored one.
+
+        Whether its last message is stored has been asked since the restore and is known by now, or will be by the
+        time the new message is: the model is not kept waiting for it.
+        """
+        end = self._ends.get(agent_id)
+        key, content = self._layout.message(self.session_id, agent_id, record.message_id), record.to_dict()
         try:
-            version = self._records.create(self.session_id, key, content, nonce=nonce)
+            version = self._records.create(self.session_id, key, content)
         except SessionConflictError as error:
-            if self._was_there_before(objects, key):
-                raise StaleConversationError(str(error), session_id=self.session_id, key=key) from error
+            if end is not None:
+                end.confirm()
+                if end.goes_on(holds_lease=self._holds_lease()):
+                    raise StaleConversationError(str(error), session_id=self.session_id, key=key) from error
             raise
         self._upkeep.created(key, version)
-        objects.restored_at = None
-        objects.has_stored(content, version)
-
-    def _was_there_before(self, objects: AgentObjects, key: str) -> bool:
-        """Whether a message was stored before the conversation was restored, which this writer has not added to yet.
-
-        Then a turn was cut off there, as far as anybody can see: this one goes on behind it. If its writer lives
-        after all, it is refused at its next write. S3's clock decides, to the second; with a lease there is no doubt.
-        """
-        if objects.restored_at is None:
-            return False
-        found = self._records.objects.get(key)
-        return (
-            found is not None
-            and (self._holds_lease() or found.last_modified <= objects.restored_at)
-            and self._records.is_known(objects.key, self._records.objects.get(objects.key))
-        )
+        if end is not None:
+            try:
+                end.confirm()
+            except StaleConversationError:
+                self._records.take_back(key, version)  # it was said to another conversation than the stored one
+                raise
+            del self._ends[agent_id]
+        self._agents[agent_id].has_stored(content, version)
 
     def _holds_lease(self) -> bool:
-        return self._exclusive() if callable(self._exclusive) else self._exclusive
-
-    def _confirm_last(self, agent_id: str) -> None:
-        """Write the last restored message if its writer died before it was stored, though it stands in the tail."""
-        objects = self._agents[agent_id]
-        nonce = objects.unconfirmed
-        if nonce is None:
-            return
-        last_id = objects.next_id - 1
-        key = self._layout.message(self.session_id, agent_id, last_id)
-        asked = self._asked.pop(key, None)
-        stored = asked.result() if asked else self._records.objects.get(key)
-        record = self._records.accept(self.session_id, parse(key, stored))
-        content = objects.content_in_tail(last_id)
-        version = self._records.known(key)
-        if record is not None and record.kit.get("nonce") == nonce and version is not None:
-            objects.unconfirmed = None
-            objects.has_stored(record.content, version)
-            return
-        if record is None and content is not None:
-            logger.warning("session_id=<%s>, key=<%s> | a turn was cut off before it was stored", self.session_id, key)
-            try:
-                version = self._records.create(self.session_id, key, content, nonce=nonce)
-            except SessionConflictError:
-                version = None
-        objects.unconfirmed = None
-        if content is not None and version is not None and version.nonce == nonce:
-            objects.has_stored(content, version)
-            return
-        # Another writer's message stands there: what was restored last is not what happened.
-        objects.forget_last()
-        raise StaleConversationError(
-            f"session_id={self.session_id}, key={key} | another writer came first", session_id=self.session_id, key=key
-        )
+        return self._lease is not None and self._lease.held
 
     def rewrite(
         self,

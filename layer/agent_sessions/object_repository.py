@@ -23,9 +23,8 @@ from agent_sessions.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from agent_sessions.layout import Layout
+    from agent_sessions.lease import SessionLease
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +42,8 @@ class ObjectSessionRepository(SessionRepository):
         consolidates: Whether to keep derived copies for a restore in one round trip. Where reading an object costs
             next to nothing, as on a disk, they are not worth their bytes.
         agent_id: The agent a session manager expects, whose records are then asked for together with the session's.
-        exclusive: Whether the caller holds the session's lease. Messages beyond the restored conversation were then
-            left by a turn that was cut off, however recently, and the session goes on behind them.
+        lease: The session's lease, where the caller has taken it. While it is held, messages beyond the restored
+            conversation were left by a turn that was cut off, and the session goes on behind them.
         ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
     """
 
@@ -56,7 +55,7 @@ class ObjectSessionRepository(SessionRepository):
         durability: Durability = "message",
         consolidates: bool = False,
         agent_id: str | None = None,
-        exclusive: bool | Callable[[], bool] = False,
+        lease: SessionLease | None = None,
         ttl_days: float | None = None,
     ) -> None:
         if durability not in {"message", "turn"}:
@@ -70,7 +69,7 @@ class ObjectSessionRepository(SessionRepository):
             "durability": durability,
             "consolidates": consolidates,
             "agent_id": agent_id,
-            "exclusive": exclusive,
+            "lease": lease,
         }
 
     def session_journal(self, session_id: str) -> Journal:

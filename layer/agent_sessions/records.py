@@ -145,7 +145,7 @@ class Records:
         """The record if it is of this life of the session. Its version is known from now on."""
         if record is None:
             return None
-        if not self._is_of_this_life(session_id, record.content):
+        if not self.is_of_this_life(session_id, record.content):
             logger.warning("session_id=<%s>, key=<%s> | left over from an earlier life", session_id, record.key)
             return None
         stored = record.stored
@@ -167,12 +167,12 @@ class Records:
             session_id: The session.
             key: The object's key.
             content: The record, without what is this package's own of every record.
-            nonce: What to tell this write by; a new one when not given.
+            nonce: What to tell this write by, when somebody else may do it for this writer; a new one when not given.
 
         Raises:
             SessionConflictError: There is one of this life already.
         """
-        body, nonce = encode(key, self._stamped(key, content), self._living_in(session_id), nonce)
+        body, name = encode(key, self._stamped(key, content), self._living_in(session_id), nonce)
         expect: Expectation = Absent()
         while True:
             try:
@@ -181,7 +181,10 @@ class Records:
                 if error.found is None:
                     expect = Absent()
                     continue
-                if self._is_of_this_life(session_id, decode(key, error.found)):
+                found = Record(key, decode(key, error.found), error.found)
+                if nonce is not None and found.kit.get("nonce") == nonce and self.accept(session_id, found):
+                    return self._known[key]  # whoever restored it from the tail was faster
+                if self.is_of_this_life(session_id, found.content):
                     raise SessionConflictError(
                         f"session_id={session_id}, key={key} | another writer came first; reload the session",
                         session_id=session_id,
@@ -196,8 +199,13 @@ class Records:
                 # Landed late by a writer of an earlier life of this session: nobody reads it, so it may go.
                 expect = Unchanged(error.found.etag)
                 continue
-            self._known[key] = Version(written.etag, content.get("created_at"), nonce, written.at)
+            self._known[key] = Version(written.etag, content.get("created_at"), name, written.at)
             return self._known[key]
+
+    def take_back(self, key: str, version: Version) -> None:
+        """Delete what has just been created, for it should not have been; what somebody made of it since stays."""
+        self.objects.delete_version(key, version.etag)
+        self._known.pop(key, None)
 
     def create_head(self, session_id: str, key: str, content: dict[str, Any]) -> Version:
         """Create the record of an agent or an orchestrator, which makes what lies below it a session.
@@ -209,8 +217,7 @@ class Records:
         version = self.create(session_id, key, content)
         if not self._lives_still(session_id, key):
             # Left there, it would pass for a session that a lifecycle rule has damaged, and be restored.
-            self.objects.delete_version(key, version.etag)
-            self._known.pop(key, None)
+            self.take_back(key, version)
             raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id, key=key)
         return version
 
@@ -284,7 +291,8 @@ class Records:
         life = incarnation_of(content) or f"created:{content.get('created_at')}"
         return life == self._incarnations.get(session_id)
 
-    def _is_of_this_life(self, session_id: str, content: dict[str, Any]) -> bool:
+    def is_of_this_life(self, session_id: str, content: dict[str, Any]) -> bool:
+        """Whether a record was written in the life of the session that is read and written, or by Strands."""
         incarnation = incarnation_of(content)
         return incarnation is None or incarnation == self._incarnations.get(session_id)
 

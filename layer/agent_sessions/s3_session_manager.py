@@ -13,10 +13,9 @@ from agent_sessions.repository_session_manager import RepositorySessionManager
 from agent_sessions.s3_objects import S3Objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mypy_boto3_s3.client import S3Client
 
+    from agent_sessions.lease import SessionLease
     from agent_sessions.object_journal import Durability
 
 USER_AGENT = "strands-agents"
@@ -67,9 +66,8 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             the turn has ended. The messages after a turn's first are then written while the model works.
         agent_id: The agent that is going to be restored: its records are asked for together with the session's, and
             another agent's take a second round trip. When not given, the one restored last with this client.
-        exclusive: Whether the caller holds the session's lease, or a function that says so when it matters. What
-            stands beyond the restored conversation was
-            then left by a turn that was cut off, however recently.
+        lease: The session's lease, where the caller has taken it. While it is held, what stands beyond the restored
+            conversation was left by a turn that was cut off.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
             writer of a session has to know it: see ``docs/EXPIRY.md``.
         **kwargs: For later additions.
@@ -92,7 +90,7 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         client: S3Client | None = None,
         durability: Durability = "message",
         agent_id: str | None = None,
-        exclusive: bool | Callable[[], bool] = False,
+        lease: SessionLease | None = None,
         ttl_days: float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -106,7 +104,7 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             durability=durability,
             consolidates=True,
             agent_id=agent_id,
-            exclusive=exclusive,
+            lease=lease,
             ttl_days=ttl_days,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

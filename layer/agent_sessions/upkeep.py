@@ -62,7 +62,7 @@ class Upkeep:
             SessionNotFoundError: The session has expired since it was opened.
         """
         if self._life.has_expired_since(self._session_id, version.written_at, but=key):
-            self._records.objects.delete_version(key, version.etag)
+            self._records.take_back(key, version)
             raise self._expired()
         self.used(version.written_at)
 

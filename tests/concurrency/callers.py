@@ -71,10 +71,8 @@ def take_turns(job: dict[str, Any]) -> dict[str, Any]:
     store = open_store(job)
     model = ScriptedModel(otherwise=answer(job))
 
-    def restore() -> Agent:
-        manager = store.session_manager(
-            job["session_id"], durability=job["durability"], exclusive=job.get("lease", False)
-        )
+    def restore(lease: SessionLease | None) -> Agent:
+        manager = store.session_manager(job["session_id"], durability=job["durability"], lease=lease)
         return Agent(
             agent_id="default",
             model=model,
@@ -86,16 +84,16 @@ def take_turns(job: dict[str, Any]) -> dict[str, Any]:
 
     lease_seconds = job.get("wait_seconds", 0)
     told: list[dict[str, Any]] = []
-    agent = restore() if job.get("stale") else None
+    agent = restore(None) if job.get("stale") else None
     for prompt in job["prompts"]:
         lease = (
             SessionLease(store, job["session_id"], holder=f"process {os.getpid()}", wait_seconds=lease_seconds)
             if job.get("lease")
-            else nullcontext()
+            else None
         )
         try:
-            with lease:
-                mine = agent or restore()
+            with lease or nullcontext():
+                mine = agent or restore(lease)
                 result = mine(prompt)
                 text = result.message["content"][-1]["text"]
                 told.append({"prompt": prompt, "reply": text, "seen": model.requests[-1].messages})

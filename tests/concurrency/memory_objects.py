@@ -37,9 +37,12 @@ class MemoryObjects(ObjectStore):
     def _now(self) -> datetime:
         return datetime.fromtimestamp(int(self.clock()), UTC)
 
-    def get(self, key: str) -> StoredObject | None:
+    def stored(self, key: str) -> StoredObject | None:
         found = self.bodies.get(key)
         return None if found is None else StoredObject(found[0], _etag(found[0]), found[1], self._now())
+
+    def get(self, key: str) -> StoredObject | None:
+        return self.stored(key)
 
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
         return [self.get(key) for key in keys]
@@ -48,7 +51,7 @@ class MemoryObjects(ObjectStore):
         if self.failing > 0:
             self.failing -= 1
             raise SessionStorageError("unapplied", code="SlowDown", key=key)
-        found = self.get(key)
+        found = self.stored(key)
         if (found is not None) if isinstance(expect, Absent) else (found is None or found.etag != expect.etag):
             raise PreconditionFailedError(key, found)
         self.bodies[key] = (body, self._now())
@@ -62,7 +65,7 @@ class MemoryObjects(ObjectStore):
             self.bodies.pop(key, None)
 
     def delete_version(self, key: str, etag: str) -> bool:
-        found = self.get(key)
+        found = self.stored(key)
         if found is None or found.etag != etag:
             return False
         del self.bodies[key]

@@ -7,6 +7,7 @@ import pytest
 
 from agent_sessions.s3_session_manager import S3SessionManager
 from tests.consolidation.session import BUCKET, KitSession
+from tests.doubles.s3.faults import Fault
 
 TURNS = 12
 
@@ -108,16 +109,19 @@ def test_a_tail_that_is(log: object, session: KitSession) -> None:
     assert session.ids() == list(range(8))
 
 
-def test_a_long_restore_asks_for_three_names_and_lists_nothing(session: KitSession) -> None:
+def test_a_long_restore_waits_for_three_names_and_lists_nothing(session: KitSession) -> None:
     for turn in range(TURNS):
         session.turn(f"prompt {turn}")
     session.open()
+    # Whether there is a message behind the conversation is asked for beside the restore.
+    behind = session.server.faults.add(Fault("hold", verb="GET", key=f"*/message_{2 * TURNS}.json", times=None))
     session.server.log.take()
 
     session.open()
 
     asked = [(entry.verb, entry.key.rpartition("/")[2]) for entry in session.server.log.take()]
     assert sorted(asked) == [("GET", "agent.json"), ("GET", "history.json"), ("GET", "session.json")]
+    behind.release()
 
 
 def test_a_turn_of_strands_in_between_is_noticed_and_its_messages_are_restored(session: KitSession) -> None:

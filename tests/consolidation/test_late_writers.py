@@ -13,7 +13,9 @@ from agent_sessions.exceptions import (
     SessionException,
     SessionNotFoundError,
 )
+from agent_sessions.lease import SessionLease
 from agent_sessions.s3_session_manager import S3SessionManager
+from agent_sessions.session_store import S3SessionStore
 from tests.consolidation.session import BUCKET, KitSession
 from tests.doubles.s3.clock import SettableClock
 from tests.doubles.s3.faults import Fault
@@ -113,7 +115,10 @@ def test_only_who_still_holds_the_lease_goes_on_behind_what_another_has_begun(he
     with S3Server(buckets=[BUCKET], clock=clock) as server:
         session = KitSession(server)
         session.turn("first")
-        manager = session.manager("turn", exclusive=lambda: held)
+        lease = SessionLease(S3SessionStore(session.client, BUCKET), "s1", holder="the paused one")
+        if held:
+            lease.acquire()
+        manager = session.manager("turn", lease=lease)
         paused = Agent(model=ScriptedModel("late reply"), session_manager=manager, callback_handler=None)
         clock.advance(5)
         refused: list[Exception] = []
@@ -131,5 +136,6 @@ def test_only_who_still_holds_the_lease_goes_on_behind_what_another_has_begun(he
 
         # With the lease the other turn is one that was cut off, and is gone on behind; without it, it is not.
         assert bool(refused) is not held
+        lease.release()
         texts = [message["content"][0]["text"] for message in session.log()]
         assert texts[2:] == ["their question", *(("late question", "late reply") if held else ("their reply",))]

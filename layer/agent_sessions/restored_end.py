@@ -1,0 +1,115 @@
+"""The end of a conversation that was restored from copies: what the copies cannot tell of it.
+
+Copies may be ahead of the messages by one: the last message of a turn and the agent's record, which has a copy of it,
+leave at the same time. They may be behind by any number: of a turn that was cut off, the messages are stored and the
+record is not. Both are asked for when the conversation has been restored, and nobody waits for the answers before they
+matter: when the next message is stored, or is refused because another stands in its place.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from agent_sessions.exceptions import SessionConflictError, SessionException
+from agent_sessions.journal import StaleConversationError
+from agent_sessions.records import parse
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from agent_sessions.agent_objects import AgentObjects
+    from agent_sessions.layout import Layout
+    from agent_sessions.object_store import StoredObject
+    from agent_sessions.records import Records
+
+logger = logging.getLogger(__name__)
+
+
+class RestoredEnd:
+    """The end of a restored conversation that has not been added to yet.
+
+    Args:
+        records: Where the records are.
+        layout: How they are named.
+        agent: Whose conversation it is, just restored.
+        holds_lease: Whether nobody else may be taking a turn. Then nothing has to be asked to know what a message
+            that is found later is: left by a turn that was cut off.
+    """
+
+    def __init__(self, records: Records, layout: Layout, agent: AgentObjects, *, holds_lease: bool) -> None:
+        self._records = records
+        self._layout = layout
+        self._agent = agent
+        self._last = self._ask_for(agent.next_id - 1) if agent.unconfirmed is not None else None
+        # A listing has shown every message there was.
+        self._next = self._ask_for(agent.next_id) if agent.from_copies and not holds_lease else None
+
+    def _ask_for(self, message_id: int) -> Future[StoredObject | None]:
+        key = self._key(message_id)
+        return self._records.objects.submit(lambda: self._records.objects.get(key))
+
+    def _key(self, message_id: int) -> str:
+        return self._layout.message(self._agent.session_id, self._agent.agent_id, message_id)
+
+    def goes_on(self, *, holds_lease: bool) -> bool:
+        """Whether a message in the next one's place was left by a turn that was cut off, which this writer goes behind.
+
+        It was when this writer holds the lease, or when it stood there at the restore: then its writer may still live,
+        as nobody can tell without a lease, but comes second from now on and is refused at its next write. Not when it
+        came since, or when its turn has been concluded since, which shows in the agent's record.
+        """
+        return (holds_lease or self._stood_there()) and self._records.is_known(
+            self._agent.key, self._records.objects.get(self._agent.key)
+        )
+
+    def _stood_there(self) -> bool:
+        if self._next is None:
+            return False
+        try:
+            found = parse("", self._next.result())
+        except SessionException:
+            return False  # nobody knows; to refuse is safe
+        return found is not None and self._records.is_of_this_life(self._agent.session_id, found.content)
+
+    def confirm(self) -> None:
+        """See that the conversation's last message is stored. If its writer died before it was, write it from its copy.
+
+        Raises:
+            StaleConversationError: Another message stands in its place.
+        """
+        agent, nonce = self._agent, self._agent.unconfirmed
+        if nonce is None:
+            return
+        last_id = agent.next_id - 1
+        key = self._key(last_id)
+        asked, self._last = self._last, None
+        stored = asked.result() if asked is not None else self._records.objects.get(key)
+        record = self._records.accept(agent.session_id, parse(key, stored))
+        if record is not None and record.kit.get("nonce") == nonce:
+            self._is_stored(record.content, key)
+            return
+        content = agent.content_in_tail(last_id)
+        if record is None and content is not None:
+            logger.warning("session_id=<%s>, key=<%s> | a turn was cut off before it was stored", agent.session_id, key)
+            try:
+                self._records.create(agent.session_id, key, content, nonce=nonce)
+            except SessionConflictError:
+                pass  # another one stands there since
+            else:
+                self._is_stored(content, key)
+                return
+        # What was restored last is not what happened.
+        agent.unconfirmed = None
+        agent.forget_last()
+        raise StaleConversationError(
+            f"session_id={agent.session_id}, key={key} | another writer came first",
+            session_id=agent.session_id,
+            key=key,
+        )
+
+    def _is_stored(self, content: dict[str, object], key: str) -> None:
+        version = self._records.known(key)
+        if version is not None:
+            self._agent.has_stored(content, version)
+        self._agent.unconfirmed = None

@@ -1,0 +1,212 @@
+"""Every order of the requests of several callers, as far as a few hundred seeds go: nothing is lost, mixed or missing.
+
+``AGENT_SESSIONS_SEEDS=5000`` tries more of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from strands import Agent
+from strands.agent.conversation_manager import NullConversationManager
+
+from agent_sessions import history, write_behind
+from agent_sessions.exceptions import SessionBusyError, SessionConflictError, SessionException, SessionStorageError
+from agent_sessions.lease import SessionLease
+from agent_sessions.object_repository import ObjectSessionRepository
+from agent_sessions.repository_session_manager import RepositorySessionManager
+from tests.concurrency.interleaving import InterleavedPlace, Machine
+from tests.conftest import TOTAL
+from tests.doubles.scripted_model import ScriptedModel
+
+SEEDS = int(os.environ.get("AGENT_SESSIONS_SEEDS", "300"))
+
+
+@dataclass(eq=False)
+class Turn:
+    """A turn somebody takes, and what became of it."""
+
+    texts: list[str]
+    replied: bool = False
+    refused: BaseException | None = None
+    restored: list[str] | None = None
+    shown: list[str] | None = None  # to the model, when it is called for the first time
+
+
+@dataclass(eq=False)
+class World:
+    """A session, and callers of it."""
+
+    machine: Machine
+    place: InterleavedPlace
+    turns: list[Turn] = field(default_factory=list)
+
+    def manager(self, durability: Any, lease: SessionLease | None = None) -> RepositorySessionManager:
+        repository = ObjectSessionRepository(
+            self.place.objects, self.place.layout, durability=durability, consolidates=True, lease=lease
+        )
+        return RepositorySessionManager("chat", repository)
+
+    def agent(self, manager: RepositorySessionManager) -> Agent:
+        return Agent(
+            model=ScriptedModel(),
+            session_manager=manager,  # type: ignore[arg-type] # by structure
+            conversation_manager=NullConversationManager(),
+            callback_handler=None,
+        )
+
+    def take_turn(self, name: str, durability: Any, messages: int, *, leased: bool = False) -> Turn:
+        """Restore, and say so many things one after the other, as an agent's loop does."""
+        turn = Turn([f"{name}.{number}" for number in range(messages)])
+        self.turns.append(turn)
+        lease = SessionLease(
+            self.place, "chat", holder=name, renew_seconds=None, clock=lambda: self.machine.now, sleep=self._sleep
+        )
+        try:
+            with _held(lease, wait_seconds=40) if leased else contextlib.nullcontext():
+                manager = self.manager(durability, lease if leased else None)
+                agent = self.agent(manager)
+                turn.restored = texts_of(agent)
+                manager.begin_turn(agent)
+                for number, text in enumerate(turn.texts):
+                    message: Any = {"role": ("user", "assistant")[number % 2], "content": [{"text": text}]}
+                    agent.messages.append(message)
+                    manager.append_message(message, agent)
+                    manager.sync_agent(agent)
+                    turn.shown = turn.shown or texts_of(agent)
+                manager.end_turn(agent)
+            turn.replied = True
+        except (SessionConflictError, SessionBusyError, SessionStorageError) as error:
+            turn.refused = error
+        return turn
+
+    def _sleep(self, seconds: float) -> None:
+        until = self.machine.now + seconds
+        while self.machine.now < until:
+            self.machine.now += 0.05
+            self.machine.pause("sleep")
+
+    def stored(self) -> list[str]:
+        records = ObjectSessionRepository(self.place.objects, self.place.layout).list_messages("chat", "default")
+        assert [record.message_id for record in records] == list(range(len(records))), "a gap"
+        return [record.message["content"][0]["text"] for record in records]
+
+
+@contextlib.contextmanager
+def _held(lease: SessionLease, wait_seconds: float) -> Any:
+    lease.acquire(wait_seconds=wait_seconds)
+    try:
+        yield
+    except SessionException as error:
+        lease.release(whole=not isinstance(error, SessionStorageError))
+        raise
+    lease.release()
+
+
+def texts_of(agent: Agent) -> list[str]:
+    return [message["content"][0]["text"] for message in agent.messages]
+
+
+@pytest.fixture
+def world_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+    # A base after every other turn, so that its writing takes part.
+    monkeypatch.setattr(history, "SMALLEST_BASE_BYTES", 400)
+    monkeypatch.setattr(history, "TAIL_PER_ROOT", 1)
+
+    def make(seed: int, **chances: float) -> World:
+        machine = Machine(seed, **chances)
+        monkeypatch.setattr(write_behind, "threading", SimpleNamespace(Condition=machine.condition))
+        return World(machine, InterleavedPlace(machine))
+
+    return make
+
+
+CASES = [
+    pytest.param(False, 0.0, 0.0, id="callers that live"),
+    pytest.param(False, 0.02, 0.0, id="callers that die"),
+    pytest.param(False, 0.0, 0.03, id="answers that are lost"),
+    pytest.param(True, 0.0, 0.0, id="callers with the lease that live"),
+    pytest.param(True, 0.02, 0.03, id="callers with the lease that die, and lost answers"),
+]
+
+
+@pytest.mark.parametrize(("leased", "kills", "lost_answers"), CASES)
+def test_whatever_the_order_of_requests_every_turn_is_whole_or_refused(
+    leased: bool,
+    kills: float,
+    lost_answers: float,
+    world_of: Callable[..., World],
+    record_property: Callable[[str, object], None],
+    request: pytest.FixtureRequest,
+) -> None:
+    replied = refused = died = steps = 0
+    for seed in range(SEEDS):
+        world = world_of(seed)
+        draw = world.machine.random
+        for number in range(draw.randrange(3)):
+            world.take_turn(f"before{number}", draw.choice(("message", "turn")), 2)
+        world.machine.kills, world.machine.lost_answers = kills, lost_answers
+
+        def caller(name: str) -> Callable[[], None]:
+            plans = [(draw.choice(("message", "turn")), draw.choice((2, 4))) for _ in range(draw.choice((1, 1, 2)))]  # noqa: B023 - called now
+
+            def work() -> None:
+                for number, (durability, messages) in enumerate(plans):
+                    world.take_turn(f"{name}{number}", durability, messages, leased=leased)  # noqa: B023 - run before the next seed
+
+            return work
+
+        processes = [world.machine.start(name, caller(name)) for name in "abc"[: draw.choice((2, 2, 3))]]
+        try:
+            world.machine.run()
+            check(world)
+            for process in processes:
+                assert process.dead or process.error is None, repr(process.error)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}\n" + "\n".join(world.machine.history)) from error
+        replied += sum(turn.replied for turn in world.turns)
+        refused += sum(turn.refused is not None for turn in world.turns)
+        died += sum(process.dead for process in processes)
+        steps += len(world.machine.history)
+    assert replied > SEEDS
+    assert (died > 0) is (kills > 0)
+    case = request.node.callspec.id
+    for what, value in (
+        ("orders", SEEDS),
+        ("requests and waits", steps),
+        ("turns kept", replied),
+        ("refused", refused),
+    ):
+        record_property(f"{TOTAL}interleavings, {case}: {what}", value)
+    record_property(f"{TOTAL}interleavings, {case}: turns lost or mixed", 0)
+
+
+def check(world: World) -> None:
+    """What holds when everybody has come to an end, and after one more turn of somebody who is alone."""
+    world.machine.now += 60  # a lease that was left behind has run out
+    world.machine.lost_answers = 0
+    settled = world.take_turn("after", "turn", 2, leased=True)
+    assert settled.replied, f"the session does not go on: {settled.refused!r}"
+    stored = world.stored()
+    assert stored[-2:] == settled.texts
+
+    for turn in world.turns:
+        there = [text for text in stored if text in turn.texts]
+        first = stored.index(there[0]) if there else 0
+        assert stored[first : first + len(there)] == there, f"not in one piece: {turn.texts} in {stored}"
+        assert there == turn.texts[: len(there)], f"not from its beginning: {turn.texts} in {stored}"
+        assert not turn.replied or there == turn.texts, f"lost: {turn.texts} in {stored}"
+        # The model is shown what happened; a restore, too, but for the last message of a turn that was refused for it.
+        assert turn.shown is None or turn.shown == stored[: len(turn.shown)], f"{turn.shown} of {stored}"
+        if turn.restored and turn.restored != stored[: len(turn.restored)]:
+            refused = [text for other in world.turns if not other.replied for text in other.texts[1:]]
+            assert turn.restored[-1] in refused, f"{turn.restored} of {stored}"
+            assert turn.restored[:-1] == stored[: len(turn.restored) - 1], f"{turn.restored} of {stored}"
+    last = world.agent(world.manager("message"))
+    assert texts_of(last) == stored

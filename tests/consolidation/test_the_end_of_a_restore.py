@@ -1,0 +1,150 @@
+"""What the copies cannot tell of a conversation's end is asked for beside the turn, and decides before the model is called."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from agent_sessions.exceptions import SessionConflictError
+from tests.consolidation.session import BUCKET, KitSession
+from tests.doubles.s3.clock import SettableClock
+from tests.doubles.s3.faults import Fault
+from tests.doubles.s3_server import S3Server
+
+
+@pytest.fixture
+def session() -> Iterator[KitSession]:
+    """A session whose storage lives in one second: nothing here may depend on its clock."""
+    with S3Server(buckets=[BUCKET], clock=SettableClock()) as server:
+        yield KitSession(server)
+
+
+def texts(session: KitSession) -> list[str]:
+    return [message["content"][0]["text"] for message in session.log()]
+
+
+def cut_off_at(session: KitSession, message_id: int, prompt: str) -> None:
+    """A turn whose process dies before this message is stored; its agent's record may be."""
+    session.server.faults.add(Fault("drop", verb="PUT", key=f"*/message_{message_id}.json", times=None))
+    with contextlib.suppress(Exception):
+        session.turn(prompt, "turn")
+    session.server.faults.clear()
+
+
+def test_a_stale_caller_is_refused_before_its_model_is_called_however_soon_it_comes(session: KitSession) -> None:
+    session.turn("first")
+    stale = session.open("never said")
+    refused: list[Exception] = []
+
+    def meanwhile(_: Any) -> str:
+        with pytest.raises(SessionConflictError) as caught:
+            stale("me too")
+        refused.append(caught.value)
+        return "reply to second"
+
+    session.open(meanwhile)("second")
+
+    assert len(refused) == 1
+    assert stale.model.requests == []  # type: ignore[attr-defined] # a scripted model
+    assert texts(session) == ["first", "reply to first", "second", "reply to second"]
+
+
+def test_after_a_turn_that_was_cut_off_the_next_one_works_however_soon_it_comes(session: KitSession) -> None:
+    session.turn("first")
+    session.server.faults.add(Fault("drop", verb="PUT", nth=2, times=None))
+    with contextlib.suppress(Exception):
+        session.turn("second")
+    session.server.faults.clear()
+
+    agent = session.turn("third")
+
+    assert texts(session) == ["first", "reply to first", "second", "third", "reply to third"]
+    assert agent.messages == session.log()
+
+
+def test_a_restore_does_not_wait_for_the_names_that_are_asked_for_beside_it(session: KitSession) -> None:
+    for turn in range(3):
+        session.turn(f"prompt {turn}", "turn")
+    held = [session.server.faults.add(Fault("hold", verb="GET", key=f"*/message_{number}.json")) for number in (5, 6)]
+    session.server.log.take()
+
+    restored = session.open()
+
+    assert len(restored.messages) == 6
+    assert all(fault.arrived.wait(10) for fault in held)
+    asked = sorted((entry.verb, entry.key.rpartition("/")[2]) for entry in session.server.log.take())
+    assert asked == [("GET", "agent.json"), ("GET", "history.json"), ("GET", "session.json")]
+    session.server.faults.clear()
+
+
+def test_the_first_message_does_not_wait_for_the_last_ones_confirmation_and_the_model_does(session: KitSession) -> None:
+    session.turn("first", "turn")
+    asked = session.server.faults.add(Fault("hold", verb="GET", key="*/message_1.json"))
+    stored = session.server.faults.add(Fault("call", verb="PUT", key="*/message_2.json", callback=lambda _: None))
+    called = threading.Event()
+
+    def reply(_: Any) -> str:
+        called.set()
+        return "reply to second"
+
+    agent = session.open(reply, durability="turn")
+    turn = threading.Thread(target=agent, args=("second",))
+    turn.start()
+
+    assert stored.arrived.wait(10)
+    assert asked.arrived.wait(10)
+    assert not called.is_set()
+    session.server.faults.clear()
+    turn.join(10)
+    assert called.is_set()
+    assert texts(session) == ["first", "reply to first", "second", "reply to second"]
+
+
+def test_a_last_message_that_is_missing_is_written_before_the_model_is_called(session: KitSession) -> None:
+    session.turn("first", "turn")
+    cut_off_at(session, 3, "second")
+    assert session.ids() == [0, 1, 2]
+    seen: list[list[int]] = []
+
+    agent = session.open(lambda _: seen.append(session.ids()) or "reply to third", durability="turn")
+    agent("third")
+
+    assert seen == [[0, 1, 2, 3, 4]]
+    assert texts(session)[2:] == ["second", "reply to second", "third", "reply to third"]
+
+
+def test_a_process_that_dies_once_more_before_it_has_written_it_leaves_it_to_the_next(session: KitSession) -> None:
+    session.turn("first", "turn")
+    cut_off_at(session, 3, "second")
+    cut_off_at(session, 3, "third")  # its own message is stored, and the missing one is not
+    assert session.ids() == [0, 1, 2, 4]
+
+    agent = session.turn("fourth", "turn")
+
+    assert texts(session)[2:] == ["second", "reply to second", "third", "fourth", "reply to fourth"]
+    assert agent.messages == session.log()
+
+
+def test_who_finds_another_message_in_the_last_ones_place_takes_its_own_back_and_goes_behind(
+    session: KitSession,
+) -> None:
+    session.turn("first", "turn")
+    cut_off_at(session, 3, "second")
+    agent = session.open("reply to third", durability="turn")  # restored with a last message that is not stored
+    guest = session.open_with_strands("unheard")
+    guest_manager: Any = guest._session_manager
+    session.server.faults.add(Fault("drop", verb="PUT", key="*/agent.json", times=None))
+    with contextlib.suppress(Exception):  # it dies after its message
+        message: Any = {"role": "user", "content": [{"text": "a guest"}]}
+        guest.messages.append(message)
+        guest_manager.append_message(message, guest)
+        guest_manager.sync_agent(guest)
+    session.server.faults.clear()
+
+    agent("third")
+
+    assert texts(session)[2:] == ["second", "a guest", "third", "reply to third"]
+    assert agent.messages == session.log()
+    assert session.open().messages == session.log()
