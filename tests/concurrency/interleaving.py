@@ -6,8 +6,6 @@ gives the same order. A process can be killed at any pause: what it had sent may
 much later.
 """
 
-from __future__ import annotations
-
 import contextlib
 import random
 import threading

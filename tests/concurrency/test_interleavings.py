@@ -3,8 +3,6 @@
 ``AGENT_SESSIONS_SEEDS=5000`` tries more of them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Callable

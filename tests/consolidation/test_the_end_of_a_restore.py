@@ -1,4 +1,4 @@
-"""What the copies cannot tell of a conversation's end is asked for beside the turn, and decides before the model is called."""
+"""What copies cannot tell of a conversation's end is asked for beside the turn, and decides before the model is called."""
 
 import contextlib
 import threading
