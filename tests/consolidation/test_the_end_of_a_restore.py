@@ -1,4 +1,4 @@
-"""What copies cannot tell of a conversation's end is asked for beside the turn, and decides before the model is called."""
+"""What copies cannot tell of a conversation's end is asked for beside the turn, and decides before its model runs."""
 
 import contextlib
 import threading
