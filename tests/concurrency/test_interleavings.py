@@ -54,7 +54,7 @@ class World:
     def agent(self, manager: RepositorySessionManager) -> Agent:
         return Agent(
             model=ScriptedModel(),
-            session_manager=manager,  # type: ignore[arg-type] # by structure
+            session_manager=manager,
             conversation_manager=NullConversationManager(),
             callback_handler=None,
         )

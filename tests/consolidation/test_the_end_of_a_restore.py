@@ -108,8 +108,11 @@ def test_a_last_message_that_is_missing_is_written_before_the_model_is_called(se
     assert session.ids() == [0, 1, 2]
     seen: list[list[int]] = []
 
-    agent = session.open(lambda _: seen.append(session.ids()) or "reply to third", durability="turn")
-    agent("third")
+    def reply(_: Any) -> str:
+        seen.append(session.ids())
+        return "reply to third"
+
+    session.open(reply, durability="turn")("third")
 
     assert seen == [[0, 1, 2, 3, 4]]
     assert texts(session)[2:] == ["second", "reply to second", "third", "reply to third"]
