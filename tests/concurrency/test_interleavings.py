@@ -30,11 +30,13 @@ SEEDS = int(os.environ.get("AGENT_SESSIONS_SEEDS", "300"))
 class Turn:
     """A turn somebody takes, and what became of it."""
 
+    name: str
     texts: list[str]
     replied: bool = False
     refused: BaseException | None = None
     restored: list[str] | None = None
     shown: list[str] | None = None  # to the model, when it is called for the first time
+    redacted: bool = False  # what was said first has been taken back
 
 
 @dataclass(eq=False)
@@ -59,9 +61,14 @@ class World:
             callback_handler=None,
         )
 
-    def take_turn(self, name: str, durability: Any, messages: int, *, leased: bool = False) -> Turn:
-        """Restore, and say so many things one after the other, as an agent's loop does."""
-        turn = Turn([f"{name}.{number}" for number in range(messages)])
+    def take_turn(
+        self, name: str, durability: Any, messages: int, *, leased: bool = False, redacts: bool = False
+    ) -> Turn:
+        """Restore, and say so many things one after the other, as an agent's loop does.
+
+        Who redacts says a secret first, and takes it back.
+        """
+        turn = Turn(name, [f"{name}.{number}" for number in range(messages)])
         self.turns.append(turn)
         lease = SessionLease(
             self.place, "chat", holder=name, renew_seconds=None, clock=lambda: self.machine.now, sleep=self._sleep
@@ -73,11 +80,17 @@ class World:
                 turn.restored = texts_of(agent)
                 manager.begin_turn(agent)
                 for number, text in enumerate(turn.texts):
-                    message: Any = {"role": ("user", "assistant")[number % 2], "content": [{"text": text}]}
+                    said = f"secret {name}" if redacts and number == 0 else text
+                    message: Any = {"role": ("user", "assistant")[number % 2], "content": [{"text": said}]}
                     agent.messages.append(message)
                     manager.append_message(message, agent)
                     manager.sync_agent(agent)
+                    if said != text:
+                        message["content"] = [{"text": text}]
+                        manager.redact_latest_message(message, agent)
+                        turn.redacted = True
                     turn.shown = turn.shown or texts_of(agent)
+                agent.state.set("turns", [*(agent.state.get("turns") or []), name])
                 manager.end_turn(agent)
             turn.replied = True
         except (SessionConflictError, SessionBusyError, SessionStorageError) as error:
@@ -93,7 +106,7 @@ class World:
     def stored(self) -> list[str]:
         records = ObjectSessionRepository(self.place.objects, self.place.layout).list_messages("chat", "default")
         assert [record.message_id for record in records] == list(range(len(records))), "a gap"
-        return [record.message["content"][0]["text"] for record in records]
+        return [_said(record.message) for record in records]
 
 
 @contextlib.contextmanager
@@ -108,7 +121,13 @@ def _held(lease: SessionLease, wait_seconds: float) -> Any:
 
 
 def texts_of(agent: Agent) -> list[str]:
-    return [message["content"][0]["text"] for message in agent.messages]
+    return [_said(message) for message in agent.messages]
+
+
+def _said(message: Any) -> str:
+    """A message's text; a secret counts as what it is to be replaced with."""
+    text: str = message["content"][0]["text"]
+    return f"{text.removeprefix('secret ')}.0" if text.startswith("secret ") else text
 
 
 @pytest.fixture
@@ -152,11 +171,14 @@ def test_whatever_the_order_of_requests_every_turn_is_whole_or_refused(
         world.machine.kills, world.machine.lost_answers = kills, lost_answers
 
         def caller(name: str) -> Callable[[], None]:
-            plans = [(draw.choice(("message", "turn")), draw.choice((2, 4))) for _ in range(draw.choice((1, 1, 2)))]  # noqa: B023 - called now
+            plans = [
+                (draw.choice(("message", "turn")), draw.choice((2, 4)), draw.random() < 0.25)  # noqa: B023 - called now
+                for _ in range(draw.choice((1, 1, 2)))  # noqa: B023 - called now
+            ]
 
             def work() -> None:
-                for number, (durability, messages) in enumerate(plans):
-                    world.take_turn(f"{name}{number}", durability, messages, leased=leased)  # noqa: B023 - run before the next seed
+                for number, (durability, messages, redacts) in enumerate(plans):
+                    world.take_turn(f"{name}{number}", durability, messages, leased=leased, redacts=redacts)  # noqa: B023 - run before the next seed
 
             return work
 
@@ -206,5 +228,13 @@ def check(world: World) -> None:
             refused = [text for other in world.turns if not other.replied for text in other.texts[1:]]
             assert turn.restored[-1] in refused, f"{turn.restored} of {stored}"
             assert turn.restored[:-1] == stored[: len(turn.restored) - 1], f"{turn.restored} of {stored}"
+    for turn in world.turns:
+        held = [key for key, (body, _) in world.place.objects.bodies.items() if f"secret {turn.name}".encode() in body]
+        assert not (turn.redacted and held), f"{turn.name} was redacted, and is left in {held}"
     last = world.agent(world.manager("message"))
     assert texts_of(last) == stored
+    # Each turn adds its name to the agent's state: one that wrote over another's would show.
+    counted = [name for name in last.state.get("turns") or [] if any(t.name == name and t.replied for t in world.turns)]
+    assert counted == sorted(
+        (turn.name for turn in world.turns if turn.replied), key=lambda name: stored.index(f"{name}.0")
+    )

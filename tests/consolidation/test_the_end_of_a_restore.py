@@ -51,6 +51,22 @@ def test_a_stale_caller_is_refused_before_its_model_is_called_however_soon_it_co
     assert texts(session) == ["first", "reply to first", "second", "reply to second"]
 
 
+def test_who_was_restored_in_the_middle_of_a_turn_that_was_then_concluded_is_refused(session: KitSession) -> None:
+    session.turn("first")
+    restored: list[Any] = []
+
+    def meanwhile(_: Any) -> str:
+        restored.append(session.open("never said"))
+        return "reply to second"
+
+    session.open(meanwhile)("second")
+    with pytest.raises(SessionConflictError):
+        restored[0]("me too")
+
+    assert restored[0].model.requests == []
+    assert texts(session) == ["first", "reply to first", "second", "reply to second"]
+
+
 def test_after_a_turn_that_was_cut_off_the_next_one_works_however_soon_it_comes(session: KitSession) -> None:
     session.turn("first")
     session.server.faults.add(Fault("drop", verb="PUT", nth=2, times=None))
