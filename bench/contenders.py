@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import boto3
 from strands.session.s3_session_manager import S3SessionManager as StrandsS3SessionManager
 
-from agent_sessions.repository_session_manager import RepositorySessionManager
 from agent_sessions.s3_session_manager import S3SessionManager
 from bench.conversation import TURN_MESSAGES, InstantModel, build_agent, history, question
 
@@ -124,18 +122,12 @@ class _ReadySession(boto3.Session):
         return self._ready
 
 
-def _ours(durability: str) -> Callable[[S3Client, str], SessionManager]:
+def _ours(**options: Any) -> Callable[[S3Client, str], SessionManager]:
     def open_session(client: S3Client, bucket: str) -> SessionManager:
-        options: dict[str, Any] = {"durability": durability} if _knows_durability() else {}
         # Ours plugs in by structure, not by inheritance.
         return cast("SessionManager", S3SessionManager(SESSION_ID, bucket, client=client, **options))
 
     return open_session
-
-
-def _knows_durability() -> bool:
-    signatures = (inspect.signature(one.__init__) for one in (S3SessionManager, RepositorySessionManager))
-    return any("durability" in signature.parameters for signature in signatures)
 
 
 def _strands_messages(client: S3Client, bucket: str) -> SessionManager:
@@ -156,10 +148,11 @@ def _strands_snapshot(save_latest_on: Literal["invocation", "message"]) -> Calla
 
 def contenders() -> list[Contender]:
     """Return every session manager that can be compared here, the kit's first."""
-    found = [Contender("kit-message", "kit, durable by message", _ours("message"), "turns")]
-    # Without the option both settings would be one: a second row would claim what does not exist.
-    if _knows_durability():
-        found.append(Contender("kit-turn", "kit, durable by turn", _ours("turn"), "turns"))
+    found = [
+        Contender("kit-message", "kit, durable by message", _ours(durability="message"), "turns"),
+        # As the endpoint uses it.
+        Contender("kit-turn", "kit, durable by turn", _ours(durability="turn", prefetch=True), "turns"),
+    ]
     found += [
         Contender("strands-s3", "Strands S3SessionManager", _strands_messages, "import"),
         Contender("snapshot-message", "Strands Snapshot, saved by message", _strands_snapshot("message"), "import"),

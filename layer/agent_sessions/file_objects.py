@@ -28,6 +28,7 @@ from agent_sessions.object_store import (
 )
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _T = TypeVar("_T")
@@ -192,7 +193,7 @@ class FileObjects(ObjectStore):
             if _with_slash(name) > _with_slash(start_after) and name != LOCKS:
                 yield name
 
-    def submit(self, work: Callable[[], _T]) -> Future[_T]:
+    def submit(self, work: Callable[[], _T], *, wanted: threading.Event | None = None) -> Future[_T]:  # noqa: ARG002
         """See :meth:`ObjectStore.submit`. A disk answers at once: the work is done here and now."""
         done: Future[_T] = Future()
         try:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from datetime import datetime
+    from threading import Event
 
 _T = TypeVar("_T")
 
@@ -155,8 +156,14 @@ class ObjectStore(ABC):
         """The names of the folders directly below a prefix, in the order of their keys, after ``start_after``."""
 
     @abstractmethod
-    def submit(self, work: Callable[[], _T]) -> Future[_T]:
-        """Run something that waits for this store, beside the caller."""
+    def submit(self, work: Callable[[], _T], *, wanted: Event | None = None) -> Future[_T]:
+        """Run something that waits for this store, beside the caller.
+
+        Args:
+            work: What to run.
+            wanted: Set when somebody waits for it. Until then it may begin a moment later: a request that is being
+                prepared takes the processor from a caller who is about to wait for something else anyway.
+        """
 
     @abstractmethod
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:

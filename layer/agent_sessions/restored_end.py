@@ -2,8 +2,9 @@
 
 Copies may be ahead of the messages by one: the last message of a turn and the agent's record, which has a copy of it,
 leave at the same time. They may be behind by any number: of a turn that was cut off, the messages are stored and the
-record is not. Both are asked for when the conversation has been restored, and nobody waits for the answers before they
-matter: when the next message is stored, or is refused because another stands in its place.
+record is not. Both are asked for beside what is done anyway, the second with the restore and the first with the next
+message, and nobody waits for the answers before they matter: when that message is stored, or is refused because another
+stands in its place.
 """
 
 from __future__ import annotations
@@ -41,9 +42,14 @@ class RestoredEnd:
         self._records = records
         self._layout = layout
         self._agent = agent
-        self._last = self._ask_for(agent.next_id - 1) if agent.unconfirmed is not None else None
         # A listing has shown every message there was.
         self._next = self._ask_for(agent.next_id) if agent.from_copies and not holds_lease else None
+        self._last: Future[StoredObject | None] | None = None
+
+    def ask_for_last(self) -> None:
+        """Begin to read what :meth:`confirm` needs, beside the caller."""
+        if self._agent.unconfirmed is not None:
+            self._last = self._ask_for(self._agent.next_id - 1)
 
     def _ask_for(self, message_id: int) -> Future[StoredObject | None]:
         key = self._key(message_id)

@@ -49,6 +49,9 @@ DELETE_BATCH = 1000
 CONFLICT_ATTEMPTS = 6
 """Tries of a write that S3 answers with ``409 ConditionalRequestConflict``: another write was in flight."""
 
+HEAD_START_SECONDS = 0.02
+"""What a caller gets before work begins that nobody waits for: Strands needs some milliseconds to call the model."""
+
 _NAMED_IN_ERRORS = 20
 
 _pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
@@ -272,9 +275,16 @@ class S3Objects(ObjectStore):
         """See :attr:`ObjectStore.hints`."""
         return _hints.setdefault(self.client, {})
 
-    def submit(self, work: Callable[[], _T]) -> Future[_T]:
+    def submit(self, work: Callable[[], _T], *, wanted: threading.Event | None = None) -> Future[_T]:
         """See :meth:`ObjectStore.submit`."""
-        return _pool_of(self.client).submit(work)
+        if wanted is None:
+            return _pool_of(self.client).submit(work)
+
+        def begin_later() -> _T:
+            wanted.wait(HEAD_START_SECONDS)
+            return work()
+
+        return _pool_of(self.client).submit(begin_later)
 
     def _failed(self, doing: str, key: str, error: Exception) -> SessionStorageError:
         code = _code(error) if isinstance(error, ClientError) else type(error).__name__

@@ -25,6 +25,7 @@ class OrderedWriter:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._condition = threading.Condition()
+        self._wanted = threading.Event()
         self._waiting: deque[Callable[[], None]] = deque()
         self._running = False
         self._failure: BaseException | None = None
@@ -41,8 +42,9 @@ class OrderedWriter:
             if self._running:
                 return
             self._running = True
+            self._wanted.clear()
         try:
-            self._objects.submit(self._drain)
+            self._objects.submit(self._drain, wanted=self._wanted)
         except BaseException as error:
             # Nobody will run it: whoever waits must not wait for ever.
             with self._condition:
@@ -72,6 +74,7 @@ class OrderedWriter:
         Raises:
             Exception: What a write raised.
         """
+        self._wanted.set()
         with self._condition:
             self._condition.wait_for(lambda: len(self._waiting) + self._running <= leave or self._failure is not None)
             self._raise_failure()

@@ -254,7 +254,7 @@ class InterleavedObjects(MemoryObjects):
         self._machine.pause(f"LIST {_short(prefix)}")
         return iter(list(super().list(prefix)))
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
+    def submit(self, work: Callable[[], T], *, wanted: threading.Event | None = None) -> Future[T]:
         return self._machine.submit(work)
 
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:

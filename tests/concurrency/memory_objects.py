@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from threading import Event
 from typing import TypeVar
 
 from agent_sessions.exceptions import SessionStorageError
@@ -89,7 +90,7 @@ class MemoryObjects(ObjectStore):
         names = {key[len(prefix) :].split("/")[0] for key in self.bodies if key.startswith(prefix)}
         yield from sorted(name for name in names if name > start_after)
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
+    def submit(self, work: Callable[[], T], *, wanted: Event | None = None) -> Future[T]:
         done: Future[T] = Future()
         try:
             done.set_result(work())

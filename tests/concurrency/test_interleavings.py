@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -138,7 +139,8 @@ def world_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
 
     def make(seed: int, **chances: float) -> World:
         machine = Machine(seed, **chances)
-        monkeypatch.setattr(write_behind, "threading", SimpleNamespace(Condition=machine.condition))
+        parts = SimpleNamespace(Condition=machine.condition, Event=threading.Event)
+        monkeypatch.setattr(write_behind, "threading", parts)
         return World(machine, InterleavedPlace(machine))
 
     return make

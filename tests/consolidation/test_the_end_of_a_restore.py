@@ -80,16 +80,16 @@ def test_after_a_turn_that_was_cut_off_the_next_one_works_however_soon_it_comes(
     assert agent.messages == session.log()
 
 
-def test_a_restore_does_not_wait_for_the_names_that_are_asked_for_beside_it(session: KitSession) -> None:
+def test_a_restore_does_not_wait_for_what_is_asked_for_beside_it(session: KitSession) -> None:
     for turn in range(3):
         session.turn(f"prompt {turn}", "turn")
-    held = [session.server.faults.add(Fault("hold", verb="GET", key=f"*/message_{number}.json")) for number in (5, 6)]
+    behind = session.server.faults.add(Fault("hold", verb="GET", key="*/message_6.json"))
     session.server.log.take()
 
     restored = session.open()
 
     assert len(restored.messages) == 6
-    assert all(fault.arrived.wait(10) for fault in held)
+    assert behind.arrived.wait(10)
     asked = sorted((entry.verb, entry.key.rpartition("/")[2]) for entry in session.server.log.take())
     assert asked == [("GET", "agent.json"), ("GET", "history.json"), ("GET", "session.json")]
     session.server.faults.clear()
