@@ -150,8 +150,7 @@ def contenders() -> list[Contender]:
     """Return every session manager that can be compared here, the kit's first."""
     found = [
         Contender("kit-message", "kit, durable by message", _ours(durability="message"), "turns"),
-        # As the endpoint uses it.
-        Contender("kit-turn", "kit, durable by turn", _ours(durability="turn", prefetch=True), "turns"),
+        Contender("kit-turn", "kit, durable by turn", _ours(durability="turn"), "turns"),
     ]
     found += [
         Contender("strands-s3", "Strands S3SessionManager", _strands_messages, "import"),

@@ -79,9 +79,8 @@ class SessionUse:
 
     def open_session(self) -> RepositorySessionManager:
         """Open the session, making it when there is none."""
-        # The reply waits for every write, so that the writes behind a turn's first need not hold up the model. And the
-        # agent waits for the session when it is restored, so that its model can be built meanwhile.
-        session = self._store.session_manager(self._session_id, durability="turn", lease=self._lease, prefetch=True)
+        # The reply waits for every write, so that the writes behind a turn's first need not hold up the model.
+        session = self._store.session_manager(self._session_id, durability="turn", lease=self._lease)
         self._sessions.append(session)
         if self._abandoned.is_set():
             raise out_of_time()

@@ -56,9 +56,6 @@ class Journal:
         self.repository = repository
         self.session_id = session_id
 
-    def prefetch(self) -> None:
-        """Begin to read what :meth:`open` is going to need, where that can be done beside the caller."""
-
     def open(self) -> tuple[Session, bool]:
         """Read the session, or create it.
 

@@ -131,50 +131,31 @@ class ObjectJournal(Journal):
 
     # --- restoring --------------------------------------------------------------------------------------
 
-    def prefetch(self) -> None:
-        """See :meth:`Journal.prefetch`. On a disk there is nothing to wait for."""
-        if self._consolidates:
-            self._ask_for(self._layout.session(self.session_id))
-            self._ask_for_agent(self._likely_agent_id)
-
     def open(self) -> tuple[Session, bool]:
         """See :meth:`Journal.open`."""
         if not self._consolidates:
             return self._life.find_or_begin(self.session_id)
-        key = self._layout.agent(self.session_id, self._likely_agent_id)
+        agent_id = self._expected_agent_id or self._records.objects.hints.get("agent_id", DEFAULT_AGENT_ID)
+        key = self._layout.agent(self.session_id, agent_id)
 
         def last_written() -> StoredObject | None:
             return self._asked[key].result()  # as it was asked for last
 
-        return self._life.find_or_begin(self.session_id, look=self._look, likely=last_written)
+        return self._life.find_or_begin(self.session_id, look_too=lambda: self._ask_for(agent_id), likely=last_written)
 
-    @property
-    def _likely_agent_id(self) -> str:
-        return self._expected_agent_id or self._records.objects.hints.get("agent_id", DEFAULT_AGENT_ID)
-
-    def _look(self) -> StoredObject | None:
-        """Read the session's record, and beside it its agent's: what was asked for earlier may be of another life."""
-        key = self._layout.session(self.session_id)
-        prefetched = self._asked.pop(key, None)
-        if prefetched is not None:
-            return prefetched.result()
-        self._ask_for_agent(self._likely_agent_id)
-        return self._records.objects.get(key)
-
-    def _ask_for_agent(self, agent_id: str) -> None:
+    def _ask_for(self, agent_id: str) -> None:
         """Begin to read an agent's record, and the base that may go with it."""
-        self._ask_for(self._layout.agent(self.session_id, agent_id))
+        keys = [self._layout.agent(self.session_id, agent_id)]
         if self._consolidates:
-            self._ask_for(self._layout.history(self.session_id, agent_id))
-
-    def _ask_for(self, key: str) -> None:
-        self._asked[key] = self._records.objects.submit(lambda: self._records.objects.get(key))
+            keys.append(self._layout.history(self.session_id, agent_id))
+        for key in keys:
+            self._asked[key] = self._records.objects.submit(lambda key=key: self._records.objects.get(key))  # type: ignore[misc] # mypy cannot infer the default
 
     def read_agent(self, agent_id: str) -> SessionAgent | None:
         """See :meth:`Journal.read_agent`."""
         key = self._layout.agent(self.session_id, agent_id)
         if key not in self._asked:
-            self._ask_for_agent(agent_id)
+            self._ask_for(agent_id)
         nothing: Future[StoredObject | None] = Future()
         nothing.set_result(None)
         history = self._asked.pop(self._layout.history(self.session_id, agent_id), nothing)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from agent_sessions.session_repository import SessionRepository
     from agent_sessions.turn_request import TurnRecord, TurnRequest
-    from agent_sessions.types import Session
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +29,6 @@ class RepositorySessionManager(SessionManager):
     Args:
         session_id: The session. It is created when the repository has none of this id.
         session_repository: Where the session lives.
-        prefetch: Whether to begin to read the session and go on, without waiting for it. The first agent that is
-            restored waits: what is done until then, such as building its model, costs no time. A session that cannot
-            be opened is then refused there.
         **kwargs: For later additions.
 
     Raises:
@@ -40,34 +36,13 @@ class RepositorySessionManager(SessionManager):
         SessionException: The repository could not read or create the session.
     """
 
-    def __init__(
-        self,
-        session_id: str,
-        session_repository: SessionRepository,
-        *,
-        prefetch: bool = False,
-        **kwargs: Any,  # noqa: ARG002
-    ) -> None:
+    def __init__(self, session_id: str, session_repository: SessionRepository, **kwargs: Any) -> None:  # noqa: ARG002
         self.session_id = check_identifier("session", session_id)
         self.session_repository = session_repository
         self._journal = journal_of(session_repository, session_id)
-        self._session: Session | None = None
-        self._is_new_session = False
+        self.session, self._is_new_session = self._journal.open()
         self._agents: dict[str, AgentLog] = {}
         self._stopped: SessionException | None = None
-        if prefetch:
-            self._journal.prefetch()
-        else:
-            self._open()
-
-    @property
-    def session(self) -> Session:
-        """The session's record, as it was found or created."""
-        return self._session or self._open()
-
-    def _open(self) -> Session:
-        self._session, self._is_new_session = self._journal.open()
-        return self._session
 
     def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
         """Subscribe to the events of an agent's or an orchestrator's life."""
@@ -98,7 +73,7 @@ class RepositorySessionManager(SessionManager):
             raise SessionException(
                 "The `agent_id` of an agent must be unique in a session.", session_id=self.session_id
             )
-        record = self._journal.read_agent(agent_id) if self._has_been_used() else None
+        record = None if self._is_new_session else self._journal.read_agent(agent_id)
         # Only when everything has been read is the agent known, and may be written.
         if record is None:
             try:
@@ -111,12 +86,6 @@ class RepositorySessionManager(SessionManager):
         if record is not None:
             self._agents[agent_id] = restore_agent(agent, record, self._journal)
         self._is_new_session = False
-
-    def _has_been_used(self) -> bool:
-        """Whether there may be something in the session: of a new one nothing needs to be looked for."""
-        if self._session is None:
-            self._open()
-        return not self._is_new_session
 
     def _store_new(self, agent: Any) -> AgentLog:
         logger.debug("session_id=<%s>, agent_id=<%s> | storing a new agent", self.session_id, agent.agent_id)
@@ -295,7 +264,7 @@ class RepositorySessionManager(SessionManager):
             **kwargs: For later additions.
         """
         check_identifier("multi-agent", source.id)
-        state = self._journal.read_multi_agent(source.id) if self._has_been_used() else None
+        state = None if self._is_new_session else self._journal.read_multi_agent(source.id)
         if state is None:
             try:
                 self._journal.create_multi_agent(source)

@@ -70,7 +70,7 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             conversation was left by a turn that was cut off.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
             writer of a session has to know it: see ``docs/EXPIRY.md``.
-        **kwargs: ``prefetch`` of :class:`RepositorySessionManager`, and later additions.
+        **kwargs: For later additions.
 
     Raises:
         InvalidIdentifierError: The id cannot become part of a key.

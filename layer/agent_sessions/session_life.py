@@ -14,7 +14,7 @@ from agent_sessions.exceptions import SessionCorruptError, SessionExistsError, S
 from agent_sessions.expiry import checked_ttl, is_expired
 from agent_sessions.layout import is_written_by_turns
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
-from agent_sessions.records import HEADS, Record, Records, corrupt, encode, incarnation_in, incarnation_of, parse
+from agent_sessions.records import HEADS, Record, Records, corrupt, encode, incarnation_in, incarnation_of
 from agent_sessions.session_age import SessionAge, marked_at, stated_ttl, with_mark
 from agent_sessions.types import Session, SessionType
 
@@ -102,14 +102,15 @@ class SessionLife:
         self,
         session_id: str,
         *,
-        look: Callable[[], StoredObject | None] | None = None,
+        look_too: Callable[[], None] | None = None,
         likely: Callable[[], StoredObject | None] | None = None,
     ) -> tuple[Session, bool]:
         """The session, or a new life of it.
 
         Args:
             session_id: The session.
-            look: Reads the session's record, and whatever else the caller wants to know beside it.
+            look_too: Asks for what else the caller wants to know, beside each look at the session's record: what was
+                asked for earlier may be of another life.
             likely: Gets an object that the last turn is likely to have written, which is read anyway.
 
         Returns:
@@ -117,7 +118,9 @@ class SessionLife:
         """
         key = self._layout.session(session_id)
         while True:
-            record = self._records.get(key) if look is None else parse(key, look())
+            if look_too is not None:
+                look_too()
+            record = self._records.get(key)
             if record is not None and self._is_alive(session_id, record, likely):
                 return self._found(session_id, record), False
             session = Session(session_id=session_id, session_type=SessionType.AGENT)
