@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.history import Base, Entry, FoundBase, Log, read_base, read_log, tail_limit, write_base, write_log
 from agent_sessions.journal import Conversation
-from agent_sessions.layout import message_id_of
+from agent_sessions.message_records import checked_message, list_message_ids, message_in
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
-from agent_sessions.records import Record, corrupt, list_message_ids, new_nonce, parse, parsed
+from agent_sessions.records import Record, new_nonce, parse, parsed
 from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values
 from agent_sessions.window import split_window
 
@@ -179,8 +179,7 @@ class AgentObjects:
         self.next_id = listed[-1][0] + 1 if listed else 0
         self._first_id, self._base = first_id, None
 
-        records = self._fetch([item[0] for item in wanted if item not in usable])
-        fetched = {_number(record): record for record in records}
+        fetched = self._fetch([item[0] for item in wanted if item not in usable])
         if self._consolidates:
             entries = {item[0]: Entry.again(usable[item]) for item in wanted if item in usable}
             entries |= {number: Entry.of(record.content, record.stored.etag) for number, record in fetched.items()}
@@ -193,8 +192,7 @@ class AgentObjects:
     ) -> list[tuple[int, Message]]:
         """Messages from their copies, and those that are mere references from their objects."""
         if fetched is None:
-            records = self._fetch([message_id for message_id, message in copied if message is None])
-            fetched = {_number(record): record for record in records}
+            fetched = self._fetch([message_id for message_id, message in copied if message is None])
         decode: Any = decode_bytes_values if self._with_bytes else _as_it_is
         return [
             (message_id, decode(message) if message is not None else _shown(fetched[message_id]))
@@ -202,20 +200,21 @@ class AgentObjects:
             if message is not None or message_id in fetched
         ]
 
-    def _fetch(self, message_ids: list[int]) -> list[Record]:
+    def _fetch(self, message_ids: list[int]) -> dict[int, Record]:
         keys = [self._layout.message(self.session_id, self.agent_id, message_id) for message_id in message_ids]
-        return self._records.own_many(self.session_id, keys)
+        found = (checked_message(record) for record in self._records.own_many(self.session_id, keys))
+        return {int(record.content["message_id"]): record for record in found}
 
     def later(self) -> tuple[int, list[tuple[int, Message]]]:
         """The id of the first message beyond the restored conversation, and the messages from there on."""
         first_id = self.next_id
         listed = list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id)
-        records = self._fetch([message_id for message_id, _ in listed if message_id >= first_id])
-        for record in records if self._consolidates else ():
-            self._tail[_number(record)] = Entry.of(record.content, record.stored.etag)
-        if records:
-            self.next_id = int(records[-1].content["message_id"]) + 1
-        return first_id, [(_number(record), _shown(record)) for record in records]
+        found = self._fetch([message_id for message_id, _ in listed if message_id >= first_id])
+        if self._consolidates:
+            copies = {number: Entry.of(record.content, record.stored.etag) for number, record in found.items()}
+            self._tail |= copies
+        self.next_id = max(found, default=first_id - 1) + 1
+        return first_id, [(number, _shown(record)) for number, record in found.items()]
 
     def content_in_tail(self, message_id: int) -> dict[str, Any] | None:
         """A record of the message as the tail has it."""
@@ -395,21 +394,9 @@ def _as_it_is(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-def _number(record: Record) -> int:
-    """The id of a message's record: its key and its content agree on it.
-
-    Raises:
-        SessionCorruptError: They do not, or it is no message.
-    """
-    named = message_id_of(record.key)
-    if named is None or record.content.get("message_id") != named or "message" not in record.content:
-        raise corrupt(record.key, f"not message {named}")
-    return named
-
-
 def _shown(record: Record) -> Message:
     """The message of a record as a conversation shows it."""
-    return parsed(SessionMessage, record).to_message()
+    return message_in(record).to_message()
 
 
 def drop_log(records: Records, session_id: str, key: str) -> None:

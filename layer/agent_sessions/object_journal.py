@@ -23,7 +23,8 @@ from agent_sessions.agent_objects import AgentObjects
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
 from agent_sessions.history import Entry
 from agent_sessions.journal import Conversation, Journal, StaleConversationError
-from agent_sessions.records import new_nonce, parsed
+from agent_sessions.message_records import message_in
+from agent_sessions.records import new_nonce
 from agent_sessions.restored_end import RestoredEnd
 from agent_sessions.types import SessionMessage, decode_bytes_values, encode_bytes_values, utc_now
 from agent_sessions.upkeep import Upkeep
@@ -198,7 +199,7 @@ class ObjectJournal(Journal):
     def read_records(self, agent_id: str, first_id: int, end_id: int) -> list[SessionMessage]:
         """See :meth:`Journal.read_records`. All at once."""
         keys = [self._layout.message(self.session_id, agent_id, number) for number in range(first_id, end_id)]
-        return [parsed(SessionMessage, record) for record in self._records.own_many(self.session_id, keys)]
+        return [message_in(record) for record in self._records.own_many(self.session_id, keys)]
 
     # --- messages ---------------------------------------------------------------------------------------
 
@@ -282,7 +283,7 @@ class ObjectJournal(Journal):
             record = self._records.own(self.session_id, key)
             if record is None:
                 raise SessionNotFoundError(f"key={key} | no such message", session_id=self.session_id, key=key)
-            changed = change(parsed(SessionMessage, record))
+            changed = change(message_in(record))
             if changed is None:
                 return
             changed.updated_at = utc_now()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agent_sessions.agent_objects import drop_log
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.journal import Journal
+from agent_sessions.message_records import list_message_ids, message_in
 from agent_sessions.object_journal import Durability, ObjectJournal
 from agent_sessions.object_store import Absent, ObjectStore
-from agent_sessions.records import Records, list_message_ids, parsed
+from agent_sessions.records import Record, Records, parsed
 from agent_sessions.session_life import SessionLife
 from agent_sessions.session_repository import SessionRepository
 from agent_sessions.types import (
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from agent_sessions.lease import SessionLease
 
 logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T", SessionAgent, SessionMessage)
 
 
 class ObjectSessionRepository(SessionRepository):
@@ -128,7 +127,8 @@ class ObjectSessionRepository(SessionRepository):
 
     def read_agent(self, session_id: str, agent_id: str, **kwargs: Any) -> SessionAgent | None:  # noqa: ARG002
         """Read an agent, or ``None`` when the session has none of this id."""
-        return self._own(session_id, self.layout.agent(session_id, agent_id), SessionAgent)
+        record = self._own(session_id, self.layout.agent(session_id, agent_id))
+        return None if record is None else parsed(SessionAgent, record)
 
     def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:  # noqa: ARG002
         """Replace an agent.
@@ -168,7 +168,8 @@ class ObjectSessionRepository(SessionRepository):
         **kwargs: Any,  # noqa: ARG002
     ) -> SessionMessage | None:
         """Read a message, or ``None`` when there is none of this id."""
-        return self._own(session_id, self.layout.message(session_id, agent_id, message_id), SessionMessage)
+        record = self._own(session_id, self.layout.message(session_id, agent_id, message_id))
+        return None if record is None else message_in(record)
 
     def update_message(
         self,
@@ -234,7 +235,7 @@ class ObjectSessionRepository(SessionRepository):
         while ids and (limit is None or len(found) < limit):
             batch, ids = (ids, []) if limit is None else (ids[: limit - len(found)], ids[limit - len(found) :])
             keys = [self.layout.message(session_id, agent_id, message_id) for message_id in batch]
-            found += [parsed(SessionMessage, record) for record in self.records.own_many(session_id, keys)]
+            found += [message_in(record) for record in self.records.own_many(session_id, keys)]
         return found
 
     def quarantine_message(self, session_id: str, agent_id: str, message_id: int) -> str:
@@ -272,9 +273,7 @@ class ObjectSessionRepository(SessionRepository):
     def read_multi_agent(self, session_id: str, multi_agent_id: str, **kwargs: Any) -> dict[str, Any] | None:  # noqa: ARG002
         """Read an orchestrator's state, or ``None`` when the session has none of this id."""
         key = self.layout.multi_agent(session_id, multi_agent_id)
-        if self.records.incarnation(session_id) is None and self.life.find(session_id) is None:
-            return None
-        record = self.records.own(session_id, key)
+        record = self._own(session_id, key)
         if record is None:
             return None
         state = {name: value for name, value in record.content.items() if name != "kit"}
@@ -298,11 +297,10 @@ class ObjectSessionRepository(SessionRepository):
         if self.records.incarnation(session_id) is None and self.life.find(session_id) is None:
             raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
 
-    def _own(self, session_id: str, key: str, kind: type[_T]) -> _T | None:
+    def _own(self, session_id: str, key: str) -> Record | None:
         if self.records.incarnation(session_id) is None and self.life.find(session_id) is None:
             return None
-        record = self.records.own(session_id, key)
-        return None if record is None else parsed(kind, record)
+        return self.records.own(session_id, key)
 
     def _created_at(self, session_id: str, key: str, what: str) -> str | None:
         """When the record was created that an update is to replace: the version read last, or the one stored now."""

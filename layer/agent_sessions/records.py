@@ -22,7 +22,7 @@ from agent_sessions.exceptions import (
     SessionException,
     SessionNotFoundError,
 )
-from agent_sessions.layout import message_id_of, session_id_in
+from agent_sessions.layout import session_id_in
 from agent_sessions.object_store import (
     Absent,
     Expectation,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from agent_sessions.layout import Layout
 
 _T = TypeVar("_T", SessionAgent, SessionMessage)
 
@@ -377,15 +376,6 @@ def parsed(kind: type[_T], record: Record) -> _T:
         return kind.from_dict(record.content)
     except (TypeError, ValueError) as error:
         raise corrupt(record.key, f"not a {kind.__name__}: {error}") from error
-
-
-def list_message_ids(objects: ObjectStore, layout: Layout, session_id: str, agent_id: str) -> list[tuple[int, str]]:
-    """The ids and ETags of an agent's messages, in the order of the ids. Foreign objects are left out."""
-    folder = layout.messages_folder(session_id, agent_id)
-    found = (
-        (message_id_of(entry.key), entry.etag) for entry in objects.list(folder) if "/" not in entry.key[len(folder) :]
-    )
-    return sorted((message_id, etag) for message_id, etag in found if message_id is not None)
 
 
 def incarnation_in(stored: StoredObject) -> str | None:

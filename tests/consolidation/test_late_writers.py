@@ -1,6 +1,7 @@
 """What outlives its session, or races with its own last write, takes nothing from anybody."""
 
 import contextlib
+import json
 from typing import Any
 
 import pytest
@@ -98,15 +99,49 @@ def test_a_redaction_of_a_message_whose_answer_was_lost_reaches_storage(session:
     assert [key for key, body in session.objects().items() if b"SECRET" in body] == []
 
 
-def test_a_foreign_object_in_a_messages_place_is_named(session: KitSession) -> None:
-    session.turn("first")
-    session.turn_of_strands("second")
-    session.put("messages/message_4.json", b"{}")
+FOREIGN = [
+    pytest.param(b"{}", id="no message"),
+    pytest.param(b"[]", id="no object"),
+    pytest.param(b"\xff", id="no text"),
+    pytest.param(b'{"message_id": 2, "message": {"role": "user", "content": [{"text": "x"}]}}', id="another message"),
+    pytest.param(b'{"message_id": 4, "message": {"role": "user"}}', id="a message without content"),
+    pytest.param(b'{"message_id": 4, "message": {"role": "user", "content": "x"}}', id="content that is no list"),
+    pytest.param(
+        b'{"message_id": 4, "message": {"role": "user", "content": []}, "redact_message": 1}', id="a strange redaction"
+    ),
+]
 
-    with pytest.raises(SessionCorruptError) as refusal:
+
+@pytest.mark.parametrize("body", FOREIGN)
+def test_a_foreign_object_in_a_messages_place_is_named_by_whoever_meets_it(session: KitSession, body: bytes) -> None:
+    session.turn("first")
+    session.turn("second")
+    before = session.objects()
+    session.put("messages/message_4.json", body)
+    store, manager = S3SessionStore(session.client, BUCKET), session.manager()
+    record = before[f"{session.folder}/agent.json"]
+    without_copies = json.dumps({name: value for name, value in json.loads(record).items() if name != "kit"}).encode()
+
+    def listed() -> None:
+        session.put("agent.json", without_copies)
         session.open()
 
-    assert refusal.value.key == f"{session.folder}/messages/message_4.json"
+    for meet in (
+        lambda: session.turn("behind it"),
+        lambda: store.messages("s1"),
+        lambda: manager.read_message("s1", "default", 4),
+        lambda: manager.list_messages("s1", "default"),
+        listed,
+    ):
+        with pytest.raises(SessionCorruptError) as refusal:
+            meet()
+        assert refusal.value.key == f"{session.folder}/messages/message_4.json"
+
+    # Put aside, it keeps nobody from going on.
+    session.put("agent.json", record)
+    manager.quarantine_message("s1", "default", 4)
+    session.turn("third")
+    assert [message["content"][0]["text"] for message in session.log()][4:] == ["third", "reply to third"]
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -1,0 +1,119 @@
+"""S3 that refuses, fails, hangs up or takes too long: repeated while that may help, then said; never a wrong success."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from botocore.config import Config
+from strands.types.exceptions import EventLoopException
+
+from agent_sessions.exceptions import SessionStorageError
+from tests.consolidation.session import Durability, KitSession
+from tests.doubles.s3.faults import Fault
+
+READ_SECONDS = 0.25
+
+MISBEHAVIOUR: dict[str, dict[str, Any]] = {
+    "503 SlowDown": {"action": "error", "code": "SlowDown"},
+    "500 InternalError": {"action": "error", "code": "InternalError"},
+    "hangs up before": {"action": "drop"},
+    "hangs up after": {"action": "drop", "applied": True},
+    "answers too late": {"action": "delay", "seconds": 3 * READ_SECONDS},
+    "did it and answers too late": {"action": "delay", "seconds": 3 * READ_SECONDS, "applied": True},
+}
+
+READ_AND_WRITTEN = [("GET", "session.json"), ("GET", "agent.json"), ("GET", "history.json")] + [
+    ("PUT", name) for name in ("message_2.json", "message_3.json", "agent.json")
+]
+
+
+def with_retries(session: KitSession, attempts: int) -> KitSession:
+    retries: Any = {"mode": "standard", "total_max_attempts": attempts}
+    session.client = session.server.client(
+        config=Config(retries=retries, read_timeout=READ_SECONDS, max_pool_connections=8)
+    )
+    return session
+
+
+@pytest.mark.parametrize("how", MISBEHAVIOUR)
+@pytest.mark.parametrize(("verb", "name"), READ_AND_WRITTEN)
+def test_once_it_is_repeated_and_the_turn_is_stored_once(session: KitSession, how: str, verb: str, name: str) -> None:
+    durability: Durability = "turn" if verb == "PUT" else "message"
+    session.turn("first", durability)
+    fault = session.server.faults.add(Fault(verb=verb, key=f"*/{name}", **MISBEHAVIOUR[how]))
+
+    agent = with_retries(session, 3).turn("second", durability)
+
+    assert fault.fired == 1
+    assert [message["content"][0]["text"] for message in session.log()] == [
+        *("first", "reply to first"),
+        *("second", "reply to second"),
+    ]
+    assert agent.messages == session.log() == session.open().messages
+
+
+@pytest.mark.parametrize("how", MISBEHAVIOUR)
+@pytest.mark.parametrize("name", ["message_2.json", "message_3.json", "agent.json"])
+@pytest.mark.parametrize("durability", ["message", "turn"])
+def test_for_good_it_is_said_and_what_was_stored_is_gone_on_with(
+    session: KitSession, how: str, name: str, durability: Durability
+) -> None:
+    session.turn("first", durability)
+    session.server.faults.add(Fault(verb="PUT", key=f"*/{name}", times=None, **MISBEHAVIOUR[how]))
+
+    with pytest.raises((SessionStorageError, EventLoopException)) as caught:
+        with_retries(session, 1).turn("second", durability)
+
+    error = getattr(caught.value, "original_exception", caught.value)
+    assert isinstance(error, SessionStorageError)
+    assert error.code
+    assert str(error.key).endswith(name)
+    session.server.faults.clear()
+    durable = session.log()
+    agent = session.turn("third", durability)
+    log = session.log()
+    assert log[: len(durable)] == durable
+    assert log[-2]["content"] == [{"text": "third"}]
+    assert agent.messages == log
+    assert session.ids() == list(range(len(log)))
+
+
+@pytest.mark.parametrize("verb_and_name", [("GET", "session.json"), ("GET", "agent.json"), ("LIST", "*messages/")])
+@pytest.mark.parametrize("how", ["503 SlowDown", "hangs up before", "cut"])
+def test_a_session_that_cannot_be_read_is_refused_and_left_as_it_is(
+    session: KitSession, verb_and_name: tuple[str, str], how: str
+) -> None:
+    session.turn("first")
+    session.turn_of_strands("second")  # so that the messages are listed
+    before = session.objects()
+    verb, name = verb_and_name
+    fault: dict[str, Any] = {"action": "cut"} if how == "cut" else MISBEHAVIOUR[how]
+    session.server.faults.add(Fault(verb=verb, key=f"*{name}", times=None, **fault))
+
+    with pytest.raises(SessionStorageError):
+        session.turn("third")
+
+    session.server.faults.clear()
+    assert session.objects() == before
+
+
+@pytest.mark.parametrize("how", [*MISBEHAVIOUR, "cut"])
+def test_derived_copies_that_cannot_be_read_are_done_without(session: KitSession, how: str) -> None:
+    for turn in range(9):
+        session.turn(f"prompt {turn}")
+    assert session.has_history()
+    fault: dict[str, Any] = {"action": "cut"} if how == "cut" else MISBEHAVIOUR[how]
+    session.server.faults.add(Fault(verb="GET", key="*/history.json", times=None, **fault))
+
+    agent = with_retries(session, 1).turn("and then?")
+
+    session.server.faults.clear()
+    assert agent.messages == session.log() == session.open().messages
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(session: KitSession) -> None:
+    session.turn("first")
+    session.server.faults.add(Fault("cut", verb="GET", key="*/agent.json"))
+
+    with contextlib.closing(session.client):
+        assert session.open().messages == session.log()
