@@ -1,4 +1,4 @@
-"""S3 that refuses, fails, hangs up or takes too long: repeated while that may help, then said; never a wrong success."""
+"""S3 that refuses, fails, hangs up or takes too long: repeated while it may help, then said; never a wrong success."""
 
 import contextlib
 from typing import Any
