@@ -27,7 +27,8 @@ class Sample:
         turn_seconds: The same and the turn, until the agent returned.
         model_seconds: Of that, in the model.
         restored_messages: How many messages the agent had when it was built.
-        restore_requests: Requests by verb until the agent was built.
+        restore_requests: Requests by verb that had been answered when the agent was built; one under way by then is
+            of the turn.
         requests: Requests by verb of the whole turn, restore included.
         bytes_written: Bodies of all PUTs.
         bytes_read: Bodies of all answers.
@@ -103,7 +104,7 @@ def measure_turn(
         turn_seconds=taken.end - taken.start,
         model_seconds=model.seconds,
         restored_messages=taken.restored_messages,
-        restore_requests=_by_verb([entry for entry in log if taken.restored and entry.started < taken.restored]),
+        restore_requests=_by_verb([entry for entry in log if taken.restored and entry.finished <= taken.restored]),
         requests=_by_verb(log),
         bytes_written=sum(entry.bytes_in for entry in log if entry.verb == "PUT"),
         bytes_read=sum(entry.bytes_out for entry in log),

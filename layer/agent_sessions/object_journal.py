@@ -193,8 +193,7 @@ class ObjectJournal(Journal):
             end.confirm()
         except StaleConversationError:
             return True
-        key = self._layout.message(self.session_id, agent_id, self._agents[agent_id].next_id)
-        return self._records.own(self.session_id, key) is not None
+        return end.has_more()
 
     def read_records(self, agent_id: str, first_id: int, end_id: int) -> list[SessionMessage]:
         """See :meth:`Journal.read_records`. All at once."""

@@ -58,6 +58,12 @@ class RestoredEnd:
     def _key(self, message_id: int) -> str:
         return self._layout.message(self._agent.session_id, self._agent.agent_id, message_id)
 
+    def has_more(self) -> bool:
+        """Whether there is a message behind the conversation, at least by now."""
+        if self._next is not None:
+            return self._stood_there()
+        return self._records.own(self._agent.session_id, self._key(self._agent.next_id)) is not None
+
     def goes_on(self, *, holds_lease: bool) -> bool:
         """Whether a message in the next one's place was left by a turn that was cut off, which this writer goes behind.
 
