@@ -81,12 +81,11 @@ class AgentObjects:
         self.replace_content(agent)
         self._records.create_head(self.session_id, self.key, self._with_log(unconfirmed=None))
 
-    def read(self, agent: StoredObject | None, history: Future[StoredObject | None]) -> SessionAgent | None:
+    def read(self, agent: StoredObject | None) -> SessionAgent | None:
         """Take over the agent's record.
 
         Args:
             agent: The object at the record's key.
-            history: The object at the base's key.
 
         Returns:
             The record, or ``None`` when the session has no agent of this id.
@@ -102,13 +101,25 @@ class AgentObjects:
             self._log = read_log(record.kit.get("log"))
             self._with_bytes = _BYTES_MARK in record.stored.body
             self._copied_in_record = {copy.message_id for copy in self._log.tail} if self._log else set()
-            try:
-                self._history = history.result()
-            except SessionException as error:
-                # Derived, and never the only copy: without it the messages are listed.
-                logger.warning("key=<%s> | the derived copy cannot be read: %s", self._history_key, error)
-            self._history_etag = self._history.etag if self._history else None
         return parsed(SessionAgent, record)
+
+    def read_base(self, history: Future[StoredObject | None]) -> None:
+        """Take over the base, if there is one.
+
+        Args:
+            history: The object at the base's key.
+        """
+        try:
+            self._history = history.result()
+        except SessionException as error:
+            # Derived, and never the only copy: without it the messages are listed.
+            logger.warning("key=<%s> | the derived copy cannot be read: %s", self._history_key, error)
+        self._history_etag = self._history.etag if self._history else None
+
+    @property
+    def stated_next_id(self) -> int | None:
+        """The id of the next message as the record has it, before it is known whether the copies are believed."""
+        return self._log.next_id if self._log else None
 
     def _orphaned(self) -> SessionAgent | None:
         """The record of an agent whose own was deleted while its messages were not, by a lifecycle rule perhaps."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +31,7 @@ from agent_sessions.write_behind import OrderedWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from strands.types.content import Message
 
@@ -157,12 +157,15 @@ class ObjectJournal(Journal):
         key = self._layout.agent(self.session_id, agent_id)
         if key not in self._asked:
             self._ask_for(agent_id)
-        nothing: Future[StoredObject | None] = Future()
-        nothing.set_result(None)
-        history = self._asked.pop(self._layout.history(self.session_id, agent_id), nothing)
+        base = self._asked.pop(self._layout.history(self.session_id, agent_id), None)
         objects = self._objects_of(agent_id)
         self._records.objects.hints["agent_id"] = agent_id
-        return objects.read(self._asked.pop(key).result(), history)
+        record = objects.read(self._asked.pop(key).result())
+        if record is not None:
+            self._ends[agent_id] = RestoredEnd(self._records, self._layout, objects, holds_lease=self._holds_lease())
+            if base is not None:
+                objects.read_base(base)
+        return record
 
     def create_agent(self, session_agent: SessionAgent) -> None:
         """See :meth:`Journal.create_agent`."""
@@ -173,11 +176,7 @@ class ObjectJournal(Journal):
 
     def read_conversation(self, session_agent: SessionAgent, removed_message_count: int) -> Conversation:
         """See :meth:`Journal.read_conversation`."""
-        agent_id = session_agent.agent_id
-        objects = self._agents[agent_id]
-        conversation = objects.conversation(removed_message_count)
-        self._ends[agent_id] = RestoredEnd(self._records, self._layout, objects, holds_lease=self._holds_lease())
-        return conversation
+        return self._agents[session_agent.agent_id].conversation(removed_message_count)
 
     def read_later(self, agent_id: str) -> tuple[int, list[tuple[int, Message]]]:
         """See :meth:`Journal.read_later`. Whoever is faster once more is no turn that was cut off."""

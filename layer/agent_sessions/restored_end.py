@@ -33,7 +33,7 @@ class RestoredEnd:
     Args:
         records: Where the records are.
         layout: How they are named.
-        agent: Whose conversation it is, just restored.
+        agent: Whose conversation it is. Its record has just been read.
         holds_lease: Whether nobody else may be taking a turn. Then nothing has to be asked to know what a message
             that is found later is: left by a turn that was cut off.
     """
@@ -42,8 +42,8 @@ class RestoredEnd:
         self._records = records
         self._layout = layout
         self._agent = agent
-        # A listing has shown every message there was.
-        self._next = self._ask_for(agent.next_id) if agent.from_copies and not holds_lease else None
+        asks = agent.stated_next_id is not None and not holds_lease
+        self._next = self._ask_for(agent.stated_next_id or 0) if asks else None
         self._last: Future[StoredObject | None] | None = None
 
     def ask_for_last(self) -> None:
@@ -60,7 +60,7 @@ class RestoredEnd:
 
     def has_more(self) -> bool:
         """Whether there is a message behind the conversation, at least by now."""
-        if self._next is not None:
+        if self._next is not None and self._agent.from_copies:
             return self._stood_there()
         return self._records.own(self._agent.session_id, self._key(self._agent.next_id)) is not None
 
@@ -76,8 +76,8 @@ class RestoredEnd:
         )
 
     def _stood_there(self) -> bool:
-        if self._next is None:
-            return False
+        if self._next is None or not self._agent.from_copies:
+            return False  # a listing has shown every message there was
         try:
             found = parse("", self._next.result())
         except SessionException:
