@@ -11,6 +11,7 @@ from strands.session.s3_session_manager import S3SessionManager as StrandsS3Sess
 from agent_sessions.s3_session_manager import S3SessionManager
 from agent_sessions.session_store import S3SessionStore
 from tests.contract.agents import add
+from tests.doubles.s3.faults import Fault
 from tests.doubles.s3_server import S3Server
 from tests.doubles.scripted_model import ScriptedModel, tool_use
 
@@ -48,6 +49,21 @@ class KitSession:
         agent = self.open_with_strands(*reply_to(prompt, with_tool=with_tool))
         agent(prompt)
         return agent
+
+    def turn_whose_last_message_leaves_with_the_record(self, message_id: int, prompt: str) -> None:
+        """The message is not acknowledged before the agent's record has been sent: the record cannot tell that it is."""
+        agent = self.open(*reply_to(prompt), durability="turn")
+        held = self.server.faults.add(Fault("hold", verb="PUT", key=f"*/message_{message_id}.json"))
+        self.server.faults.add(
+            Fault("call", verb="PUT", key="*/agent.json", applied=True, callback=lambda _: held.release())
+        )
+        agent(prompt)
+        self.server.faults.clear()
+
+    def turn_cut_off_in_its_last_round(self, message_id: int, prompt: str) -> None:
+        """The agent's record got through, and the message that left with it did not."""
+        self.turn_whose_last_message_leaves_with_the_record(message_id, prompt)
+        self.remove(f"messages/message_{message_id}.json")
 
     def log(self) -> list[Any]:
         """The truth: the messages as the message objects hold them."""

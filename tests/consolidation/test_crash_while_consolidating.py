@@ -50,11 +50,7 @@ def test_after_dying_at_any_write_the_next_turn_has_every_durable_message(
 
 def test_the_last_message_of_a_process_that_died_beside_it_is_written_from_the_tail(session: KitSession) -> None:
     session.turn("first", "turn")
-    # The agent's record got through, with the last message in its tail; the message itself did not.
-    session.server.faults.add(Fault("drop", verb="PUT", key="*/message_3.json", times=None))
-    with contextlib.suppress(Exception):
-        session.turn("second", "turn")
-    session.server.faults.clear()
+    session.turn_cut_off_in_its_last_round(3, "second")
     assert session.ids() == [0, 1, 2]
 
     agent = session.turn("third", "turn")
@@ -69,10 +65,7 @@ def test_the_last_message_of_a_process_that_died_beside_it_is_written_from_the_t
 
 def test_a_message_that_another_writer_put_there_instead_is_kept(session: KitSession) -> None:
     session.turn("first", "turn")
-    session.server.faults.add(Fault("drop", verb="PUT", key="*/message_3.json", times=None))
-    with contextlib.suppress(Exception):
-        session.turn("second", "turn")
-    session.server.faults.clear()
+    session.turn_cut_off_in_its_last_round(3, "second")
     session.turn_of_strands("a guest")  # whose manager does not know the tail
 
     agent = session.turn("third", "turn")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent_sessions.exceptions import SessionConflictError, SessionStorageError
-from tests.consolidation.session import BUCKET, KitSession, reply_to
+from tests.consolidation.session import BUCKET, KitSession
 from tests.doubles.s3.clock import SettableClock
 from tests.doubles.s3.faults import Fault
 from tests.doubles.s3_server import S3Server
@@ -23,23 +23,6 @@ def session() -> Iterator[KitSession]:
 
 def texts(session: KitSession) -> list[str]:
     return [message["content"][0]["text"] for message in session.log()]
-
-
-def turn_whose_last_message_leaves_with_the_record(session: KitSession, message_id: int, prompt: str) -> None:
-    """The message is not acknowledged before the agent's record has been sent: the record cannot tell that it is."""
-    agent = session.open(*reply_to(prompt), durability="turn")
-    held = session.server.faults.add(Fault("hold", verb="PUT", key=f"*/message_{message_id}.json"))
-    session.server.faults.add(
-        Fault("call", verb="PUT", key="*/agent.json", applied=True, callback=lambda _: held.release())
-    )
-    agent(prompt)
-    session.server.faults.clear()
-
-
-def turn_cut_off_in_its_last_round(session: KitSession, message_id: int, prompt: str) -> None:
-    """The agent's record got through, and the message that left with it did not."""
-    turn_whose_last_message_leaves_with_the_record(session, message_id, prompt)
-    session.remove(f"messages/message_{message_id}.json")
 
 
 def test_a_stale_caller_is_refused_before_its_model_is_called_however_soon_it_comes(session: KitSession) -> None:
@@ -105,7 +88,7 @@ def test_a_restore_does_not_wait_for_what_is_asked_for_beside_it(session: KitSes
 
 
 def test_the_first_message_does_not_wait_for_the_last_ones_confirmation_and_the_model_does(session: KitSession) -> None:
-    turn_whose_last_message_leaves_with_the_record(session, 1, "first")
+    session.turn_whose_last_message_leaves_with_the_record(1, "first")
     asked = session.server.faults.add(Fault("hold", verb="GET", key="*/message_1.json"))
     stored = session.server.faults.add(Fault("call", verb="PUT", key="*/message_2.json", callback=lambda _: None))
     called = threading.Event()
@@ -129,7 +112,7 @@ def test_the_first_message_does_not_wait_for_the_last_ones_confirmation_and_the_
 
 def test_a_last_message_that_is_missing_is_written_before_the_model_is_called(session: KitSession) -> None:
     session.turn("first", "turn")
-    turn_cut_off_in_its_last_round(session, 3, "second")
+    session.turn_cut_off_in_its_last_round(3, "second")
     assert session.ids() == [0, 1, 2]
     seen: list[list[int]] = []
 
@@ -145,7 +128,7 @@ def test_a_last_message_that_is_missing_is_written_before_the_model_is_called(se
 
 def test_a_process_that_dies_once_more_before_it_has_written_it_leaves_it_to_the_next(session: KitSession) -> None:
     session.turn("first", "turn")
-    turn_cut_off_in_its_last_round(session, 3, "second")
+    session.turn_cut_off_in_its_last_round(3, "second")
     session.server.faults.add(Fault("drop", verb="PUT", key="*/message_3.json", times=None))
     with pytest.raises(SessionStorageError):  # its own message is stored, and the missing one is not
         session.turn("third", "turn")
@@ -162,7 +145,7 @@ def test_who_finds_another_message_in_the_last_ones_place_takes_its_own_back_and
     session: KitSession,
 ) -> None:
     session.turn("first", "turn")
-    turn_cut_off_in_its_last_round(session, 3, "second")
+    session.turn_cut_off_in_its_last_round(3, "second")
     agent = session.open("reply to third", durability="turn")  # restored with a last message that is not stored
     guest = session.open_with_strands("unheard")
     guest_manager: Any = guest._session_manager
