@@ -51,7 +51,7 @@ class KitSession:
         return agent
 
     def turn_whose_last_message_leaves_with_the_record(self, message_id: int, prompt: str) -> None:
-        """The message is not acknowledged before the agent's record has been sent: the record cannot tell that it is."""
+        """The message is acknowledged after the agent's record has been sent, which cannot tell that it is."""
         agent = self.open(*reply_to(prompt), durability="turn")
         held = self.server.faults.add(Fault("hold", verb="PUT", key=f"*/message_{message_id}.json"))
         self.server.faults.add(
