@@ -11,15 +11,15 @@ from agent_sessions.exceptions import SessionStorageError
 from tests.consolidation.session import Durability, KitSession
 from tests.doubles.s3.faults import Fault
 
-READ_SECONDS = 0.25
+READ_SECONDS = 0.5
 
 MISBEHAVIOUR: dict[str, dict[str, Any]] = {
     "503 SlowDown": {"action": "error", "code": "SlowDown"},
     "500 InternalError": {"action": "error", "code": "InternalError"},
     "hangs up before": {"action": "drop"},
     "hangs up after": {"action": "drop", "applied": True},
-    "answers too late": {"action": "delay", "seconds": 3 * READ_SECONDS},
-    "did it and answers too late": {"action": "delay", "seconds": 3 * READ_SECONDS, "applied": True},
+    "answers too late": {"action": "delay", "seconds": 2 * READ_SECONDS},
+    "did it and answers too late": {"action": "delay", "seconds": 2 * READ_SECONDS, "applied": True},
 }
 
 READ_AND_WRITTEN = [("GET", "session.json"), ("GET", "agent.json"), ("GET", "history.json")] + [
@@ -27,12 +27,13 @@ READ_AND_WRITTEN = [("GET", "session.json"), ("GET", "agent.json"), ("GET", "his
 ]
 
 
-def with_retries(session: KitSession, attempts: int) -> KitSession:
+def impatient(session: KitSession, how: str, attempts: int) -> KitSession:
+    """The same session over a client that asks so often, and does not wait for answers that come too late."""
+    other = KitSession(session.server, session.session_id)
     retries: Any = {"mode": "standard", "total_max_attempts": attempts}
-    session.client = session.server.client(
-        config=Config(retries=retries, read_timeout=READ_SECONDS, max_pool_connections=8)
-    )
-    return session
+    patience = READ_SECONDS if "too late" in how else 20
+    other.client = session.server.client(config=Config(retries=retries, read_timeout=patience, max_pool_connections=8))
+    return other
 
 
 @pytest.mark.parametrize("how", MISBEHAVIOUR)
@@ -42,7 +43,7 @@ def test_once_it_is_repeated_and_the_turn_is_stored_once(session: KitSession, ho
     session.turn("first", durability)
     fault = session.server.faults.add(Fault(verb=verb, key=f"*/{name}", **MISBEHAVIOUR[how]))
 
-    agent = with_retries(session, 3).turn("second", durability)
+    agent = impatient(session, how, 3).turn("second", durability)
 
     assert fault.fired == 1
     assert [message["content"][0]["text"] for message in session.log()] == [
@@ -62,7 +63,7 @@ def test_for_good_it_is_said_and_what_was_stored_is_gone_on_with(
     session.server.faults.add(Fault(verb="PUT", key=f"*/{name}", times=None, **MISBEHAVIOUR[how]))
 
     with pytest.raises((SessionStorageError, EventLoopException)) as caught:
-        with_retries(session, 1).turn("second", durability)
+        impatient(session, how, 1).turn("second", durability)
 
     error = getattr(caught.value, "original_exception", caught.value)
     assert isinstance(error, SessionStorageError)
@@ -105,7 +106,7 @@ def test_derived_copies_that_cannot_be_read_are_done_without(session: KitSession
     fault: dict[str, Any] = {"action": "cut"} if how == "cut" else MISBEHAVIOUR[how]
     session.server.faults.add(Fault(verb="GET", key="*/history.json", times=None, **fault))
 
-    agent = with_retries(session, 1).turn("and then?")
+    agent = impatient(session, how, 1).turn("and then?")
 
     session.server.faults.clear()
     assert agent.messages == session.log() == session.open().messages
