@@ -37,6 +37,9 @@ MEDIA_REFUSED = (
     "The model refused the files of this prompt. They were removed from the conversation, so that it can go on."
 )
 
+_ANSWERS = {"end_turn", "max_tokens", "stop_sequence", "guardrail_intervened", "content_filtered"}
+"""Why a model stops when its message is the turn's last."""
+
 _NO_USAGE = {
     "input_tokens": 0,
     "output_tokens": 0,
@@ -44,6 +47,7 @@ _NO_USAGE = {
     "cache_read_input_tokens": 0,
     "cache_write_input_tokens": 0,
 }
+_UNKNOWN_REPLY = {"interrupts": [], "usage": _NO_USAGE}
 
 
 @dataclass(frozen=True)
@@ -124,31 +128,42 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
     outcome = found.outcome or {}
     if outcome.get("refused"):
         raise errors.PromptRefusedError(MEDIA_REFUSED)
+    replay = _replay_of(session, agent, found)
+    if replay is not None:
+        return replay
+    if agent.messages and found.last_id == session.next_message_id(agent) - 1 and _is_open(agent.messages[-1]):
+        return Turn(TurnRequest(found.turn_id, asked.key, asked.body, found.first_id), continues=True)
+    return new  # it ran out of time, or the conversation has gone on without an answer to it
+
+
+def _is_open(message: Message) -> bool:
+    """Whether the model has not had its last word after a message."""
+    return message["role"] == "user" or bool(tool_use_ids(message))
+
+
+def _replay_of(session: RepositorySessionManager, agent: Agent, found: TurnRecord) -> Replay | None:
+    """The reply to a request that was answered; ``None`` when it was not, as far as anybody can tell."""
+    outcome = found.outcome or {}
     if "reply" in outcome:
         return _replay(session, agent, found, outcome["reply"])
-    if found.last_id is None:
-        return new
-    last = _message(session, agent, found.last_id)
-    if last["role"] == "assistant" and not tool_use_ids(last):
-        # Its last message was stored, and what stands with the agent's record was not. Or it ran out of time: then
-        # the message says that it was cancelled, and is no answer.
-        cut_off = bool(outcome) or [block.get("text") for block in last["content"]] == [UNANSWERED]
-        return new if cut_off else _replay(session, agent, found, None)
-    if agent.messages and found.last_id == session.next_message_id(agent) - 1:
-        return Turn(TurnRequest(found.turn_id, asked.key, asked.body, found.first_id), continues=True)
-    return new  # the conversation has gone on without an answer to it
+    if outcome or found.stop_reason not in _ANSWERS:
+        return None
+    # Its last message was stored, and what stands with the agent's record was not.
+    return _replay(session, agent, found, {**_UNKNOWN_REPLY, "stop_reason": found.stop_reason})
 
 
-def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, reply: dict[str, Any] | None) -> Replay:
-    known = reply or {"stop_reason": "end_turn", "interrupts": [], "usage": _NO_USAGE}
-    message = known.get("message")
+def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, reply: dict[str, Any]) -> Replay | None:
+    """The stored reply; ``None`` when another message stands in its place, for the turn was cut off before it."""
+    message = reply.get("message")
     if message is None:
         if found.last_id is None:
             raise _gone(session)
         message = shown(_message(session, agent, found.last_id))
+        if reply.get("digest") not in {None, _digest_of(message)}:
+            return None
     return Replay(
-        Restored(agent.agent_id, known.get("restored_messages", found.first_id or 0)),
-        Completed(message, known["stop_reason"], known["interrupts"], known["usage"]),
+        Restored(agent.agent_id, reply.get("restored_messages", found.first_id or 0)),
+        Completed(message, reply["stop_reason"], reply["interrupts"], reply["usage"]),
     )
 
 
@@ -214,7 +229,14 @@ class OutcomeRecorder:
         # The log holds the answer already, except where the turn ended before it was one: at an interrupt.
         if not agent.messages or shown(agent.messages[-1]) != reply.message or reply.interrupts:
             outcome["message"] = reply.message
+        else:
+            # They are written at the same time, and after a crash another message may stand there.
+            outcome["digest"] = _digest_of(reply.message)
         self._session.conclude_turn(agent, {"reply": outcome})
+
+
+def _digest_of(message: dict[str, Any]) -> str:
+    return _digest(json.dumps(message, sort_keys=True))
 
 
 def _digest(text: str) -> str:

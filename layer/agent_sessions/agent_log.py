@@ -15,7 +15,7 @@ from agent_sessions.exceptions import (
 from agent_sessions.held_messages import HeldMessages
 from agent_sessions.journal import StaleConversationError
 from agent_sessions.tool_pairing import lost_results, repair_tool_pairs, tool_result_ids, tool_use_ids
-from agent_sessions.turn_request import MESSAGES_SEARCHED, TurnLog, TurnRecord, turn_in
+from agent_sessions.turn_request import MESSAGES_SEARCHED, TurnLog, TurnRecord
 from agent_sessions.types import (
     SessionAgent,
     SessionMessage,
@@ -105,7 +105,7 @@ class AgentLog:
     def _next_record(self, message: Message) -> SessionMessage:
         """The record of the next message; the first of a turn says which request the turn answers."""
         record = SessionMessage.from_message(message, self.next_id)
-        record.kit = self.turns.mark if self.in_turn else None
+        record.kit = self.turns.mark_of(message) if self.in_turn else None
         return record
 
     def _has_stored(self, message: Message) -> None:
@@ -150,6 +150,7 @@ class AgentLog:
             other for other in agent.messages if other is not besides and not any(other is wrong for wrong in mistaken)
         ]
         repaired = repair_tool_pairs([*before, *(other for _, other in later)])
+        self.next_id = first_id
         for message_id, other in later:
             self.held.add(message_id, other)
             self.next_id = message_id + 1
@@ -315,11 +316,12 @@ class AgentLog:
     def find_turn(self, key: str) -> TurnRecord | None:
         """The turn that answers the request of a key, or began to."""
         found = self.turns.find(key)
-        if found is not None:
-            return found
-        # Turns since the agent's record was written by us, as crashes and Strands' managers leave them.
-        first_id = max(self.turns.known_below or 0, self.next_id - MESSAGES_SEARCHED)
-        return turn_in(self._journal.read_records(self._agent_id, first_id, self.next_id), key)
+        if found is None and self.turns.known_below != self.next_id:
+            # Turns that the agent's record does not tell of, as crashes and Strands' managers leave them.
+            first_id = max(self.turns.known_below or 0, self.next_id - MESSAGES_SEARCHED)
+            self.turns.learn(self._journal.read_records(self._agent_id, first_id, self.next_id), self.next_id)
+            found = self.turns.find(key)
+        return found
 
     def refuse_after_failure(self) -> None:
         """Raise what an earlier write failed with, if one did."""

@@ -230,7 +230,7 @@ class AgentObjects:
     def content_in_tail(self, message_id: int) -> dict[str, Any] | None:
         """A record of the message as the tail has it."""
         entry = self._tail.get(message_id)
-        if entry is None or entry.text == "null":
+        if entry is None or entry.is_reference:
             return None
         return SessionMessage.from_message(json.loads(entry.text), message_id).to_dict()
 

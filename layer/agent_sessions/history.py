@@ -64,6 +64,11 @@ class Entry(NamedTuple):
     etag: str
     text: str
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether the message is too large to be copied, and only referred to."""
+        return self.text == "null"
+
     @classmethod
     def of(cls, content: dict[str, Any], etag: str) -> Entry:
         """The entry of a message's record as it is stored."""

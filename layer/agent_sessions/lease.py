@@ -133,7 +133,9 @@ class SessionLease:
     @property
     def lost(self) -> bool:
         """Whether somebody else has taken the lease over, or may have, because it could not be renewed in time."""
-        return self._lost or (self._held and self._claim.runs_out and self._clock() >= self._good_until)
+        if self._lost or not self._held:
+            return self._lost
+        return not self._claim.stands() or (self._claim.runs_out and self._clock() >= self._good_until)
 
     @property
     def found_unfinished(self) -> bool:

@@ -86,6 +86,9 @@ class Claim(Protocol):
     def take(self) -> Refusal | None:
         """Claim the lease, without waiting; ``None`` when it is this holder's now."""
 
+    def stands(self) -> bool:
+        """Whether the claim has not been ended by somebody else, as far as that costs no request."""
+
     def renew(self) -> bool:
         """Make the claim last longer; ``False`` when it is another's."""
 
@@ -133,6 +136,10 @@ class RecordClaim:
             self.found_unfinished = found is not None
             return None
 
+    def stands(self) -> bool:
+        """See :meth:`Claim.stands`. Only time ends it, which the lease keeps."""
+        return True
+
     def renew(self) -> bool:
         """See :meth:`Claim.renew`."""
         etag = self._etag
@@ -150,11 +157,18 @@ class RecordClaim:
     def give_back(self, *, whole: bool) -> None:
         """See :meth:`Claim.give_back`."""
         if whole:
-            self._objects.delete_current(self._key, self._etag)
+            if not self._objects.delete_current(self._key, self._etag):
+                self._delete_own()
             self._objects.drop_empty_folder(self._key.rpartition("/")[0] + "/")
             return
         with contextlib.suppress(PreconditionFailedError):  # taken over already, or erased with the session
             self._objects.put(self._key, self._terms.body(duration_seconds=0), Unchanged(self._etag))
+
+    def _delete_own(self) -> None:
+        """A renewal may have been applied without our learning of it: then the claim is ours under another ETag."""
+        found = self._objects.get(self._key)
+        if found is not None and _read(found.body).get("lease_id") == self._terms.lease_id:
+            self._objects.delete_current(self._key, found.etag)
 
 
 class FileClaim:
@@ -204,9 +218,13 @@ class FileClaim:
             self._descriptor = descriptor
             return None
 
-    def renew(self) -> bool:
-        """See :meth:`Claim.renew`. A lock lasts; only the session's erasure ends it early."""
+    def stands(self) -> bool:
+        """See :meth:`Claim.stands`. A lock lasts; only the session's erasure ends it early."""
         return self._descriptor is not None and self._is_the_file(self._descriptor)
+
+    def renew(self) -> bool:
+        """See :meth:`Claim.renew`."""
+        return self.stands()
 
     def give_back(self, *, whole: bool) -> None:
         """See :meth:`Claim.give_back`."""

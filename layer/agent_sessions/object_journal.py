@@ -248,9 +248,10 @@ class ObjectJournal(Journal):
         if end is not None:
             try:
                 end.confirm()
-            except StaleConversationError:
-                self._records.take_back(key, version)  # it was said to another conversation than the stored one
-                raise
+            except StaleConversationError as error:
+                # It was said to another conversation than the stored one. It stays, like a turn's that was cut off:
+                # somebody may have gone on behind it already.
+                raise SessionConflictError(str(error), session_id=self.session_id, key=error.key) from error
             del self._ends[agent_id]
         self._agents[agent_id].has_stored(content, version)
 
@@ -342,6 +343,9 @@ class ObjectJournal(Journal):
         try:
             turn.writer.wait(leave=1)
             unconfirmed = self._last_unsent(turn)
+            if unconfirmed is not None and unconfirmed[0].is_reference:
+                turn.writer.wait()  # too large for a copy, from which it could be written after a crash
+                unconfirmed = None
             if turn.record_changed:
                 self._write(objects, unconfirmed)
                 turn.record_changed = False

@@ -36,7 +36,9 @@ class RepositorySessionManager(SessionManager):
         SessionException: The repository could not read or create the session.
     """
 
-    def __init__(self, session_id: str, session_repository: SessionRepository, **kwargs: Any) -> None:  # noqa: ARG002
+    def __init__(self, session_id: str, session_repository: SessionRepository, **kwargs: Any) -> None:
+        if kwargs:
+            logger.warning("arguments=<%s> | unknown here, and ignored", ",".join(sorted(kwargs)))
         self.session_id = check_identifier("session", session_id)
         self.session_repository = session_repository
         self._journal = journal_of(session_repository, session_id)
@@ -152,7 +154,8 @@ class RepositorySessionManager(SessionManager):
 
     def answer_request(self, agent: Any, request: TurnRequest) -> None:
         """The next invocation of the agent answers this request: its first message will say so."""
-        self._log_of(agent).turns.begin(request)
+        log = self._log_of(agent)
+        log.turns.begin(request, log.next_id)
 
     def conclude_turn(self, agent: Any, outcome: dict[str, Any]) -> None:
         """Keep with the agent's record what the turn came to; stored when the invocation ends, or at the next sync.
@@ -226,6 +229,7 @@ class RepositorySessionManager(SessionManager):
     def _after_model_call(self, event: Any) -> None:
         log = self._agents.get(event.agent.agent_id)
         if log is not None:
+            log.turns.stop_reason = event.stop_response.stop_reason if event.stop_response else None
             log.model_failed = event.exception is not None and not getattr(event, "retry", False)
 
     def end_turn(self, agent: Any) -> None:

@@ -133,9 +133,7 @@ class S3Objects(ObjectStore):
                 if code in {"PreconditionFailed", "NoSuchKey"}:
                     return self._own_or_refused(key, body, error)
                 if code == "ConditionalRequestConflict" and attempt + 1 < CONFLICT_ATTEMPTS:
-                    # Another conditional write of this key was in flight. S3 asks for a retry; the jitter keeps two
-                    # losers from meeting again.
-                    self._sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)  # noqa: S311 - no secret
+                    self._pause(attempt)  # S3 asks for a retry
                     continue
                 raise self._failed("write", key, error) from error
             except _S3_ERRORS as error:
@@ -171,15 +169,25 @@ class S3Objects(ObjectStore):
 
     def delete_current(self, key: str, etag: str) -> bool:
         """See :meth:`ObjectStore.delete_current`."""
-        try:
-            self.client.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag)
-        except ClientError as error:
-            if _code(error) in {"PreconditionFailed", "NoSuchKey"}:
-                return False
-            raise self._failed("delete", key, error) from error
-        except _S3_ERRORS as error:
-            raise self._failed("delete", key, error) from error
-        return True
+        for attempt in range(CONFLICT_ATTEMPTS):
+            try:
+                self.client.delete_object(Bucket=self.bucket, Key=key, IfMatch=etag)
+            except ClientError as error:
+                code = _code(error)
+                if code in {"PreconditionFailed", "NoSuchKey"}:
+                    return False
+                if code == "ConditionalRequestConflict" and attempt + 1 < CONFLICT_ATTEMPTS:
+                    self._pause(attempt)
+                    continue
+                raise self._failed("delete", key, error) from error
+            except _S3_ERRORS as error:
+                raise self._failed("delete", key, error) from error
+            return True
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _pause(self, attempt: int) -> None:
+        """Another conditional write of the key was in flight: the jitter keeps two losers from meeting again."""
+        self._sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)  # noqa: S311 - no secret
 
     def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
         """See :meth:`ObjectStore.erase`."""

@@ -2,17 +2,21 @@
 
 The log is the record. A turn's first message carries in its record, under ``kit.turn``, the turn's id and digests of
 the request's key and body. What the turn came to is kept with the agent's record, under ``kit.turns``, for the last
-turns. Strands' managers know neither: a turn of theirs rewrites the agent's record without it, and then the messages
-still tell which request was answered.
+turns. Strands' managers know neither: a turn of theirs rewrites the agent's record without it, and a turn that was
+cut off never came to writing it. Then the messages still tell which request was answered, and they are read before
+anything is forgotten about them. Why the model stopped stands with its message, too: what it was cancelled with is no
+answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from strands.types.content import Message
 
     from agent_sessions.types import SessionMessage
 
@@ -54,6 +58,7 @@ class TurnRecord:
         first_id: The id of its first message; ``None`` when it stored none.
         last_id: The id of its last message.
         outcome: What its caller was told, or was about to be; ``None`` when it did not come to that.
+        stop_reason: Why the model stopped at its last message, where that is known from the message.
     """
 
     turn_id: str
@@ -62,6 +67,7 @@ class TurnRecord:
     first_id: int | None
     last_id: int | None
     outcome: dict[str, Any] | None
+    stop_reason: str | None = None
 
 
 class TurnLog:
@@ -74,8 +80,11 @@ class TurnLog:
     def __init__(self, stored: object = None) -> None:
         self.known_below: int | None = None
         """Turns whose first message is below this id are known here, or too old; ``None`` when nothing is known."""
+        self.stop_reason: str | None = None
+        """Why the model stopped last, in the turn under way."""
         self._answered: list[TurnRecord] = []
         self._request: TurnRequest | None = None
+        self._next_id = 0
         self._first_id: int | None = None
         self._outcome: dict[str, Any] | None = None
         if isinstance(stored, dict) and stored.get("format") == FORMAT:
@@ -99,17 +108,35 @@ class TurnLog:
         """The turn that answered the request of this key, if it is remembered."""
         return next((record for record in reversed(self._answered) if record.key == key), None)
 
-    def begin(self, request: TurnRequest) -> None:
-        """The turn that begins answers this request."""
-        self._request, self._first_id, self._outcome = request, request.first_id, None
+    def learn(self, records: Sequence[SessionMessage], next_id: int) -> None:
+        """Take over what messages tell of turns, from the first that is not known here to the last there is.
 
-    @property
-    def mark(self) -> dict[str, Any] | None:
-        """What the record of the next message carries: the turn's first names the request, the others nothing."""
+        Args:
+            records: The messages in order.
+            next_id: The id of the message after them.
+        """
+        known = {record.turn_id for record in self._answered}
+        found = [record for record in turns_in(records) if record.key is not None and record.turn_id not in known]
+        self._answered = [*self._answered, *found][-TURNS_KEPT:]
+        self.known_below = next_id
+
+    def begin(self, request: TurnRequest, next_id: int) -> None:
+        """The turn that begins answers this request; ``next_id`` is the id of its first message, or of the next one."""
+        self._request, self._first_id, self._outcome = request, request.first_id, None
+        self._next_id, self.stop_reason = next_id, None
+        if next_id == 0:
+            self.known_below = 0
+
+    def mark_of(self, message: Message) -> dict[str, Any] | None:
+        """What the record of the next message carries: a turn's first names the request, an answer why it ended."""
         request = self._request
-        if request is None or self._first_id is not None:
+        if request is None:
             return None
-        return {"turn": {"id": request.turn_id, "key": request.key, "body": request.body}}
+        if self._first_id is None:
+            return {"turn": {"id": request.turn_id, "key": request.key, "body": request.body}}
+        if message["role"] == "assistant" and self.stop_reason is not None:
+            return {"stop_reason": self.stop_reason}
+        return None
 
     def has_stored(self, message_id: int) -> None:
         """A message of the turn has been stored."""
@@ -125,33 +152,42 @@ class TurnLog:
         request = self._request
         if request is None:
             return
-        self.known_below = next_id
+        began = self._next_id if self._first_id is None or request.first_id is not None else self._first_id
+        if self.known_below == began:
+            self.known_below = next_id
+        # Otherwise something stands in between that nobody has looked at yet: whoever asks for a request does.
+        self._next_id = next_id
         if request.key is None:
             return
         last_id = None if self._first_id is None else next_id - 1
-        record = TurnRecord(request.turn_id, request.key, request.body, self._first_id, last_id, self._outcome)
+        record = TurnRecord(
+            request.turn_id, request.key, request.body, self._first_id, last_id, self._outcome, self.stop_reason
+        )
         others = [other for other in self._answered if other.turn_id != record.turn_id]
         self._answered = [*others, record][-TURNS_KEPT:]
 
 
-def turn_in(records: Sequence[SessionMessage], key: str) -> TurnRecord | None:
-    """Look for the turn of a request among stored messages, the latest first.
+def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
+    """The turns of requests that stored messages tell of, in order, without outcomes.
 
     Args:
-        records: Messages in order. Only what their writers noted with them is looked at.
-        key: Digest of the request's key.
-
-    Returns:
-        The turn, without an outcome. It ends where a message begins another one.
+        records: Messages in order. Only what their writers noted with them is looked at. A turn ends where a message
+            begins another one, whoever wrote it.
     """
-    last_id = records[-1].message_id if records else 0
-    for record in reversed(records):
-        turn = (record.kit or {}).get("turn")
-        if isinstance(turn, dict) and turn.get("key") == key:
-            return TurnRecord(str(turn.get("id")), key, turn.get("body"), record.message_id, last_id, None)
-        if isinstance(turn, dict) or _is_prompt(record):
-            last_id = record.message_id - 1
-    return None
+    found: list[TurnRecord] = []
+    under_way = False
+    for record in records:
+        kit = record.kit or {}
+        turn = kit.get("turn")
+        if isinstance(turn, dict):
+            key, body = turn.get("key"), turn.get("body")
+            found.append(TurnRecord(str(turn.get("id")), key, body, record.message_id, record.message_id, None))
+            under_way = True
+        elif _is_prompt(record):
+            under_way = False
+        elif under_way:
+            found[-1] = replace(found[-1], last_id=record.message_id, stop_reason=kit.get("stop_reason"))
+    return found
 
 
 def _is_prompt(record: SessionMessage) -> bool:
