@@ -87,7 +87,10 @@ class AgentLog:
         try:
             try:
                 self._journal.append(self._agent_id, self._next_record(message))
-            except StaleConversationError:
+            except StaleConversationError as stale:
+                if stale.stored_id is not None:
+                    self._stands_behind_another(message, agent, stale.stored_id)
+                    return
                 if not self._put_behind_later(message, agent):
                     return
                 self._journal.append(self._agent_id, self._next_record(message))
@@ -112,6 +115,12 @@ class AgentLog:
         self.held.add(self.next_id, message)
         self.next_id += 1
 
+    def _stands_behind_another(self, message: Message, agent: Any, message_id: int) -> None:
+        """A message is stored behind another one than was restored last: so it is in memory."""
+        if self.in_turn:
+            self.turns.has_stored(message_id)
+        self.take_over_later(agent, besides=message, besides_id=message_id)
+
     def _put_behind_later(self, message: Message, agent: Any) -> bool:
         """Put the messages of a turn that was cut off before the message that is being added.
 
@@ -131,14 +140,18 @@ class AgentLog:
         agent.messages.append(message)
         return True
 
-    def take_over_later(self, agent: Any, *, besides: Message | None = None) -> None:
+    def take_over_later(self, agent: Any, *, besides: Message | None = None, besides_id: int | None = None) -> None:
         """Put what is stored beyond the restored conversation behind it.
 
         Args:
             agent: The agent.
-            besides: A message of the agent's that is not stored yet, and is left out.
+            besides: A message of the agent's that is left out while it is not stored yet.
+            besides_id: The id under which it is. Then it is the last: what follows it belongs to somebody who has gone
+                on behind it, and refuses whatever this agent says next.
         """
         first_id, later = self._journal.read_later(self._agent_id)
+        if besides is not None and besides_id is not None:
+            later = [*(item for item in later if item[0] < besides_id), (besides_id, besides)]
         logger.warning(
             "session_id=<%s>, agent_id=<%s>, messages=<%d> | going on after a turn that was cut off",
             self._journal.session_id,

@@ -6,12 +6,12 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.exceptions import SessionConflictError, SessionException
-from agent_sessions.history import Base, Entry, FoundBase, Log, read_base, read_log, tail_limit, write_base, write_log
+from agent_sessions.exceptions import SessionConflictError
+from agent_sessions.history import Entry, FoundBase, Log, read_log, tail_limit, write_log
+from agent_sessions.history_object import HistoryObject
 from agent_sessions.journal import Conversation
 from agent_sessions.message_records import checked_message, list_message_ids, message_in
-from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
-from agent_sessions.records import Record, new_nonce, parse, parsed
+from agent_sessions.records import Record, parse, parsed
 from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values
 from agent_sessions.window import split_window
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from strands.types.content import Message
 
     from agent_sessions.layout import Layout
+    from agent_sessions.object_store import StoredObject
     from agent_sessions.records import Records, Version
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class AgentObjects:
         self.agent_id = agent_id
         self._consolidates = consolidates
         self.key = layout.agent(session_id, agent_id)
-        self._history_key = layout.history(session_id, agent_id)
+        self._history = HistoryObject(records, layout, session_id, agent_id)
 
         self.next_id = 0
         """The id of the next message."""
@@ -63,15 +64,10 @@ class AgentObjects:
         self._turns: Any = None  # see turn_request
         self._pins_known = False
         self._first_id = 0  # every stored message from here on is in the base or the tail, and pinned ones below
-        self._base: Base | None = None
         self._tail: dict[int, Entry] = {}
         self._copied_in_record: set[int] = set()  # the messages a copy of which is in the stored record
-        self._history: StoredObject | None = None
-        self._history_etag: str | None = None  # of history.json, believed or not
-        self._history_unsure = False  # whether it was written without an answer
         self._log: Log | None = None
         self._with_bytes = False
-        self._new_base: Future[Base] | None = None
 
     # --- restoring --------------------------------------------------------------------------------------
 
@@ -103,18 +99,14 @@ class AgentObjects:
             self._copied_in_record = {copy.message_id for copy in self._log.tail} if self._log else set()
         return parsed(SessionAgent, record)
 
-    def read_base(self, history: Future[StoredObject | None]) -> None:
+    def read_base(self, asked: Future[StoredObject | None]) -> None:
         """Take over the base, if there is one.
 
         Args:
-            history: The object at the base's key.
+            asked: The object at the base's key.
         """
-        try:
-            self._history = history.result()
-        except SessionException as error:
-            # Derived, and never the only copy: without it the messages are listed.
-            logger.warning("key=<%s> | the derived copy cannot be read: %s", self._history_key, error)
-        self._history_etag = self._history.etag if self._history else None
+        self._history.take(asked)
+        self._with_bytes = self._with_bytes or self._history.holds(_BYTES_MARK)
 
     @property
     def stated_next_id(self) -> int | None:
@@ -141,33 +133,21 @@ class AgentObjects:
             removed_message_count: How many unpinned messages it has removed.
         """
         log = self._log
-        found = None if log is None or log.base is None else self._found_base()
+        found = self._history.read() if log is not None and log.base is not None else None
         if found is not None and log is not None and found.base.nonce != log.base:
             found = None
         if log is not None and (log.base is None) == (found is None) and removed_message_count >= log.first_id:
             messages, self.from_copies = self._believed(log, found), True
         else:
             messages = self._listed(removed_message_count)
-        self._log = self._history = None  # read once; what remains is what the next write needs
+        self._log = self._history.found = None  # read once; what remains is what the next write needs
         pinned, window = split_window(messages, removed_message_count)
         return Conversation(pinned, window, self.next_id)
-
-    def _found_base(self) -> FoundBase | None:
-        """What ``history.json`` holds, whoever wrote it."""
-        if self._history is None:
-            return None
-        self._with_bytes = self._with_bytes or _BYTES_MARK in self._history.body
-        return read_base(
-            self._history.body,
-            session_id=self.session_id,
-            agent_id=self.agent_id,
-            incarnation=self._records.incarnation(self.session_id) or "",
-        )
 
     def _believed(self, log: Log, found: FoundBase | None) -> list[tuple[int, Message]]:
         """The messages as the copies show them."""
         self._first_id, self.next_id, self.unconfirmed = log.first_id, log.next_id, log.unconfirmed
-        self._base = found.base if found else None
+        self._history.base = found.base if found else None
         tail = [copy for copy in log.tail if found is None or copy.message_id > found.base.last_id]
         self._tail = {copy.message_id: Entry.again(copy) for copy in tail}
         copied = list(zip(found.ids, found.messages, strict=True)) if found else []
@@ -179,7 +159,7 @@ class AgentObjects:
 
         Copies whose ETag is still the listed one are used, the other messages are fetched.
         """
-        found = self._found_base()
+        found = self._history.read()
         copies = [*(found.copies() if found else []), *(self._log.tail if self._log else [])]
         usable = {(copy.message_id, copy.etag): copy for copy in copies if copy.message is not None}
         first_id = removed_message_count if self._pins_known else 0
@@ -187,16 +167,33 @@ class AgentObjects:
         pinned = {message_id + step for message_id in self._pinned for step in (-1, 0, 1)}
         listed = list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id)
         wanted = [item for item in listed if item[0] >= first_id or item[0] in pinned]
-        self.next_id = listed[-1][0] + 1 if listed else 0
-        self._first_id, self._base = first_id, None
+        self._first_id, self._history.base = first_id, None
 
-        fetched = self._fetch([item[0] for item in wanted if item not in usable])
+        fetched = self._fetch([item[0] for item in wanted if item not in usable], sweeps=True)
+        own = {item[0] for item in wanted if item in usable or item[0] in fetched}
+        self.next_id = self._end_of(own, [item[0] for item in listed if item[0] < first_id]) + 1
         if self._consolidates:
             entries = {item[0]: Entry.again(usable[item]) for item in wanted if item in usable}
             entries |= {number: Entry.of(record.content, record.stored.etag) for number, record in fetched.items()}
             self._tail = dict(sorted(entries.items()))
-        copied = [(item[0], usable[item].message if item in usable else None) for item in wanted]
-        return self._complete([item for item in copied if item[1] is not None or item[0] in fetched], fetched)
+        copied = [(item[0], usable[item].message if item in usable else None) for item in wanted if item[0] in own]
+        return self._complete([*copied, *self._not_listed_yet()], fetched)
+
+    def _end_of(self, own: set[int], below: list[int]) -> int:
+        """The id of the last message of this life; what an earlier one has left does not count."""
+        if own:
+            return max(own)
+        return next((message_id for message_id in reversed(below) if self._fetch([message_id])), -1)
+
+    def _not_listed_yet(self) -> list[tuple[int, dict[str, Any] | None]]:
+        """The last message where it stands in the tail and its writer died before it was stored."""
+        log = self._log
+        if log is None or log.unconfirmed is None or not log.tail or log.tail[-1].message_id != self.next_id:
+            return []
+        last = log.tail[-1]
+        self._tail[last.message_id] = Entry.again(last)
+        self.unconfirmed, self.next_id = log.unconfirmed, log.next_id
+        return [(last.message_id, last.message)] if last.message is not None else []
 
     def _complete(
         self, copied: list[tuple[int, dict[str, Any] | None]], fetched: dict[int, Record] | None = None
@@ -211,9 +208,9 @@ class AgentObjects:
             if message is not None or message_id in fetched
         ]
 
-    def _fetch(self, message_ids: list[int]) -> dict[int, Record]:
+    def _fetch(self, message_ids: list[int], *, sweeps: bool = False) -> dict[int, Record]:
         keys = [self._layout.message(self.session_id, self.agent_id, message_id) for message_id in message_ids]
-        found = (checked_message(record) for record in self._records.own_many(self.session_id, keys))
+        found = (checked_message(record) for record in self._records.own_many(self.session_id, keys, sweeps=sweeps))
         return {int(record.content["message_id"]): record for record in found}
 
     def later(self) -> tuple[int, list[tuple[int, Message]]]:
@@ -273,10 +270,16 @@ class AgentObjects:
         content = self._with_log(unconfirmed=unconfirmed)
         # Noted before the write: its answer may be lost although it was applied.
         self._copied_in_record |= {*list(self._tail), *([unconfirmed[0].message_id] if unconfirmed else [])}
-        if self._records.known(self.key) is None:
-            self._records.create(self.session_id, self.key, content)
-        else:
-            self._records.update(self.session_id, self.key, content)
+        self._history.settle()
+        try:
+            if self._records.known(self.key) is None:
+                self._records.create(self.session_id, self.key, content)
+            else:
+                self._records.update(self.session_id, self.key, content)
+        except SessionConflictError:
+            self._history.withdraw()
+            raise
+        self._history.is_named()
         self._copied_in_record = {*list(self._tail), *([unconfirmed[0].message_id] if unconfirmed else [])}
 
     def _with_log(self, *, unconfirmed: tuple[Entry, str] | None) -> dict[str, Any]:
@@ -291,11 +294,11 @@ class AgentObjects:
             if unconfirmed is not None:
                 by_id.setdefault(unconfirmed[0].message_id, unconfirmed[0])
             tail = sorted(by_id.values(), key=_by_id)
-            if _size(tail) <= 2 * tail_limit(len(self._base.body) if self._base else 0):
+            if _size(tail) <= 2 * tail_limit(self._base_bytes):
                 kit["log"] = write_log(
                     first_id=self._first_id,
                     next_id=tail[-1].message_id + 1 if tail else self.next_id,
-                    base=self._base.nonce if self._base else None,
+                    base=self._history.base.nonce if self._history.base else None,
                     tail=tail,
                     unconfirmed=unconfirmed[1] if unconfirmed else None,
                 )
@@ -309,8 +312,8 @@ class AgentObjects:
             return
         self._first_id = removed
         self._forget_copies([message_id for message_id in list(self._tail) if message_id < removed])
-        if self._base is not None and self._base.last_id < removed:
-            self._base = None
+        if self._history.base is not None and self._history.base.last_id < removed:
+            self._history.base = None
 
     def start_base(self, *, before: int) -> None:
         """Begin to write a new base if the tail has outgrown the old one; :meth:`write` waits for it.
@@ -318,30 +321,22 @@ class AgentObjects:
         Args:
             before: The first message of the turn that begins. It is not in the base: it may be redacted yet.
         """
-        tail = sorted((entry for entry in list(self._tail.values()) if entry.message_id < before), key=_by_id)
-        base = self._base
-        if not self._consolidates or _size(tail) <= tail_limit(len(base.body) if base else 0):
+        if not self._consolidates:
             return
-        self._new_base = self._records.objects.submit(lambda: self._write_base(base, tail))
+        tail = sorted((entry for entry in list(self._tail.values()) if entry.message_id < before), key=_by_id)
+        if _size(tail) > tail_limit(self._base_bytes):
+            self._history.begin(tail, first_id=self._first_id)
+        else:
+            self._history.sweep()
 
-    def _write_base(self, base: Base | None, tail: list[Entry]) -> Base:
-        new = write_base(
-            [*(base.entries() if base else []), *tail],
-            first_id=self._first_id,
-            nonce=new_nonce(),
-            session_id=self.session_id,
-            agent_id=self.agent_id,
-            incarnation=self._records.incarnation(self.session_id) or "",
-        )
-        expect: Expectation = Unchanged(self._history_etag) if self._history_etag else Absent()
-        try:
-            written = self._records.objects.put(self._history_key, new.body, expect)
-        except PreconditionFailedError as error:
-            # Left by a writer that died before any record named it; nobody believes it.
-            again: Expectation = Absent() if error.found is None else Unchanged(error.found.etag)
-            written = self._records.objects.put(self._history_key, new.body, again)
-        self._history_etag = written.etag
-        return new
+    @property
+    def _base_bytes(self) -> int:
+        return len(self._history.base.body) if self._history.base else 0
+
+    def abandon(self) -> None:
+        """The turn has failed: leave no base behind that no record names."""
+        self._history.settle()
+        self._history.withdraw()
 
     def _forget_copies(self, message_ids: list[int]) -> None:
         # One by one, in place: the last message may be added from another thread at this moment.
@@ -349,31 +344,20 @@ class AgentObjects:
             self._tail.pop(message_id, None)
 
     def _take_over_new_base(self) -> None:
-        if self._new_base is None:
-            return
-        future, self._new_base = self._new_base, None
-        try:
-            base = future.result()
-        except (SessionException, PreconditionFailedError) as error:
-            self._history_unsure = True
-            # The copy is derived: without it the next restore is slower, and as right.
-            logger.warning("session_id=<%s>, key=<%s> | not written: %s", self.session_id, self._history_key, error)
-            return
-        self._base = base
-        self._forget_copies([message_id for message_id in list(self._tail) if message_id <= base.last_id])
+        base = self._history.take_over()
+        if base is not None:
+            self._forget_copies([message_id for message_id in list(self._tail) if message_id <= base.last_id])
+
+    def _keep_in_tail(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._tail.setdefault(entry.message_id, entry)
 
     def before_rewriting(self, message_id: int) -> None:
         """Remove the derived copies of a message that is about to change: a crash must not leave them believed."""
         if not self._consolidates:
             return
         self._take_over_new_base()
-        if self._base is not None and (message_id <= self._base.last_id or self._history_unsure):
-            for entry in self._base.entries():
-                self._tail.setdefault(entry.message_id, entry)
-            self._base = None
-        if self._base is None and (self._history_etag is not None or self._history_unsure):
-            self._records.objects.delete([self._history_key])
-            self._history_etag, self._history_unsure = None, False
+        self._keep_in_tail(self._history.remove(message_id))
         if message_id in self._copied_in_record:
             drop_log(self._records, self.session_id, self.key)
             self._copied_in_record = set()
@@ -384,8 +368,9 @@ class AgentObjects:
         if self._consolidates:
             # Whoever was restored while the message was being rewritten may have read the old one.
             drop_log(self._records, self.session_id, self.key)
+            self._keep_in_tail(self._history.remove_others())
         message = self._layout.message(self.session_id, self.agent_id, message_id)
-        for key in (message, self.key, self._history_key):
+        for key in (message, self.key, self._history.key):
             self._records.objects.erase(key, keep=[key])
 
 

@@ -41,7 +41,13 @@ class Conversation:
 
 
 class StaleConversationError(SessionConflictError):
-    """A restored conversation lacks messages that were stored before it was restored: a turn was cut off there."""
+    """A restored conversation lacks messages that were stored before it was restored: a turn was cut off there.
+
+    Attributes:
+        stored_id: The id under which the message that was being added is stored all the same.
+    """
+
+    stored_id: int | None = None
 
 
 class Journal:

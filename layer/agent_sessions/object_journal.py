@@ -211,12 +211,23 @@ class ObjectJournal(Journal):
             turn.unsent[record.message_id] = unsent
             turn.writer.add(unsent.write)
         else:
-            self._store(agent_id, record)
-            if turn.under_way and not turn.fenced:
-                turn.fenced = True
-                self._upkeep.start()
-                self._agents[agent_id].start_base(before=record.message_id)
+            try:
+                self._store(agent_id, record)
+            except StaleConversationError as error:
+                if error.stored_id is not None:
+                    self._is_stored(agent_id, record.message_id)
+                raise
+            self._is_stored(agent_id, record.message_id)
         turn.record_changed = True
+
+    def _is_stored(self, agent_id: str, message_id: int) -> None:
+        """A message has been waited for. A turn's first is its fence."""
+        turn = self._turns[agent_id]
+        turn.record_changed = True
+        if turn.under_way and not turn.fenced:
+            turn.fenced = True
+            self._upkeep.start()
+            self._agents[agent_id].start_base(before=message_id)
 
     def _send(self, agent_id: str, message_id: int) -> None:
         unsent = self._turns[agent_id].unsent
@@ -249,9 +260,9 @@ class ObjectJournal(Journal):
             try:
                 end.confirm()
             except StaleConversationError as error:
-                # It was said to another conversation than the stored one. It stays, like a turn's that was cut off:
-                # somebody may have gone on behind it already.
-                raise SessionConflictError(str(error), session_id=self.session_id, key=error.key) from error
+                # It stays where it is: somebody may have gone on behind it already.
+                error.stored_id = record.message_id
+                raise
             del self._ends[agent_id]
         self._agents[agent_id].has_stored(content, version)
 
@@ -364,6 +375,7 @@ class ObjectJournal(Journal):
         self._upkeep.stop()
         with contextlib.suppress(Exception):  # it has been raised where it happened
             turn.writer.wait()
+        self._agents[agent_id].abandon()
 
     @staticmethod
     def _last_unsent(turn: _Turn) -> tuple[Entry, str] | None:

@@ -134,10 +134,21 @@ class Records:
         """Read a record of this life of the session."""
         return self.accept(session_id, self.get(key))
 
-    def own_many(self, session_id: str, keys: Sequence[str]) -> list[Record]:
-        """Read records of this life of the session, at once; keys without one are left out."""
-        found = zip(keys, self.objects.get_many(keys), strict=True)
-        accepted = (self.accept(session_id, parse(key, stored)) for key, stored in found)
+    def own_many(self, session_id: str, keys: Sequence[str], *, sweeps: bool = False) -> list[Record]:
+        """Read records of this life of the session, at once; keys without one are left out.
+
+        Args:
+            session_id: The session.
+            keys: The objects' keys.
+            sweeps: Whether to delete what an earlier life has left there.
+        """
+        found = [parse(key, stored) for key, stored in zip(keys, self.objects.get_many(keys), strict=True)]
+        accepted = [self.accept(session_id, record) for record in found]
+        left = [old for old, own in zip(found, accepted, strict=True) if old is not None and own is None]
+        # Looked at once more: was it this process's own life that has ended, the others are of the present one.
+        if sweeps and left and self._lives_still(session_id, left[0].key):
+            for record in left:
+                self.objects.delete_version(record.key, record.stored.etag)
         return [record for record in accepted if record is not None]
 
     def accept(self, session_id: str, record: Record | None) -> Record | None:

@@ -141,7 +141,7 @@ def test_a_process_that_dies_once_more_before_it_has_written_it_leaves_it_to_the
     assert agent.messages == session.log()
 
 
-def test_who_finds_another_message_in_the_last_ones_place_takes_its_own_back_and_goes_behind(
+def test_who_finds_another_message_in_the_last_ones_place_goes_on_behind_it(
     session: KitSession,
 ) -> None:
     session.turn("first", "turn")
