@@ -73,10 +73,10 @@ class Endpoint:
         from lambda_src.agent import build_agent
 
         store = self.store(owner)
-        if body.prompt is None:
-            store.describe(session_id)  # answers to a session that is not there must not make one
         settings = self.settings.for_agent(body.agent_id)
         use = SessionUse(store, session_id, settings, remaining_seconds, request_id)
+        if body.prompt is None:
+            use.find_session()  # answers to a session that is not there must not make one
         with use:
             turn = stream_turn(
                 use.open_session,

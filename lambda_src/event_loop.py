@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import math
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -29,26 +29,40 @@ def run_to_end(work: Coroutine[Any, Any, Result], *, within_seconds: float = mat
         AbandonedError: It took longer.
         BaseException: What the work raised.
     """
-    if within_seconds == math.inf:
-        return _run(work)
+    return within(within_seconds, lambda: _run(work))
+
+
+def within(seconds: float, work: Callable[[], Result]) -> Result:
+    """Do something, and wait no longer for it than this.
+
+    Args:
+        seconds: How long to wait; not at all when it is 0 or less.
+        work: What to do. It goes on, on a thread of its own, when nobody waits any more.
+
+    Raises:
+        AbandonedError: It took longer.
+        BaseException: What the work raised.
+    """
+    if seconds == math.inf:
+        return work()
     results: list[Result] = []
     raised: list[BaseException] = []
 
     def keep() -> None:
         try:
-            results.append(_run(work))
+            results.append(work())
         except BaseException as error:  # noqa: BLE001 - it is raised to whoever waits
             raised.append(error)
 
     # What belongs to the request (log fields, trace) is found in the context.
     thread = threading.Thread(target=contextvars.copy_context().run, args=(keep,), name="turn", daemon=True)
     thread.start()
-    thread.join(within_seconds)
+    thread.join(max(seconds, 0))
     if raised:
         raise raised[0]
     if results:
         return results[0]
-    raise AbandonedError(f"not ended after {within_seconds:.1f} seconds")
+    raise AbandonedError(f"not ended after {seconds:.1f} seconds")
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.lease import SessionLease
 from lambda_src import errors
-from lambda_src.event_loop import AbandonedError
+from lambda_src.event_loop import AbandonedError, within
 from lambda_src.failures import answer_for
 from lambda_src.logs import logger
 from lambda_src.turn import TimeLimit, TurnEvent, out_of_time, run_turn
@@ -50,6 +51,8 @@ class SessionUse:
         self._lease = SessionLease(store, session_id, holder=f"request {request_id}", on_lost=self._note_loss)
         self._sessions: list[RepositorySessionManager] = []
         self._abandoned = threading.Event()
+        self._deciding = threading.Lock()
+        self._holds_lease = False
         self.limit = self._limit()
 
     @property
@@ -67,15 +70,43 @@ class SessionUse:
         """
         if self.limit.seconds <= 0:
             raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
-        self._lease.acquire(wait_seconds=min(self._settings.lease_wait_seconds, self.limit.seconds))
+        try:
+            within(self.limit.last_seconds, self._take_lease)
+        except AbandonedError:
+            with self._deciding:
+                if not self._holds_lease:
+                    self._abandoned.set()
+                    raise out_of_time() from None
         self.limit = self._limit()
         return self
+
+    def _take_lease(self) -> None:
+        self._lease.acquire(wait_seconds=min(self._settings.lease_wait_seconds, self.limit.seconds))
+        with self._deciding:
+            self._holds_lease = not self._abandoned.is_set()
+        if not self._holds_lease:
+            self._lease.release()  # it came too late for anybody to use it, or to give it back
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the lease back. Whoever comes next looks closer when this turn may have left something unwritten."""
-        self._lease.release(whole=error is None or answer_for(error).status < errors.InternalError.status)
+        whole = error is None or answer_for(error).status < errors.InternalError.status
+        # What hangs in the storage must not keep the reply back: half of the time that is left is for this.
+        with contextlib.suppress(AbandonedError):
+            within(self._remaining_seconds() / 2, lambda: self._lease.release(whole=whole))
+
+    def find_session(self) -> None:
+        """See that there is such a session, without making one.
+
+        Raises:
+            OutOfTimeError: The storage did not say in time.
+            SessionNotFoundError: There is none.
+        """
+        try:
+            within(self.limit.last_seconds, lambda: self._store.describe(self._session_id))
+        except AbandonedError:
+            raise out_of_time() from None
 
     def open_session(self) -> RepositorySessionManager:
         """Open the session, making it when there is none."""

@@ -74,6 +74,7 @@ class AgentLog:
         self.failure: SessionException | None = None
         self.in_turn = False
         self.model_failed = False
+        self._fenced = False  # whether somebody who has gone on from the same conversation would have been met
 
     # --- messages ---------------------------------------------------------------------------------------
 
@@ -103,6 +104,7 @@ class AgentLog:
             raise
         if self.in_turn:
             self.turns.has_stored(self.next_id)
+        self._fenced = True
         self._has_stored(message)
 
     def _next_record(self, message: Message) -> SessionMessage:
@@ -119,6 +121,7 @@ class AgentLog:
         """A message is stored behind another one than was restored last: so it is in memory."""
         if self.in_turn:
             self.turns.has_stored(message_id)
+        self._fenced = True
         self.take_over_later(agent, besides=message, besides_id=message_id)
 
     def _put_behind_later(self, message: Message, agent: Any) -> bool:
@@ -300,7 +303,7 @@ class AgentLog:
     def begin_turn(self) -> None:
         """An invocation of the agent begins."""
         self.in_turn = True
-        self.model_failed = False
+        self.model_failed = self._fenced = False
         self._journal.begin_turn(self._agent_id)
 
     def end_turn(self, agent: Any) -> None:
@@ -325,6 +328,23 @@ class AgentLog:
             self.in_turn = False
             if self.failure is not None:
                 self._journal.abandon_turn(self._agent_id)
+
+    def fence(self) -> None:
+        """See that the turn has a fence before the model is called. Its first message is one, if it has one by now.
+
+        Raises:
+            SessionConflictError: Somebody has gone on from the restored conversation.
+            SessionStorageError: Storage failed.
+        """
+        if self._fenced or not self.in_turn:
+            return
+        self.refuse_after_failure()
+        try:
+            self._journal.fence(self._agent_id)
+        except BaseException as error:
+            self.failure = as_failure(error)
+            raise
+        self._fenced = True
 
     def find_turn(self, key: str) -> TurnRecord | None:
         """The turn that answers the request of a key, or began to."""

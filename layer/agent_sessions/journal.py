@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from strands.types.content import Message
 
     from agent_sessions.session_repository import SessionRepository
+    from agent_sessions.turn_request import TurnRecord
     from agent_sessions.types import SessionAgent, SessionMessage
 
 logger = logging.getLogger(__name__)
@@ -164,6 +165,13 @@ class Journal:
         """Read the messages from one id up to another, as they are stored; what is missing is left out."""
         found = (self.repository.read_message(self.session_id, agent_id, number) for number in range(first_id, end_id))
         return [record for record in found if record is not None]
+
+    def find_elsewhere(self, agent_id: str, key: str) -> TurnRecord | None:  # noqa: ARG002
+        """The turn of another agent of the session that answered the request of this key."""
+        return None
+
+    def fence(self, agent_id: str) -> None:
+        """Let nobody else go on from here: refuse when somebody has, and have those refused who come later."""
 
     def needs_update(self, agent_id: str) -> bool:  # noqa: ARG002
         """Whether the agent's record has to be written although its value has not changed."""

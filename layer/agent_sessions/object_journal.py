@@ -22,9 +22,11 @@ from agent_sessions.agent_objects import AgentObjects
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
 from agent_sessions.history import Entry
 from agent_sessions.journal import Conversation, Journal, StaleConversationError
+from agent_sessions.layout import agent_id_of
 from agent_sessions.message_records import message_in
 from agent_sessions.records import new_nonce
 from agent_sessions.restored_end import RestoredEnd
+from agent_sessions.turn_request import TurnLog
 from agent_sessions.types import SessionMessage, decode_bytes_values, encode_bytes_values, utc_now
 from agent_sessions.upkeep import Upkeep
 from agent_sessions.write_behind import OrderedWriter
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from agent_sessions.object_store import StoredObject
     from agent_sessions.records import Records
     from agent_sessions.session_life import SessionLife
+    from agent_sessions.turn_request import TurnRecord
     from agent_sessions.types import Session, SessionAgent
 
 logger = logging.getLogger(__name__)
@@ -199,6 +202,17 @@ class ObjectJournal(Journal):
         keys = [self._layout.message(self.session_id, agent_id, number) for number in range(first_id, end_id)]
         return [message_in(record) for record in self._records.own_many(self.session_id, keys)]
 
+    def find_elsewhere(self, agent_id: str, key: str) -> TurnRecord | None:
+        """See :meth:`Journal.find_elsewhere`. Costs a listing."""
+        folder = self._layout.session_folder(self.session_id)
+        below = (agent_id_of(entry.key[len(folder) :]) for entry in self._records.objects.list(folder))
+        others = [found[0] for found in below if found and found[1] == "agent.json" and found[0] != agent_id]
+        records = self._records.own_many(
+            self.session_id, [self._layout.agent(self.session_id, other) for other in others]
+        )
+        turns = (TurnLog(record.kit.get("turns")).find(key) for record in records)
+        return next((turn for turn in turns if turn is not None), None)
+
     # --- messages ---------------------------------------------------------------------------------------
 
     def append(self, agent_id: str, record: SessionMessage) -> None:
@@ -268,6 +282,13 @@ class ObjectJournal(Journal):
 
     def _holds_lease(self) -> bool:
         return self._lease is not None and self._lease.held
+
+    def fence(self, agent_id: str) -> None:
+        """See :meth:`Journal.fence`: the agent's record is written anew, which every other writer has to do."""
+        end = self._ends.pop(agent_id, None)
+        if end is not None:
+            end.confirm()
+        self._write(self._agents[agent_id])
 
     def rewrite(
         self,

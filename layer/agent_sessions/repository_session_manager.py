@@ -43,13 +43,15 @@ class RepositorySessionManager(SessionManager):
         self.session_repository = session_repository
         self._journal = journal_of(session_repository, session_id)
         self.session, self._is_new_session = self._journal.open()
+        self._began_here = self._is_new_session
         self._agents: dict[str, AgentLog] = {}
         self._stopped: SessionException | None = None
 
     def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
         """Subscribe to the events of an agent's or an orchestrator's life."""
-        from strands.hooks.events import AfterModelCallEvent
+        from strands.hooks.events import AfterModelCallEvent, BeforeModelCallEvent
 
+        registry.add_callback(BeforeModelCallEvent, self._before_model_call)
         registry.add_callback(AfterModelCallEvent, self._after_model_call)
         super().register_hooks(registry, **kwargs)
 
@@ -148,9 +150,14 @@ class RepositorySessionManager(SessionManager):
             key: Digest of the request's idempotency key.
 
         Returns:
-            The turn, or ``None``. The last 32 requests are remembered, and those whose turn was cut off.
+            The turn, or ``None``. The last 32 requests are remembered, and those whose turn was cut off. Of an agent
+            that is new in the session, another agent's turn is found, too: a key is for one request.
         """
-        return self._log_of(agent).find_turn(key)
+        log = self._log_of(agent)
+        found = log.find_turn(key)
+        if found is None and log.next_id == 0 and not self._began_here:
+            found = self._journal.find_elsewhere(agent.agent_id, key)
+        return found
 
     def answer_request(self, agent: Any, request: TurnRequest) -> None:
         """The next invocation of the agent answers this request: its first message will say so."""
@@ -225,6 +232,11 @@ class RepositorySessionManager(SessionManager):
     def begin_turn(self, agent: Any) -> None:
         """An invocation of the agent begins."""
         self._log_of(agent).begin_turn()
+
+    def _before_model_call(self, event: Any) -> None:
+        log = self._agents.get(event.agent.agent_id)
+        if log is not None:
+            log.fence()
 
     def _after_model_call(self, event: Any) -> None:
         log = self._agents.get(event.agent.agent_id)

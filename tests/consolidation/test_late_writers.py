@@ -87,7 +87,7 @@ def test_a_redaction_of_a_message_whose_answer_was_lost_reaches_storage(session:
     manager.begin_turn(agent)
     session.server.faults.add(Fault("drop", verb="PUT", key="*/message_3.json", applied=True))
     for role, text in (("user", "second"), ("assistant", "SECRET")):
-        message: Any = {"role": role, "content": [{"text": text}], "tracking_id": text}
+        message: Any = {"role": role, "content": [{"text": text}], "tracking_id": f"of the {role}"}
         agent.messages.append(message)
         manager.append_message(message, agent)
 
@@ -174,3 +174,88 @@ def test_only_who_still_holds_the_lease_goes_on_behind_what_another_has_begun(he
         lease.release()
         texts = [message["content"][0]["text"] for message in session.log()]
         assert texts[2:] == ["their question", *(("late question", "late reply") if held else ("their reply",))]
+
+
+def test_who_goes_on_behind_a_prompt_that_is_then_redacted_leaves_no_copy_of_it(session: KitSession) -> None:
+    def says(manager: Any, agent: Agent, role: str, text: str) -> Any:
+        message: Any = {"role": role, "content": [{"text": text}], "tracking_id": f"of the {role}"}
+        agent.messages.append(message)
+        manager.append_message(message, agent)
+        return message
+
+    session.turn("z" * 1000)  # the next turn begins a base
+    redactor = session.open(durability="turn")
+    other: Agent
+    first: Any = redactor._session_manager
+    first.begin_turn(redactor)
+    prompt = says(first, redactor, "user", "SECRET")
+    other = session.open(durability="turn")
+    second: Any = other._session_manager
+    second.begin_turn(other)
+    written = session.server.faults.add(Fault("call", verb="PUT", key="*/history.json", callback=lambda _: None))
+    says(second, other, "user", "behind it")
+    assert written.arrived.wait(10)
+
+    prompt["content"] = [{"text": "[redacted]"}]
+    first.redact_latest_message(prompt, redactor)
+    for manager, agent in ((first, redactor), (second, other)):
+        with contextlib.suppress(SessionException):
+            says(manager, agent, "assistant", "an answer")
+        with contextlib.suppress(SessionException):
+            manager.end_turn(agent)
+
+    assert [key for key, body in session.objects().items() if b"SECRET" in body] == []
+    agent = session.turn("and then?")
+    assert agent.messages == session.log()
+
+
+def test_what_a_writer_of_an_erased_life_lands_late_is_swept_and_leaves_no_gap(session: KitSession) -> None:
+    for turn in range(3):
+        session.turn(f"old {turn}")
+    stale = session.open("late reply")
+    session.manager().delete_session("s1")
+    session.turn("new 0")
+    with contextlib.suppress(SessionException, EventLoopException):
+        stale("too late")
+    assert max(session.ids()) > 1
+    record = json.loads(session.objects()[f"{session.folder}/agent.json"])
+    del record["kit"]["log"]  # as a turn of Strands' manager leaves it: the messages are listed
+    session.put("agent.json", json.dumps(record).encode())
+
+    session.turn("new 1")
+
+    assert session.ids() == [0, 1, 2, 3]
+    assert [message["content"][0]["text"] for message in session.log()][::2] == ["new 0", "new 1"]
+
+
+def test_a_last_message_too_large_for_a_copy_is_stored_before_the_record_that_refers_to_it(session: KitSession) -> None:
+    session.turn("first", "turn")
+    for verb_and_key in ("*/message_3.json", "*/agent.json"):
+        agent = session.open("x" * 100_000, durability="turn")
+        session.server.faults.add(Fault("drop", verb="PUT", key=verb_and_key, times=None))
+        with contextlib.suppress(Exception):
+            agent("a long story")
+        session.server.faults.clear()
+        after = session.turn("and then?", "turn")
+
+        assert after.messages == session.log()
+        assert session.ids() == list(range(len(session.log())))
+
+
+def test_a_turn_without_a_message_of_its_own_is_fenced_before_its_model_is_called(session: KitSession) -> None:
+    session.turn("first")
+    session.server.faults.add(Fault("drop", verb="PUT", key="*/message_3.json", times=None))
+    with contextlib.suppress(Exception):
+        session.turn("second")  # its prompt is stored, and its answer is not
+    session.server.faults.clear()
+    quick, slow = session.open("an answer"), session.open("never said")
+    for agent in (quick, slow):
+        manager: Any = agent._session_manager
+        manager.catch_up(agent)
+    quick(None)
+
+    with pytest.raises((SessionConflictError, EventLoopException)):
+        slow(None)
+
+    assert slow.model.requests == []  # type: ignore[attr-defined] # a scripted model
+    assert [message["content"][0]["text"] for message in session.log()][2:] == ["second", "an answer"]

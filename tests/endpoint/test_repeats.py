@@ -417,3 +417,116 @@ def test_a_storage_that_does_not_answer_does_not_outlast_the_function(on_s3: Any
     assert took < 3
     assert silent.arrived.is_set()
     assert text_of(after) == "Fine."
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [("PUT", "lease.json"), ("DELETE", "lease.json"), ("PUT", "agent.json"), ("GET", "session.json")],
+)
+def test_the_reply_comes_before_the_function_is_killed_whatever_hangs(on_s3: Any, verb: str, name: str) -> None:
+    function, s3 = on_s3
+    function.environment["DEADLINE_MARGIN_SECONDS"] = "1"
+    function.cold_start()
+    function.reply("1")
+    s3.faults.add(Fault("hold", verb=verb, key=f"*/{name}", times=None))
+    began = time.monotonic()
+
+    answer = function.say("2", context=Context(remaining_seconds=3), **KEYED)
+    took = time.monotonic() - began
+    s3.faults.clear()
+
+    assert answer.status in {200, 504}
+    assert took < 3
+    s3.clock.set(time.time() + 60)  # whatever lease was left has run out
+    assert text_of(function.reply("2", **KEYED)) == "Fine."
+    assert said(function).count("user: 2") == 1 or answer.status == 504
+
+
+def test_a_whole_turn_whose_record_was_not_written_is_not_taken_again_after_another_ones(on_s3: Any) -> None:
+    function, s3 = on_s3
+    function.reply("hi")
+    s3.faults.add(Fault("error", verb="PUT", key="*/agent.json", times=None, code="SlowDown"))
+    assert function.say("pay 100", **KEYED).status == 503
+    s3.faults.clear()
+    function.reply("weather?")
+    called = len(function.models["script"].requests)
+
+    again = function.reply("pay 100", **KEYED)
+
+    assert text_of(again) == "Fine."
+    assert len(function.models["script"].requests) == called
+    assert said(function).count("user: pay 100") == 1
+    assert function.say("pay 200", **KEYED).problem == "idempotency-key-reused"
+
+
+def test_a_reply_is_found_behind_a_turn_of_strands_and_one_of_the_kit(on_s3: Any) -> None:
+    from strands import Agent
+    from strands.session.s3_session_manager import S3SessionManager as StrandsS3SessionManager
+
+    function, s3 = on_s3
+    function.reply("pay 100", **KEYED)
+    (record,) = [key for key in s3.objects("sessions") if key.endswith("session.json")]
+    manager = StrandsS3SessionManager("chat", "sessions", prefix=record.split("/session_")[0], **s3_options(s3))
+    Agent(model=ScriptedModel("Guest."), agent_id="default", session_manager=manager, callback_handler=None)("a guest")
+    function.reply("weather?")
+    called = len(function.models["script"].requests)
+
+    again = function.reply("pay 100", **KEYED)
+
+    assert text_of(again) == "Fine."
+    assert len(function.models["script"].requests) == called
+
+
+def s3_options(s3: S3Server) -> dict[str, Any]:
+    import boto3
+
+    session = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1")
+    return {"boto_session": session, "endpoint_url": s3.url}
+
+
+def test_another_message_in_the_replys_place_is_never_the_reply(on_s3: Any) -> None:
+    import json
+
+    function, s3 = on_s3
+    function.reply("question of A", **KEYED)
+    (key,) = [key for key in s3.objects("sessions") if key.endswith("message_1.json")]
+    record = json.loads(s3.objects("sessions")[key])
+    record["message"] = {"role": "user", "content": [{"text": "B: my PIN is 1234"}]}
+    s3.client().put_object(Bucket="sessions", Key=key, Body=json.dumps(record).encode())
+
+    again = function.say("question of A", **KEYED)
+
+    assert "1234" not in again.text
+    assert text_of(again.json) == "Fine."
+
+
+def test_a_turn_that_was_cancelled_is_not_an_answer_though_its_record_was_not_written(on_s3: Any) -> None:
+    function, s3 = on_s3
+    function.environment |= {"DEADLINE_MARGIN_SECONDS": "2", "LEASE_WAIT_SECONDS": "5"}
+    function.cold_start()
+    function.reply("hi")
+    slowly = [part for word in range(40) for part in (Pause(0.1), f"w{word} ")]
+    function.models["script"] = ScriptedModel(slowly, otherwise="Fine.")
+    s3.faults.add(Fault("error", verb="PUT", key="*/agent.json", times=None, code="SlowDown"))
+
+    late = function.say("think hard", context=Context(remaining_seconds=3), **KEYED)
+    s3.faults.clear()
+    before = said(function)
+    again = function.reply("think hard", **KEYED)
+
+    assert late.status in {503, 504}
+    assert "Cancelled" in before[-1]
+    assert text_of(again) == "Fine."
+
+
+def test_the_same_key_for_another_agent_of_the_session_is_refused(scripted: Scripted) -> None:
+    function, model = scripted("One.", "Two.")
+
+    def begin(**body: Any) -> Answer:
+        return function.http("POST", "/sessions", {"prompt": "1", **body}, **KEYED)
+
+    assert begin().status == 201
+    refused = begin(agent_id="other")
+
+    assert (refused.status, refused.problem) == (422, "idempotency-key-reused")
+    assert len(model.requests) == 1

@@ -61,6 +61,17 @@ def test_who_comes_second_is_told_who_holds_the_session_and_when_to_come_back(wo
     assert "nightly report" in str(refused.value)
 
 
+def test_a_lease_whose_renewal_was_applied_unseen_is_given_back_all_the_same(world: World) -> None:
+    lease = world.lease()
+    lease.acquire()
+    world.place.objects.failing = -1  # applied, and the answer lost
+    assert lease.renew()
+
+    lease.release()
+
+    assert world.place.objects.bodies == {}
+
+
 def test_nothing_is_left_of_a_lease_that_was_given_back(world: World) -> None:
     with world.lease():
         assert LEASE in world.place.objects.bodies
@@ -310,3 +321,20 @@ def test_erasing_the_session_ends_the_lease(folder_store: SessionStore, tmp_path
     assert not lease.renew()
     lease.release()
     assert not (tmp_path / "sessions" / "session_chat").exists()
+
+
+def test_a_lock_that_an_erasure_has_ended_is_lost(tmp_path: Path) -> None:
+    store = FileSessionStore(tmp_path)
+    store.session_manager("chat")
+    lease = SessionLease(store, "chat", holder="a")
+    lease.acquire()
+    assert not lease.lost
+
+    store.delete_session("chat")
+
+    assert (lease.lost, lease.held) == (True, False)
+    other = SessionLease(store, "chat", holder="b")
+    other.acquire()
+    assert other.held
+    other.release()
+    lease.release()
