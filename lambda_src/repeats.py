@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionCorruptError
 from agent_sessions.tool_pairing import tool_use_ids
-from agent_sessions.turn_request import TurnRecord, TurnRequest
+from agent_sessions.turn_request import TurnRecord, TurnRequest, stop_reason_of
 from lambda_src import errors
 from lambda_src.content import shown, to_json
 from lambda_src.turn_events import Completed, Restored, completed
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from strands.types.content import Message
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
+    from agent_sessions.types import SessionMessage
     from lambda_src.contract import TurnBody
     from lambda_src.model_calls import ModelCalls
 
@@ -146,10 +147,13 @@ def _replay_of(session: RepositorySessionManager, agent: Agent, found: TurnRecor
     outcome = found.outcome or {}
     if "reply" in outcome:
         return _replay(session, agent, found, outcome["reply"])
-    if outcome or found.stop_reason not in _ANSWERS:
+    if outcome or found.last_id is None:
         return None
-    # Its last message was stored, and what stands with the agent's record was not.
-    return _replay(session, agent, found, {**_UNKNOWN_REPLY, "stop_reason": found.stop_reason})
+    # Its last message may have been stored, and what stands with the agent's record was not.
+    stop_reason = stop_reason_of(_record(session, agent, found.last_id))
+    if stop_reason not in _ANSWERS:
+        return None
+    return _replay(session, agent, found, {**_UNKNOWN_REPLY, "stop_reason": stop_reason})
 
 
 def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, reply: dict[str, Any]) -> Replay | None:
@@ -158,7 +162,7 @@ def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, 
     if message is None:
         if found.last_id is None:
             raise _gone(session)
-        message = shown(_message(session, agent, found.last_id))
+        message = shown(_record(session, agent, found.last_id).to_message())
         if reply.get("digest") not in {None, _digest_of(message)}:
             return None
     return Replay(
@@ -167,11 +171,11 @@ def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, 
     )
 
 
-def _message(session: RepositorySessionManager, agent: Agent, message_id: int) -> Message:
+def _record(session: RepositorySessionManager, agent: Agent, message_id: int) -> SessionMessage:
     record = session.session_repository.read_message(session.session_id, agent.agent_id, message_id)
     if record is None:
         raise _gone(session)
-    return record.to_message()
+    return record
 
 
 def _gone(session: RepositorySessionManager) -> SessionCorruptError:

@@ -58,7 +58,6 @@ class TurnRecord:
         first_id: The id of its first message; ``None`` when it stored none.
         last_id: The id of its last message.
         outcome: What its caller was told, or was about to be; ``None`` when it did not come to that.
-        stop_reason: Why the model stopped at its last message, where that is known from the message.
     """
 
     turn_id: str
@@ -67,7 +66,6 @@ class TurnRecord:
     first_id: int | None
     last_id: int | None
     outcome: dict[str, Any] | None
-    stop_reason: str | None = None
 
 
 class TurnLog:
@@ -160,9 +158,7 @@ class TurnLog:
         if request.key is None:
             return
         last_id = None if self._first_id is None else next_id - 1
-        record = TurnRecord(
-            request.turn_id, request.key, request.body, self._first_id, last_id, self._outcome, self.stop_reason
-        )
+        record = TurnRecord(request.turn_id, request.key, request.body, self._first_id, last_id, self._outcome)
         others = [other for other in self._answered if other.turn_id != record.turn_id]
         self._answered = [*others, record][-TURNS_KEPT:]
 
@@ -177,8 +173,7 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
     found: list[TurnRecord] = []
     under_way = False
     for record in records:
-        kit = record.kit or {}
-        turn = kit.get("turn")
+        turn = (record.kit or {}).get("turn")
         if isinstance(turn, dict):
             key, body = turn.get("key"), turn.get("body")
             found.append(TurnRecord(str(turn.get("id")), key, body, record.message_id, record.message_id, None))
@@ -186,8 +181,14 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
         elif _is_prompt(record):
             under_way = False
         elif under_way:
-            found[-1] = replace(found[-1], last_id=record.message_id, stop_reason=kit.get("stop_reason"))
+            found[-1] = replace(found[-1], last_id=record.message_id)
     return found
+
+
+def stop_reason_of(record: SessionMessage) -> str | None:
+    """Why the model stopped with this message, where its turn answered a request."""
+    stated = (record.kit or {}).get("stop_reason")
+    return stated if isinstance(stated, str) else None
 
 
 def _is_prompt(record: SessionMessage) -> bool:

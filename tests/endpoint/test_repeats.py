@@ -425,7 +425,7 @@ def test_a_storage_that_does_not_answer_does_not_outlast_the_function(on_s3: Any
 )
 def test_the_reply_comes_before_the_function_is_killed_whatever_hangs(on_s3: Any, verb: str, name: str) -> None:
     function, s3 = on_s3
-    function.environment["DEADLINE_MARGIN_SECONDS"] = "1"
+    function.environment |= {"DEADLINE_MARGIN_SECONDS": "1", "LEASE_WAIT_SECONDS": "5"}
     function.cold_start()
     function.reply("1")
     s3.faults.add(Fault("hold", verb=verb, key=f"*/{name}", times=None))
