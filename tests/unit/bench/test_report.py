@@ -80,7 +80,7 @@ def test_the_models_time_is_not_the_sessions() -> None:
 @pytest.mark.parametrize(
     ("target", "change"),
     [
-        ("requests of a restore", {"restore_requests": {"GET": 3}}),
+        ("reads of a turn", {"requests": {"GET": 3, "PUT": 4}}),
         ("no LIST", {"requests": {"GET": 1, "LIST": 1, "PUT": 3}}),
         ("USD per million turns flat", {"requests": {"GET": 2, "PUT": 5}}),
         ("bytes written grow slower", {"bytes_written": 100_000}),
