@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -82,8 +81,7 @@ class Entry(NamedTuple):
         return cls(copy.message_id, copy.etag, json.dumps(copy.message, separators=(",", ":")))
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(NamedTuple):
     """A ``history.json``.
 
     Attributes:

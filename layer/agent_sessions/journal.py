@@ -7,8 +7,7 @@ better, such as ours on S3, returns a journal of its own from ``session_journal`
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
 from agent_sessions.types import Session, SessionType, utc_now
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Conversation:
+class Conversation(NamedTuple):
     """What a session holds of an agent's conversation, as far as its conversation manager still wants it.
 
     Attributes:

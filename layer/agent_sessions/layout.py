@@ -13,7 +13,7 @@ The same names are keys in a bucket and relative paths in a folder.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent_sessions.identifiers import check_identifier, check_message_id
 
@@ -27,8 +27,7 @@ _KEPT_WITH_THEM = re.compile(r"agents/agent_[^/]+/(history\.json|quarantine/[^/]
 _SESSION_FOLDER = re.compile(r"session_(?P<session_id>[^/]+)/?\Z", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """Builds keys below a prefix and reads them back.
 
     Attributes:

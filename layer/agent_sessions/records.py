@@ -13,8 +13,7 @@ import hashlib
 import json
 import logging
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from agent_sessions.exceptions import (
     SessionConflictError,
@@ -49,8 +48,7 @@ KIT_FORMAT = 1
 """Version of what stands under ``kit``."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A record as it was read.
 
     Attributes:
@@ -69,8 +67,7 @@ class Record:
         return kit_of(self.content)
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """The version of a record that was read or written last.
 
     Attributes:

@@ -9,10 +9,9 @@ import threading
 import time
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
 from botocore.parsers import ResponseParserError
@@ -308,8 +307,7 @@ class S3Objects(ObjectStore):
         )
 
 
-@dataclass(frozen=True)
-class _Version:
+class _Version(NamedTuple):
     """A version of an object, or a delete marker.
 
     Attributes:

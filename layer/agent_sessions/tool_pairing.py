@@ -7,8 +7,7 @@ pairs that model providers refuse. What is repaired here is a copy in memory; th
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +18,7 @@ MISSING_RESULT = "Tool was interrupted."
 """The text Strands puts there too, so that a session repaired by either looks the same."""
 
 
-@dataclass(frozen=True)
-class Repaired:
+class Repaired(NamedTuple):
     """A message of the repaired conversation.
 
     Attributes:

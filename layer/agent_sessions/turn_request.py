@@ -10,8 +10,7 @@ answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +29,7 @@ MESSAGES_SEARCHED = 128
 """How many of the last messages are searched for a request when the agent's record says nothing of it."""
 
 
-@dataclass(frozen=True)
-class TurnRequest:
+class TurnRequest(NamedTuple):
     """The request that a turn is about to answer.
 
     Attributes:
@@ -47,8 +45,7 @@ class TurnRequest:
     first_id: int | None = None
 
 
-@dataclass(frozen=True)
-class TurnRecord:
+class TurnRecord(NamedTuple):
     """What is known of an earlier turn.
 
     Attributes:
@@ -99,7 +96,7 @@ class TurnLog:
         """What shall stand under ``kit.turns``; ``None`` when there is nothing to say."""
         if self.known_below is None:
             return None
-        answered = [vars(record) for record in self._answered]
+        answered = [record._asdict() for record in self._answered]
         return {"format": FORMAT, "known_below": self.known_below, "answered": answered}
 
     def find(self, key: str) -> TurnRecord | None:
@@ -181,7 +178,7 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
         elif _is_prompt(record):
             under_way = False
         elif under_way:
-            found[-1] = replace(found[-1], last_id=record.message_id)
+            found[-1] = found[-1]._replace(last_id=record.message_id)
     return found
 
 
