@@ -15,8 +15,9 @@ from tests.endpoint.deployed_role import DeployedRole, deployed_statements
 from tests.endpoint.function import Function, processes
 
 _buckets = itertools.count(1)
+_access_keys = (f"FUNCTION{number}" for number in itertools.count(1))
 CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_ACCESS_KEY_ID": next(_access_keys),
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_REGION": "eu-west-1",
@@ -41,8 +42,13 @@ def _fresh_processes() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def deployed_role(request: pytest.FixtureRequest) -> Iterator[DeployedRole]:
-    """Every test's function calls AWS under the role it is deployed with; a refused call fails the test."""
+def deployed_role(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeployedRole]:
+    """Every test's function calls AWS under the role it is deployed with; a refused call fails the test.
+
+    The access key is the test's own: what an earlier test's function was still sending when its time was up is not
+    judged as this one's.
+    """
+    monkeypatch.setitem(CREDENTIALS, "AWS_ACCESS_KEY_ID", next(_access_keys))
     role = DeployedRole()
     if {"store", "s3_store", "s3", "on_s3"} & set(request.fixturenames):
         deployed_statements()  # takes seconds once: before any clock runs
