@@ -10,7 +10,7 @@ from strands import Agent, tool
 from strands.agent.conversation_manager import NullConversationManager, SlidingWindowConversationManager
 from strands.models import Model
 from strands.session.session_manager import SessionManager
-from strands.types.content import Message, Messages, SystemContentBlock
+from strands.types.content import Message, MessageMetadata, Messages, SystemContentBlock
 from strands.types.streaming import StreamEvent
 from strands.types.tools import ToolChoice, ToolSpec
 
@@ -51,7 +51,8 @@ def question(number: int) -> str:
 def history(count: int) -> Messages:
     """Return the first ``count`` messages of the conversation; ``count`` is a multiple of four, or two more.
 
-    They are what turns with ``InstantModel`` leave, but for ids. Two more: a last turn without a tool call.
+    They are what turns with ``InstantModel`` leave, but for ids: whoever restores them has no less to copy and to
+    trace. Two more: a last turn without a tool call.
     """
     whole_turns, rest = divmod(count, TURN_MESSAGES)
     if rest not in (0, 2):
@@ -61,7 +62,7 @@ def history(count: int) -> Messages:
         called: ToolUse = {"toolUseId": f"tooluse_{number:022d}", "name": "look_up", "input": {"number": number}}
         turn: list[Message] = [
             {"role": "user", "content": [{"text": question(number)}]},
-            {"role": "assistant", "content": [{"toolUse": called}]},
+            {"role": "assistant", "content": [{"toolUse": called}], "metadata": _metadata()},
             {
                 "role": "user",
                 "content": [
@@ -74,10 +75,18 @@ def history(count: int) -> Messages:
                     }
                 ],
             },
-            {"role": "assistant", "content": [{"text": _ANSWER.format(number=number)}]},
+            {"role": "assistant", "content": [{"text": _ANSWER.format(number=number)}], "metadata": _metadata()},
         ]
         messages += turn if number < whole_turns else [turn[0], turn[3]]
     return messages
+
+
+def _metadata() -> MessageMetadata:
+    """Return what Strands notes with a model's reply."""
+    return {
+        "usage": {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0},
+        "metrics": {"latencyMs": 0, "timeToFirstByteMs": 0},
+    }
 
 
 class InstantModel(Model):
@@ -160,12 +169,12 @@ def _answer(number: int) -> list[dict[str, Any]]:
 
 
 def build_agent(
-    session_manager: SessionManager, model: Model, *, window: int | None, messages: Messages | None = None
+    session_manager: SessionManager | None, model: Model, *, window: int | None, messages: Messages | None = None
 ) -> Agent:
     """Build the agent: restoring happens here.
 
     Args:
-        session_manager: The contender's.
+        session_manager: The contender's; ``None`` keeps nothing.
         model: What answers.
         window: Messages that a sliding window keeps; ``None`` keeps all.
         messages: What a new session begins with.

@@ -106,7 +106,6 @@ class AgentObjects:
             asked: The object at the base's key.
         """
         self._history.take(asked)
-        self._with_bytes = self._with_bytes or self._history.holds(_BYTES_MARK)
 
     @property
     def stated_next_id(self) -> int | None:
@@ -133,14 +132,13 @@ class AgentObjects:
             removed_message_count: How many unpinned messages it has removed.
         """
         log = self._log
-        found = self._history.read() if log is not None and log.base is not None else None
-        if found is not None and log is not None and found.base.nonce != log.base:
-            found = None
-        if log is not None and (log.base is None) == (found is None) and removed_message_count >= log.first_id:
+        found = self._history.read() if log is None or log.base is not None else None
+        goes_with_log = log is not None and log.base == (found.base.nonce if found else None)
+        if log is not None and goes_with_log and removed_message_count >= log.first_id:
             messages, self.from_copies = self._believed(log, found), True
         else:
-            messages = self._listed(removed_message_count)
-        self._log = self._history.found = None  # read once; what remains is what the next write needs
+            messages = self._listed(removed_message_count, found or self._history.read())
+        self._log = None  # read once; what remains is what the next write needs
         pinned, window = split_window(messages, removed_message_count)
         return Conversation(pinned, window, self.next_id)
 
@@ -152,14 +150,14 @@ class AgentObjects:
         self._tail = {copy.message_id: Entry.again(copy) for copy in tail}
         copied = list(zip(found.ids, found.messages, strict=True)) if found else []
         copied += [(copy.message_id, copy.message) for copy in tail]
+        self._with_bytes = self._with_bytes or (found is not None and _BYTES_MARK in found.base.body)
         return self._complete(copied)
 
-    def _listed(self, removed_message_count: int) -> list[tuple[int, Message]]:
+    def _listed(self, removed_message_count: int, found: FoundBase | None) -> list[tuple[int, Message]]:
         """The messages as a listing shows them: slower, and right whoever wrote last.
 
         Copies whose ETag is still the listed one are used, the other messages are fetched.
         """
-        found = self._history.read()
         copies = [*(found.copies() if found else []), *(self._log.tail if self._log else [])]
         usable = {(copy.message_id, copy.etag): copy for copy in copies if copy.message is not None}
         first_id = removed_message_count if self._pins_known else 0
@@ -168,6 +166,7 @@ class AgentObjects:
         listed = list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id)
         wanted = [item for item in listed if item[0] >= first_id or item[0] in pinned]
         self._first_id, self._history.base = first_id, None
+        self._with_bytes = self._with_bytes or (found is not None and _BYTES_MARK in found.base.body)
 
         fetched = self._fetch([item[0] for item in wanted if item not in usable], sweeps=True)
         own = {item[0] for item in wanted if item in usable or item[0] in fetched}

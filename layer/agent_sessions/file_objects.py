@@ -193,7 +193,13 @@ class FileObjects(ObjectStore):
             if _with_slash(name) > _with_slash(start_after) and name != LOCKS:
                 yield name
 
-    def submit(self, work: Callable[[], _T], *, wanted: threading.Event | None = None) -> Future[_T]:  # noqa: ARG002
+    def submit(
+        self,
+        work: Callable[[], _T],
+        *,
+        head_start: float = 0.0,  # noqa: ARG002
+        wanted: threading.Event | None = None,  # noqa: ARG002
+    ) -> Future[_T]:
         """See :meth:`ObjectStore.submit`. A disk answers at once: the work is done here and now."""
         done: Future[_T] = Future()
         try:

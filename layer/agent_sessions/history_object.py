@@ -33,7 +33,6 @@ class HistoryObject:
 
     Attributes:
         base: The base that goes with the tail, if there is one.
-        found: The object as it was restored, until it has been looked at.
     """
 
     def __init__(self, records: Records, layout: Layout, session_id: str, agent_id: str) -> None:
@@ -42,7 +41,7 @@ class HistoryObject:
         self._agent_id = agent_id
         self.key = layout.history(session_id, agent_id)
         self.base: Base | None = None
-        self.found: StoredObject | None = None
+        self._asked: Future[StoredObject | None] | None = None  # until somebody wants to know
         self._etag: str | None = None  # of what is stored, believed or not
         self._unsure = False  # whether something was written without an answer
         self._unnamed: str | None = None  # the ETag of a base of ours that no record names yet
@@ -52,32 +51,42 @@ class HistoryObject:
     # --- restoring --------------------------------------------------------------------------------------
 
     def take(self, asked: Future[StoredObject | None]) -> None:
-        """Take over what was asked for. Where it cannot be read, the messages are listed instead."""
-        try:
-            self.found = asked.result()
-        except SessionException as error:
-            logger.warning("key=<%s> | the derived copy cannot be read: %s", self.key, error)
-        self._etag = self.found.etag if self.found else None
+        """Take over what was asked for. Nobody waits for it before it is needed."""
+        self._asked = asked
 
     def read(self) -> FoundBase | None:
-        """The base that is stored, whoever wrote it, if it is of this agent and this life of the session."""
-        if self.found is None:
+        """The base that is stored, whoever wrote it, if it is of this agent and this life of the session.
+
+        Can be read once. Where the storage cannot, the messages are listed instead.
+        """
+        found = self._see()
+        if found is None:
             return None
         return read_base(
-            self.found.body,
+            found.body,
             session_id=self._session_id,
             agent_id=self._agent_id,
             incarnation=self._records.incarnation(self._session_id) or "",
         )
 
-    def holds(self, mark: bytes) -> bool:
-        """Whether these bytes are somewhere in the object that was found."""
-        return self.found is not None and mark in self.found.body
+    def _see(self) -> StoredObject | None:
+        """What was asked for, when it has not been seen yet."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return None
+        try:
+            found = asked.result()
+        except SessionException as error:
+            logger.warning("key=<%s> | the derived copy cannot be read: %s", self.key, error)
+            return None
+        self._etag = found.etag if found else None
+        return found
 
     # --- writing ----------------------------------------------------------------------------------------
 
     def begin(self, tail: Sequence[Entry], *, first_id: int) -> None:
         """Begin to write a new base, of the old one and the tail; :meth:`take_over` waits for it."""
+        self._see()
         base = self.base
         self._new = self._records.objects.submit(lambda: self._write(base, tail, first_id))
 
@@ -137,6 +146,7 @@ class HistoryObject:
 
     def sweep(self) -> None:
         """Begin to remove what is stored and goes with no record: left by a writer that died."""
+        self._see()
         etag, self._etag = self._etag, None
         if etag is not None and self.base is None:
             self._sweeping = self._records.objects.submit(lambda: self._records.objects.delete_version(self.key, etag))
@@ -158,6 +168,7 @@ class HistoryObject:
         Returns:
             What was in it.
         """
+        self._see()
         entries: list[Entry] = []
         if self.base is not None and (message_id <= self.base.last_id or self._unsure):
             entries, self.base = self.base.entries(), None
@@ -172,6 +183,7 @@ class HistoryObject:
         Returns:
             What was in the base that stood there before.
         """
+        self._see()
         found = self._records.objects.get(self.key)
         if found is None or found.etag == self._etag:
             return []

@@ -25,7 +25,7 @@ from agent_sessions.journal import Conversation, Journal, StaleConversationError
 from agent_sessions.layout import agent_id_of
 from agent_sessions.message_records import message_in
 from agent_sessions.records import new_nonce
-from agent_sessions.restored_end import RestoredEnd
+from agent_sessions.restored_end import HEAD_START_SECONDS, RestoredEnd
 from agent_sessions.turn_request import TurnLog
 from agent_sessions.types import SessionMessage, decode_bytes_values, encode_bytes_values, utc_now
 from agent_sessions.upkeep import Upkeep
@@ -149,11 +149,13 @@ class ObjectJournal(Journal):
 
     def _ask_for(self, agent_id: str) -> None:
         """Begin to read an agent's record, and the base that may go with it."""
-        keys = [self._layout.agent(self.session_id, agent_id)]
+        objects = self._records.objects
+        record = self._layout.agent(self.session_id, agent_id)
+        self._asked[record] = objects.submit(lambda: objects.get(record))
         if self._consolidates:
-            keys.append(self._layout.history(self.session_id, agent_id))
-        for key in keys:
-            self._asked[key] = self._records.objects.submit(lambda key=key: self._records.objects.get(key))  # type: ignore[misc] # mypy cannot infer the default
+            base = self._layout.history(self.session_id, agent_id)
+            # Short sessions have none, and no restore of theirs waits for it.
+            self._asked[base] = objects.submit(lambda: objects.get(base), head_start=HEAD_START_SECONDS)
 
     def read_agent(self, agent_id: str) -> SessionAgent | None:
         """See :meth:`Journal.read_agent`."""

@@ -48,9 +48,6 @@ DELETE_BATCH = 1000
 CONFLICT_ATTEMPTS = 6
 """Tries of a write that S3 answers with ``409 ConditionalRequestConflict``: another write was in flight."""
 
-HEAD_START_SECONDS = 0.02
-"""What a caller gets before work begins that nobody waits for: Strands needs some milliseconds to call the model."""
-
 _NAMED_IN_ERRORS = 20
 
 _pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
@@ -141,7 +138,9 @@ class S3Objects(ObjectStore):
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _put_once(self, key: str, body: bytes, expect: Expectation) -> Any:
-        content = {"Bucket": self.bucket, "Key": key, "Body": body, "ContentType": "application/json"}
+        # Not as bytes: botocore announces those with "Expect: 100-continue", and a small object would cost two round
+        # trips, one for S3's word that it may be sent.
+        content = {"Bucket": self.bucket, "Key": key, "Body": bytearray(body), "ContentType": "application/json"}
         if isinstance(expect, Absent):
             return self.client.put_object(**content, IfNoneMatch="*")  # type: ignore[arg-type] # a dict of both kinds
         return self.client.put_object(**content, IfMatch=expect.etag)  # type: ignore[arg-type] # a dict of both kinds
@@ -282,13 +281,15 @@ class S3Objects(ObjectStore):
         """See :attr:`ObjectStore.hints`."""
         return _hints.setdefault(self.client, {})
 
-    def submit(self, work: Callable[[], _T], *, wanted: threading.Event | None = None) -> Future[_T]:
+    def submit(
+        self, work: Callable[[], _T], *, head_start: float = 0.0, wanted: threading.Event | None = None
+    ) -> Future[_T]:
         """See :meth:`ObjectStore.submit`."""
-        if wanted is None:
+        if not head_start:
             return _pool_of(self.client).submit(work)
 
         def begin_later() -> _T:
-            wanted.wait(HEAD_START_SECONDS)
+            (wanted or threading.Event()).wait(head_start)
             return work()
 
         return _pool_of(self.client).submit(begin_later)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from agent_sessions.object_store import ObjectStore
 
 
+HEAD_START_SECONDS = 0.02
+"""Before the first of some writes begins that nobody waits for: Strands needs some milliseconds to call the model."""
+
+
 class OrderedWriter:
     """Runs writes one after the other, the next only when the one before has been acknowledged.
 
@@ -44,7 +48,7 @@ class OrderedWriter:
             self._running = True
             self._wanted.clear()
         try:
-            self._objects.submit(self._drain, wanted=self._wanted)
+            self._objects.submit(self._drain, head_start=HEAD_START_SECONDS, wanted=self._wanted)
         except BaseException as error:
             # Nobody will run it: whoever waits must not wait for ever.
             with self._condition:

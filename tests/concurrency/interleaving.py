@@ -254,7 +254,9 @@ class InterleavedObjects(MemoryObjects):
         self._machine.pause(f"LIST {_short(prefix)}")
         return iter(list(super().list(prefix)))
 
-    def submit(self, work: Callable[[], T], *, wanted: threading.Event | None = None) -> Future[T]:
+    def submit(
+        self, work: Callable[[], T], *, head_start: float = 0.0, wanted: threading.Event | None = None
+    ) -> Future[T]:
         return self._machine.submit(work)
 
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:

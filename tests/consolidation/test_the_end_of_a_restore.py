@@ -82,9 +82,29 @@ def test_a_restore_does_not_wait_for_what_is_asked_for_beside_it(session: KitSes
 
     assert len(restored.messages) == 6
     assert behind.arrived.wait(10)
-    asked = sorted((entry.verb, entry.key.rpartition("/")[2]) for entry in session.server.log.take())
-    assert asked == [("GET", "agent.json"), ("GET", "history.json"), ("GET", "session.json")]
+    answered = {(entry.verb, entry.key.rpartition("/")[2]) for entry in session.server.log.take()}
+    assert answered >= {("GET", "agent.json"), ("GET", "session.json")}
     session.server.faults.clear()
+
+
+def test_a_short_conversation_is_restored_without_waiting_for_the_base_it_has_not(session: KitSession) -> None:
+    session.turn("first", "turn")
+    asked = session.server.faults.add(Fault("hold", verb="GET", key="*/history.json"))
+
+    restored = session.open()
+
+    assert len(restored.messages) == 2
+    assert asked.arrived.wait(10)
+    session.server.faults.clear()
+
+
+def test_a_base_that_nobody_asked_the_restore_for_is_swept_when_the_turn_begins(session: KitSession) -> None:
+    session.turn("first", "turn")
+    session.put("history.json", b"{}")
+
+    session.turn("second", "turn")
+
+    assert not session.has_history()
 
 
 def test_the_first_message_does_not_wait_for_the_last_ones_confirmation_and_the_model_does(session: KitSession) -> None:

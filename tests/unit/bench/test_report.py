@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench.__main__ import main
-from bench.conversation import history
+from bench.conversation import InstantModel, build_agent, history, question
 from bench.plot import line_plot
 from bench.prices import usd_per_million
 from bench.report import markdown, spread
@@ -128,6 +128,19 @@ def test_a_history_is_made_of_whole_turns() -> None:
         assert [one["role"] for one in messages] == ["user", "assistant"] * (count // 2)
     with pytest.raises(ValueError, match="count=7"):
         history(7)
+
+
+def test_a_history_is_what_turns_leave() -> None:
+    agent = build_agent(None, InstantModel(), window=None)
+    for number in range(2):
+        agent(question(number))
+
+    left = [{name: value for name, value in message.items() if name != "tracking_id"} for message in agent.messages]
+    made: list[Any] = list(history(8))
+    for message in (*left, *made):
+        message.get("metadata", {}).get("metrics", {}).clear()  # how long the model took
+
+    assert left == made
 
 
 def test_the_benchmark_runs_and_leaves_report_samples_and_plots(tmp_path: Path) -> None:
