@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from lambda_src import aws
+from lambda_src import aws, errors
+from lambda_src.event_loop import AbandonedError, Result, within
 from lambda_src.first_import import import_agent
 from lambda_src.logs import logger
 from lambda_src.repeats import Asked
 from lambda_src.session_use import SessionUse
-from lambda_src.turn import stream_turn
+from lambda_src.turn import TimeLimit, stream_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +100,24 @@ class Endpoint:
             },
         )
         return reply
+
+    def in_time(self, work: Callable[[], Result], remaining_seconds: Callable[[], float]) -> Result:
+        """Read or erase something, and say so in time when the storage does not answer.
+
+        Args:
+            work: What to do; harmless when it goes on after nobody waits for it any more.
+            remaining_seconds: Tells the time the function has left.
+
+        Raises:
+            OutOfTimeError: The storage did not answer.
+        """
+        limit = TimeLimit.within(remaining_seconds(), self.settings.deadline_margin_seconds)
+        try:
+            return within(limit.last_seconds, work)
+        except AbandonedError:
+            raise errors.OutOfTimeError(
+                "The storage did not answer within the function's time. Sending the request again is safe."
+            ) from None
 
     def prime(self) -> None:
         """Do before a snapshot what the first turn of every restored process would do again."""

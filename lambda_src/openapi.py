@@ -23,7 +23,13 @@ DESCRIPTION = (
 _SECURITY_SCHEME = "sigv4"
 
 _INPUT = (errors.MalformedRequestError, errors.BadRequestError, errors.UnsupportedMediaTypeError)
-_STORE = (errors.UnauthenticatedError, errors.SessionStorageError, errors.InternalError, errors.SessionCorruptError)
+_STORE = (
+    errors.UnauthenticatedError,
+    errors.SessionStorageError,
+    errors.InternalError,
+    errors.SessionCorruptError,
+    errors.OutOfTimeError,
+)
 _TURN = (
     *_INPUT,
     *_STORE,
@@ -36,7 +42,6 @@ _TURN = (
     errors.ModelThrottledError,
     errors.ModelFailedError,
     errors.ModelAccessError,
-    errors.OutOfTimeError,
 )
 
 # operation: summary, status and model of the reply, what it can be refused with

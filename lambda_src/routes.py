@@ -5,6 +5,7 @@ Each route finds out who is asking, opens that owner's part of the store and not
 """
 
 import secrets
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from lambda_src import contract, openapi, problems
 from lambda_src.caller import owner_of
 from lambda_src.endpoint import Endpoint
 from lambda_src.errors import BadRequestError, EndpointError, NotFoundError
+from lambda_src.event_loop import Result
 from lambda_src.failures import answer_for
 from lambda_src.history import read_messages
 from lambda_src.logs import log_refusal
@@ -102,7 +104,8 @@ class Routes:
 
     def describe_session(self, session_id: SessionId) -> contract.SessionDescription:
         """Tell when a session was made, used and will expire, and how long its conversations are."""
-        summary = self._endpoint.store(self._owner()).describe(self._session_id(session_id))
+        store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
+        summary = self._in_time(lambda: store.describe(session_id))
         return contract.SessionDescription(
             session_id=summary.session_id,
             created_at=summary.created_at,
@@ -118,21 +121,22 @@ class Routes:
         self, session_id: SessionId, agent_id: AgentId = None, limit: Limit = 100, cursor: Cursor = None
     ) -> contract.Messages:
         """Read a conversation, redactions applied, in pages of messages in order."""
-        store = self._endpoint.store(self._owner())
-        return read_messages(store, self._session_id(session_id), agent_id, limit, cursor)
+        store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
+        return self._in_time(lambda: read_messages(store, session_id, agent_id, limit, cursor))
 
     def list_sessions(self, limit: Limit = 100, cursor: Cursor = None) -> contract.Sessions:
         """List the caller's sessions, ordered by id."""
         store = self._endpoint.store(self._owner())
         try:
-            page = store.sessions(limit=limit, cursor=cursor)
+            page = self._in_time(lambda: store.sessions(limit=limit, cursor=cursor))
         except ValueError as error:
             raise BadRequestError(str(error)) from None
         return contract.Sessions(session_ids=list(page.session_ids), next_cursor=page.next_cursor)
 
     def delete_session(self, session_id: SessionId) -> Response[None]:
         """Erase a session with everything that belongs to it."""
-        self._endpoint.store(self._owner()).delete_session(self._session_id(session_id))
+        store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
+        self._in_time(lambda: store.delete_session(session_id))
         return Response(status_code=204)
 
     def health(self) -> contract.Health:
@@ -155,16 +159,22 @@ class Routes:
         return Response(status_code=answer["statusCode"], body=answer["body"], headers=answer["headers"])
 
     def _turn(self, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> contract.TurnReply:
-        context = self._router.lambda_context
         reply = self._endpoint.take_turn(
             self._owner(),
             session_id,
             body,
-            lambda: context.get_remaining_time_in_millis() / 1000,
-            request_id=context.aws_request_id,
+            self._remaining_seconds(),
+            request_id=self._router.lambda_context.aws_request_id,
             idempotency_key=idempotency_key,
         )
         return contract.TurnReply.model_validate(reply)
+
+    def _in_time(self, work: Callable[[], Result]) -> Result:
+        return self._endpoint.in_time(work, self._remaining_seconds())
+
+    def _remaining_seconds(self) -> Callable[[], float]:
+        context = self._router.lambda_context  # this request's, whoever asks
+        return lambda: context.get_remaining_time_in_millis() / 1000
 
     def _owner(self) -> str:
         return owner_of(self._router.current_event.raw_event, self._endpoint.settings)

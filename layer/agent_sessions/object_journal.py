@@ -24,10 +24,11 @@ from agent_sessions.history import Entry
 from agent_sessions.journal import Conversation, Journal, StaleConversationError
 from agent_sessions.layout import agent_id_of
 from agent_sessions.message_records import message_in
+from agent_sessions.orchestrator_objects import OrchestratorObjects
 from agent_sessions.records import new_nonce
 from agent_sessions.restored_end import HEAD_START_SECONDS, RestoredEnd
 from agent_sessions.turn_request import TurnLog
-from agent_sessions.types import SessionMessage, decode_bytes_values, encode_bytes_values, utc_now
+from agent_sessions.types import SessionMessage, utc_now
 from agent_sessions.upkeep import Upkeep
 from agent_sessions.write_behind import OrderedWriter
 
@@ -132,6 +133,7 @@ class ObjectJournal(Journal):
         self._ends: dict[str, RestoredEnd] = {}  # of conversations that have not been added to yet
         self._turns: dict[str, _Turn] = {}
         self._upkeep = Upkeep(records, layout, life, session_id)
+        self._orchestrators = OrchestratorObjects(records, layout, session_id, self._upkeep)
 
     # --- restoring --------------------------------------------------------------------------------------
 
@@ -413,37 +415,21 @@ class ObjectJournal(Journal):
 
     def read_multi_agent(self, multi_agent_id: str) -> dict[str, Any] | None:
         """See :meth:`Journal.read_multi_agent`."""
-        record = self._records.own(self.session_id, self._layout.multi_agent(self.session_id, multi_agent_id))
-        if record is None:
-            return None
-        state: dict[str, Any] = decode_bytes_values(
-            {name: value for name, value in record.content.items() if name != "kit"}
-        )
-        return state
+        return self._orchestrators.read(multi_agent_id)
 
     def create_multi_agent(self, source: Any) -> None:
         """See :meth:`Journal.create_multi_agent`."""
-        key = self._layout.multi_agent(self.session_id, source.id)
-        self._upkeep.created(key, self._records.create_head(self.session_id, key, _state_of(source)))
-        self._upkeep.finish()
+        self._orchestrators.create(source)
 
     def update_multi_agent(self, source: Any) -> None:
         """See :meth:`Journal.update_multi_agent`."""
-        key = self._layout.multi_agent(self.session_id, source.id)
-        self._upkeep.before_update()
-        self._upkeep.used(self._records.update(self.session_id, key, _state_of(source)).written_at)
-        self._upkeep.finish()
+        self._orchestrators.update(source)
 
     def _objects_of(self, agent_id: str) -> AgentObjects:
         objects = AgentObjects(self._records, self._layout, self.session_id, agent_id, consolidates=self._consolidates)
         self._agents[agent_id] = objects
         self._turns[agent_id] = _Turn(OrderedWriter(self._records.objects))
         return objects
-
-
-def _state_of(source: Any) -> dict[str, Any]:
-    state: dict[str, Any] = encode_bytes_values(source.serialize_state())
-    return state
 
 
 def _change_unsent(unsent: _Unsent, change: Callable[[SessionMessage], SessionMessage | None]) -> None:

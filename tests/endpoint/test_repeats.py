@@ -420,6 +420,36 @@ def test_a_storage_that_does_not_answer_does_not_outlast_the_function(on_s3: Any
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/sessions/chat", 200),
+        ("GET", "/sessions/chat/messages", 200),
+        ("GET", "/sessions", 200),
+        ("DELETE", "/sessions/chat", 204),
+    ],
+)
+def test_who_reads_or_erases_is_told_in_time_that_the_storage_does_not_answer(
+    on_s3: Any, method: str, path: str, status: int
+) -> None:
+    function, s3 = on_s3
+    function.environment["DEADLINE_MARGIN_SECONDS"] = "1"
+    function.cold_start()
+    function.reply("1")
+    silent = s3.faults.add(Fault("hold", times=None))
+    began = time.monotonic()
+
+    late = function.http(method, path, context=Context(remaining_seconds=2))
+    took = time.monotonic() - began
+    s3.faults.clear()
+
+    assert (late.status, late.problem) == (504, "out-of-time")
+    assert took < 2
+    assert silent.fired
+    # Erasing may have gone on meanwhile, and is then over.
+    assert function.http(method, path).status in {status, 404 if method == "DELETE" else status}
+
+
+@pytest.mark.parametrize(
     ("verb", "name"),
     [("PUT", "lease.json"), ("DELETE", "lease.json"), ("PUT", "agent.json"), ("GET", "session.json")],
 )
