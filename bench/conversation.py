@@ -51,8 +51,7 @@ def question(number: int) -> str:
 def history(count: int) -> Messages:
     """Return the first ``count`` messages of the conversation; ``count`` is a multiple of four, or two more.
 
-    They are what turns with ``InstantModel`` leave, but for ids: whoever restores them has no less to copy and to
-    trace. Two more: a last turn without a tool call.
+    They are what turns with ``InstantModel`` leave, but for ids. Two more: a last turn without a tool call.
     """
     whole_turns, rest = divmod(count, TURN_MESSAGES)
     if rest not in (0, 2):

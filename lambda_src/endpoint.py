@@ -102,10 +102,10 @@ class Endpoint:
         return reply
 
     def in_time(self, work: Callable[[], Result], remaining_seconds: Callable[[], float]) -> Result:
-        """Read or erase something, and say so in time when the storage does not answer.
+        """Read something, and say so in time when the storage does not answer.
 
         Args:
-            work: What to do; harmless when it goes on after nobody waits for it any more.
+            work: Reads. It may go on, in a later invocation even, when nobody waits for it any more.
             remaining_seconds: Tells the time the function has left.
 
         Raises:

@@ -28,8 +28,8 @@ _STORE = (
     errors.SessionStorageError,
     errors.InternalError,
     errors.SessionCorruptError,
-    errors.OutOfTimeError,
 )
+_READ = (*_STORE, errors.OutOfTimeError)
 _TURN = (
     *_INPUT,
     *_STORE,
@@ -42,6 +42,7 @@ _TURN = (
     errors.ModelThrottledError,
     errors.ModelFailedError,
     errors.ModelAccessError,
+    errors.OutOfTimeError,
 )
 
 # operation: summary, status and model of the reply, what it can be refused with
@@ -57,15 +58,15 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
         "Describe a session",
         200,
         contract.SessionDescription,
-        (*_STORE, errors.NotFoundError, errors.BadRequestError),
+        (*_READ, errors.NotFoundError, errors.BadRequestError),
     ),
     "list_messages": (
         "Read a conversation",
         200,
         contract.Messages,
-        (*_STORE, errors.NotFoundError, errors.BadRequestError, errors.PayloadTooLargeError),
+        (*_READ, errors.NotFoundError, errors.BadRequestError, errors.PayloadTooLargeError),
     ),
-    "list_sessions": ("List sessions", 200, contract.Sessions, (*_STORE, errors.BadRequestError)),
+    "list_sessions": ("List sessions", 200, contract.Sessions, (*_READ, errors.BadRequestError)),
     "delete_session": ("Erase a session", 204, None, (*_STORE, errors.NotFoundError, errors.BadRequestError)),
     "health": ("Liveness", 200, contract.Health, ()),
 }

@@ -135,8 +135,8 @@ class Routes:
 
     def delete_session(self, session_id: SessionId) -> Response[None]:
         """Erase a session with everything that belongs to it."""
-        store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
-        self._in_time(lambda: store.delete_session(session_id))
+        # Not in a thread that could be left behind: what erases must not wake up later, in another life of the session.
+        self._endpoint.store(self._owner()).delete_session(self._session_id(session_id))
         return Response(status_code=204)
 
     def health(self) -> contract.Health:

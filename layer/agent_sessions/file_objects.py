@@ -199,6 +199,7 @@ class FileObjects(ObjectStore):
         *,
         head_start: float = 0.0,  # noqa: ARG002
         wanted: threading.Event | None = None,  # noqa: ARG002
+        begun: bool = False,  # noqa: ARG002
     ) -> Future[_T]:
         """See :meth:`ObjectStore.submit`. A disk answers at once: the work is done here and now."""
         done: Future[_T] = Future()

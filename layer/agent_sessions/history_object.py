@@ -43,7 +43,7 @@ class HistoryObject:
         self.base: Base | None = None
         self._asked: Future[StoredObject | None] | None = None  # until somebody wants to know
         self._etag: str | None = None  # of what is stored, believed or not
-        self._unsure = False  # whether something was written without an answer
+        self._unsure = False  # whether something may be stored that nobody has seen
         self._unnamed: str | None = None  # the ETag of a base of ours that no record names yet
         self._new: Future[Base] | None = None
         self._sweeping: Future[bool] | None = None
@@ -78,6 +78,7 @@ class HistoryObject:
             found = asked.result()
         except SessionException as error:
             logger.warning("key=<%s> | the derived copy cannot be read: %s", self.key, error)
+            self._unsure = True
             return None
         self._etag = found.etag if found else None
         return found
@@ -146,12 +147,13 @@ class HistoryObject:
 
     def sweep(self) -> None:
         """Begin to remove what is stored and goes with no record: left by a writer that died."""
-        self._see()
+        if self.base is None and (self._etag is not None or self._asked is not None):
+            self._sweeping = self._records.objects.submit(self._sweep)
+
+    def _sweep(self) -> bool:
+        self._see()  # here, for the model is not to wait for it
         etag, self._etag = self._etag, None
-        if etag is not None and self.base is None:
-            self._sweeping = self._records.objects.submit(lambda: self._records.objects.delete_version(self.key, etag))
-        else:
-            self._etag = etag
+        return etag is not None and self._records.objects.delete_version(self.key, etag)
 
     def settle(self) -> None:
         """Return when nothing is being removed any more."""
@@ -168,6 +170,7 @@ class HistoryObject:
         Returns:
             What was in it.
         """
+        self.settle()
         self._see()
         entries: list[Entry] = []
         if self.base is not None and (message_id <= self.base.last_id or self._unsure):
@@ -183,6 +186,7 @@ class HistoryObject:
         Returns:
             What was in the base that stood there before.
         """
+        self.settle()
         self._see()
         found = self._records.objects.get(self.key)
         if found is None or found.etag == self._etag:

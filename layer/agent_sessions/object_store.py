@@ -152,7 +152,9 @@ class ObjectStore(ABC):
         """The names of the folders directly below a prefix, in the order of their keys, after ``start_after``."""
 
     @abstractmethod
-    def submit(self, work: Callable[[], _T], *, head_start: float = 0.0, wanted: Event | None = None) -> Future[_T]:
+    def submit(
+        self, work: Callable[[], _T], *, head_start: float = 0.0, wanted: Event | None = None, begun: bool = False
+    ) -> Future[_T]:
         """Run something that waits for this store, beside the caller.
 
         Args:
@@ -160,6 +162,7 @@ class ObjectStore(ABC):
             head_start: Seconds to wait before it begins, where it need not begin at once: preparing a request takes a
                 millisecond of processor or two from a caller who is about to wait for something else anyway.
             wanted: Set when somebody waits for it: then it begins, whatever is left of the head start.
+            begun: Whether to return only when it has begun.
         """
 
     @abstractmethod

@@ -46,7 +46,8 @@ class RestoredEnd:
         self._layout = layout
         self._agent = agent
         asks = agent.stated_next_id is not None and not holds_lease
-        self._next = self._ask_for(agent.stated_next_id or 0) if asks else None
+        # Asked later, behind others that wait for a connection, it would show who came after this restore.
+        self._next = self._ask_for(agent.stated_next_id or 0, begun=True) if asks else None
         self._last: Future[StoredObject | None] | None = None
 
     def ask_for_last(self) -> None:
@@ -54,9 +55,10 @@ class RestoredEnd:
         if self._agent.unconfirmed is not None:
             self._last = self._ask_for(self._agent.next_id - 1, head_start=HEAD_START_SECONDS)
 
-    def _ask_for(self, message_id: int, *, head_start: float = 0.0) -> Future[StoredObject | None]:
+    def _ask_for(self, message_id: int, *, head_start: float = 0.0, begun: bool = False) -> Future[StoredObject | None]:
         key = self._key(message_id)
-        return self._records.objects.submit(lambda: self._records.objects.get(key), head_start=head_start)
+        objects = self._records.objects
+        return objects.submit(lambda: objects.get(key), head_start=head_start, begun=begun)
 
     def _key(self, message_id: int) -> str:
         return self._layout.message(self._agent.session_id, self._agent.agent_id, message_id)

@@ -48,6 +48,9 @@ DELETE_BATCH = 1000
 CONFLICT_ATTEMPTS = 6
 """Tries of a write that S3 answers with ``409 ConditionalRequestConflict``: another write was in flight."""
 
+UNANNOUNCED_BYTES = 64 * 1024
+"""Larger bodies are sent when S3 has said that it will take them: see :func:`_send_at_once`."""
+
 _NAMED_IN_ERRORS = 20
 
 _pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
@@ -65,11 +68,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
-_this_thread = threading.local()  # ``writes`` while it waits for a write of ours
+_this_thread = threading.local()  # ``writes`` while it waits for a small write of ours
 
 
 def _send_at_once(request: Any, **_: Any) -> None:
-    """Leave out the announcement of a write, which costs a small object a second round trip.
+    """Leave out the announcement of a small write, which would cost it a second round trip.
 
     botocore sends ``Expect: 100-continue`` and waits for S3's word before it sends the body. The header is not signed.
     What others write with the same client stays announced.
@@ -154,7 +157,7 @@ class S3Objects(ObjectStore):
 
     def _put_once(self, key: str, body: bytes, expect: Expectation) -> Any:
         content = {"Bucket": self.bucket, "Key": key, "Body": body, "ContentType": "application/json"}
-        _this_thread.writes = True
+        _this_thread.writes = len(body) <= UNANNOUNCED_BYTES
         try:
             if isinstance(expect, Absent):
                 return self.client.put_object(**content, IfNoneMatch="*")  # type: ignore[arg-type] # a dict of both kinds
@@ -299,17 +302,26 @@ class S3Objects(ObjectStore):
         return _hints.setdefault(self.client, {})
 
     def submit(
-        self, work: Callable[[], _T], *, head_start: float = 0.0, wanted: threading.Event | None = None
+        self,
+        work: Callable[[], _T],
+        *,
+        head_start: float = 0.0,
+        wanted: threading.Event | None = None,
+        begun: bool = False,
     ) -> Future[_T]:
         """See :meth:`ObjectStore.submit`."""
-        if not head_start:
-            return _pool_of(self.client).submit(work)
+        has_begun = threading.Event()
 
-        def begin_later() -> _T:
-            (wanted or threading.Event()).wait(head_start)
+        def begin() -> _T:
+            if head_start:
+                (wanted or threading.Event()).wait(head_start)
+            has_begun.set()
             return work()
 
-        return _pool_of(self.client).submit(begin_later)
+        future = _pool_of(self.client).submit(begin)
+        if begun:
+            has_begun.wait()
+        return future
 
     def _failed(self, doing: str, key: str, error: Exception) -> SessionStorageError:
         code = _code(error) if isinstance(error, ClientError) else type(error).__name__

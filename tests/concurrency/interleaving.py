@@ -255,7 +255,12 @@ class InterleavedObjects(MemoryObjects):
         return iter(list(super().list(prefix)))
 
     def submit(
-        self, work: Callable[[], T], *, head_start: float = 0.0, wanted: threading.Event | None = None
+        self,
+        work: Callable[[], T],
+        *,
+        head_start: float = 0.0,
+        wanted: threading.Event | None = None,
+        begun: bool = False,
     ) -> Future[T]:
         return self._machine.submit(work)
 

@@ -90,7 +90,9 @@ class MemoryObjects(ObjectStore):
         names = {key[len(prefix) :].split("/")[0] for key in self.bodies if key.startswith(prefix)}
         yield from sorted(name for name in names if name > start_after)
 
-    def submit(self, work: Callable[[], T], *, head_start: float = 0.0, wanted: Event | None = None) -> Future[T]:
+    def submit(
+        self, work: Callable[[], T], *, head_start: float = 0.0, wanted: Event | None = None, begun: bool = False
+    ) -> Future[T]:
         done: Future[T] = Future()
         try:
             done.set_result(work())

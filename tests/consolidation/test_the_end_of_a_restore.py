@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.config import Config
 
 from agent_sessions.exceptions import SessionConflictError, SessionStorageError
 from tests.consolidation.session import BUCKET, KitSession
@@ -96,6 +97,36 @@ def test_a_short_conversation_is_restored_without_waiting_for_the_base_it_has_no
     assert len(restored.messages) == 2
     assert asked.arrived.wait(10)
     session.server.faults.clear()
+
+
+def test_nor_does_its_model_wait_for_it(session: KitSession) -> None:
+    session.turn("first", "turn")
+    asked = session.server.faults.add(Fault("hold", verb="GET", key="*/history.json"))
+
+    def reply(_: Any) -> str:
+        asked.release()
+        return "reply to second"
+
+    agent = session.open(reply, durability="turn")
+    agent("second")
+
+    assert texts(session) == ["first", "reply to first", "second", "reply to second"]
+
+
+def test_what_stood_there_is_asked_before_the_restore_returns_however_few_connections_there_are(
+    session: KitSession,
+) -> None:
+    session.turn("first")
+    other = KitSession(session.server)
+    other.client = session.server.client(config=Config(max_pool_connections=1))
+    session.server.faults.add(Fault("delay", verb="GET", key="*/history.json", seconds=1))
+    late = other.open("reply to late")  # over its only connection the base is asked for first
+
+    session.turn("in time")
+
+    with pytest.raises(SessionConflictError):
+        late("late")
+    assert texts(session) == ["first", "reply to first", "in time", "reply to in time"]
 
 
 def test_a_base_that_nobody_asked_the_restore_for_is_swept_when_the_turn_begins(session: KitSession) -> None:

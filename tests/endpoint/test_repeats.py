@@ -419,18 +419,8 @@ def test_a_storage_that_does_not_answer_does_not_outlast_the_function(on_s3: Any
     assert text_of(after) == "Fine."
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/sessions/chat", 200),
-        ("GET", "/sessions/chat/messages", 200),
-        ("GET", "/sessions", 200),
-        ("DELETE", "/sessions/chat", 204),
-    ],
-)
-def test_who_reads_or_erases_is_told_in_time_that_the_storage_does_not_answer(
-    on_s3: Any, method: str, path: str, status: int
-) -> None:
+@pytest.mark.parametrize("path", ["/sessions/chat", "/sessions/chat/messages", "/sessions"])
+def test_who_reads_is_told_in_time_that_the_storage_does_not_answer(on_s3: Any, path: str) -> None:
     function, s3 = on_s3
     function.environment["DEADLINE_MARGIN_SECONDS"] = "1"
     function.cold_start()
@@ -438,15 +428,14 @@ def test_who_reads_or_erases_is_told_in_time_that_the_storage_does_not_answer(
     silent = s3.faults.add(Fault("hold", times=None))
     began = time.monotonic()
 
-    late = function.http(method, path, context=Context(remaining_seconds=2))
+    late = function.http("GET", path, context=Context(remaining_seconds=2))
     took = time.monotonic() - began
     s3.faults.clear()
 
     assert (late.status, late.problem) == (504, "out-of-time")
     assert took < 2
     assert silent.fired
-    # Erasing may have gone on meanwhile, and is then over.
-    assert function.http(method, path).status in {status, 404 if method == "DELETE" else status}
+    assert function.http("GET", path).status == 200
 
 
 @pytest.mark.parametrize(
