@@ -13,6 +13,7 @@ from agent_sessions.exceptions import (
     SessionCorruptError,
     SessionException,
     SessionNotFoundError,
+    SessionStorageError,
 )
 from agent_sessions.lease import SessionLease
 from agent_sessions.s3_session_manager import S3SessionManager
@@ -259,3 +260,18 @@ def test_a_turn_without_a_message_of_its_own_is_fenced_before_its_model_is_calle
 
     assert slow.model.requests == []  # type: ignore[attr-defined] # a scripted model
     assert [message["content"][0]["text"] for message in session.log()][2:] == ["second", "an answer"]
+
+
+def test_a_base_that_could_not_be_read_is_gone_before_a_message_changes(session: KitSession) -> None:
+    session.turn("x" * 40_000)
+    session.turn("second")
+    assert session.has_history()
+    session.server.faults.add(Fault("error", verb="GET", key="*/history.json"))
+    agent = session.open()
+    session.server.faults.add(Fault("error", verb="PUT", key="*/messages/*", times=None))
+    manager: Any = agent._session_manager
+
+    with pytest.raises(SessionStorageError):
+        manager.redact_latest_message({"role": "assistant", "content": [{"text": "taken back"}]}, agent)
+
+    assert not session.has_history()
