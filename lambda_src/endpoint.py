@@ -77,7 +77,8 @@ class Endpoint:
         settings = self.settings.for_agent(body.agent_id)
         use = SessionUse(store, session_id, settings, remaining_seconds, request_id)
         if body.prompt is None:
-            use.find_session()  # answers to a session that is not there must not make one
+            # Answers to a session that is not there must not make one.
+            self.in_time(lambda: store.describe(session_id), remaining_seconds)
         with use:
             turn = stream_turn(
                 use.open_session,

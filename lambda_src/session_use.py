@@ -96,18 +96,6 @@ class SessionUse:
         with contextlib.suppress(AbandonedError):
             within(self._remaining_seconds() / 2, lambda: self._lease.release(whole=whole))
 
-    def find_session(self) -> None:
-        """See that there is such a session, without making one.
-
-        Raises:
-            OutOfTimeError: The storage did not say in time.
-            SessionNotFoundError: There is none.
-        """
-        try:
-            within(self.limit.last_seconds, lambda: self._store.describe(self._session_id))
-        except AbandonedError:
-            raise out_of_time() from None
-
     def open_session(self) -> RepositorySessionManager:
         """Open the session, making it when there is none."""
         # The reply waits for every write, so that the writes behind a turn's first need not hold up the model.

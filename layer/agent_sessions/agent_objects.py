@@ -134,10 +134,14 @@ class AgentObjects:
         log = self._log
         found = self._history.read() if log is None or log.base is not None else None
         goes_with_log = log is not None and log.base == (found.base.nonce if found else None)
-        if log is not None and goes_with_log and removed_message_count >= log.first_id:
-            messages, self.from_copies = self._believed(log, found), True
+        self.from_copies = goes_with_log and log is not None and removed_message_count >= log.first_id
+        if not self.from_copies:
+            found = found or self._history.read()
+        self._with_bytes = self._with_bytes or (found is not None and _BYTES_MARK in found.base.body)
+        if log is not None and self.from_copies:
+            messages = self._believed(log, found)
         else:
-            messages = self._listed(removed_message_count, found or self._history.read())
+            messages = self._listed(removed_message_count, found)
         self._log = None  # read once; what remains is what the next write needs
         pinned, window = split_window(messages, removed_message_count)
         return Conversation(pinned, window, self.next_id)
@@ -150,7 +154,6 @@ class AgentObjects:
         self._tail = {copy.message_id: Entry.again(copy) for copy in tail}
         copied = list(zip(found.ids, found.messages, strict=True)) if found else []
         copied += [(copy.message_id, copy.message) for copy in tail]
-        self._with_bytes = self._with_bytes or (found is not None and _BYTES_MARK in found.base.body)
         return self._complete(copied)
 
     def _listed(self, removed_message_count: int, found: FoundBase | None) -> list[tuple[int, Message]]:
@@ -166,7 +169,6 @@ class AgentObjects:
         listed = list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id)
         wanted = [item for item in listed if item[0] >= first_id or item[0] in pinned]
         self._first_id, self._history.base = first_id, None
-        self._with_bytes = self._with_bytes or (found is not None and _BYTES_MARK in found.base.body)
 
         fetched = self._fetch([item[0] for item in wanted if item not in usable], sweeps=True)
         own = {item[0] for item in wanted if item in usable or item[0] in fetched}

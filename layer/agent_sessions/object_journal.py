@@ -24,9 +24,10 @@ from agent_sessions.history import Entry
 from agent_sessions.journal import Conversation, Journal, StaleConversationError
 from agent_sessions.layout import agent_id_of
 from agent_sessions.message_records import message_in
+from agent_sessions.object_store import HEAD_START_SECONDS
 from agent_sessions.orchestrator_objects import OrchestratorObjects
 from agent_sessions.records import new_nonce
-from agent_sessions.restored_end import HEAD_START_SECONDS, RestoredEnd
+from agent_sessions.restored_end import RestoredEnd
 from agent_sessions.turn_request import TurnLog
 from agent_sessions.types import SessionMessage, utc_now
 from agent_sessions.upkeep import Upkeep

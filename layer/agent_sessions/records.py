@@ -295,7 +295,7 @@ class Records:
         if present is None:
             return False
         content = decode(key, present)
-        life = incarnation_of(content) or f"created:{content.get('created_at')}"
+        life = life_of(content)
         return life == self._incarnations.get(session_id)
 
     def is_of_this_life(self, session_id: str, content: dict[str, Any]) -> bool:
@@ -372,6 +372,11 @@ def kit_of(content: dict[str, Any]) -> dict[str, Any]:
 def incarnation_of(content: dict[str, Any]) -> str | None:
     """The life of the session a record was written in; ``None`` when Strands wrote it."""
     return kit_of(content).get("incarnation")
+
+
+def life_of(content: dict[str, Any]) -> str:
+    """The name of the life that a session's own record begins. Strands gives none: when it was created does as well."""
+    return incarnation_of(content) or f"created:{content.get('created_at')}"
 
 
 def parsed(kind: type[_T], record: Record) -> _T:

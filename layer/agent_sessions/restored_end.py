@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.journal import StaleConversationError
+from agent_sessions.object_store import HEAD_START_SECONDS
 from agent_sessions.records import parse
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from agent_sessions.records import Records
 
 logger = logging.getLogger(__name__)
-
-HEAD_START_SECONDS = 0.003
-"""Of the request that somebody waits for, before one that goes beside it: to prepare one takes a millisecond or two."""
 
 
 class RestoredEnd:

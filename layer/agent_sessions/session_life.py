@@ -14,7 +14,17 @@ from agent_sessions.exceptions import SessionCorruptError, SessionExistsError, S
 from agent_sessions.expiry import checked_ttl, is_expired
 from agent_sessions.layout import is_written_by_turns
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
-from agent_sessions.records import HEADS, Record, Records, corrupt, encode, incarnation_in, incarnation_of
+from agent_sessions.records import (
+    HEADS,
+    Record,
+    Records,
+    corrupt,
+    decode,
+    encode,
+    incarnation_in,
+    incarnation_of,
+    life_of,
+)
 from agent_sessions.session_age import SessionAge, marked_at, stated_ttl, with_mark
 from agent_sessions.types import Session, SessionType
 
@@ -150,8 +160,7 @@ class SessionLife:
             session = Session.from_dict(record.content)
         except (TypeError, ValueError) as error:
             raise corrupt(record.key, f"not a session: {error}") from error
-        # A session that Strands created has no name for its life. When it was created tells its lives apart, too.
-        self._records.live_in(session_id, incarnation_of(record.content) or f"created:{session.created_at}")
+        self._records.live_in(session_id, life_of(record.content))
         return session
 
     # --- alive or not -----------------------------------------------------------------------------------
@@ -201,8 +210,7 @@ class SessionLife:
 
     def is_current(self, session_id: str, record: Record) -> bool:
         """Whether a session's record is of the life that was found."""
-        name = incarnation_of(record.content) or f"created:{record.content.get('created_at')}"
-        return name == self._records.incarnation(session_id)
+        return life_of(record.content) == self._records.incarnation(session_id)
 
     def _last_written(self, session_id: str, *, but: str | None = None) -> datetime | None:
         folder = self._layout.session_folder(session_id)
@@ -295,13 +303,13 @@ class SessionLife:
             The mark's ETag.
 
         Raises:
-            PreconditionFailedError: The record is gone.
+            PreconditionFailedError: The record is gone, or that of another life has taken its place.
         """
         while True:
             try:
                 return self._put_mark(session_id, Unchanged(found.etag))
             except PreconditionFailedError as error:
-                if error.found is None:
+                if error.found is None or not _goes_on(found, error.found):
                     raise
                 found = error.found
 
@@ -321,6 +329,15 @@ def last_use(session_folder: str, entries: Iterable[ListedObject]) -> datetime |
     """When a turn wrote last to a session, as a listing shows it."""
     times = (entry.last_modified for entry in entries if is_written_by_turns(entry.key[len(session_folder) :]))
     return max(times, default=None)
+
+
+def _goes_on(before: StoredObject, after: StoredObject) -> bool:
+    """Whether a session's record is still of the same life, or of one that somebody else is erasing."""
+    try:
+        was, now = (Record("", decode("", stored), stored) for stored in (before, after))
+    except SessionCorruptError:
+        return False  # who wrote it knows more
+    return is_erased(now) or life_of(was.content) == life_of(now.content)
 
 
 def is_erased(record: Record) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -275,3 +276,27 @@ def test_a_base_that_could_not_be_read_is_gone_before_a_message_changes(session:
         manager.redact_latest_message({"role": "assistant", "content": [{"text": "taken back"}]}, agent)
 
     assert not session.has_history()
+
+
+@pytest.mark.parametrize("begins_anew", [False, True])
+def test_an_erasure_that_was_held_up_does_not_erase_the_next_life(session: KitSession, begins_anew: bool) -> None:
+    session.turn("old")
+    mark = session.server.faults.add(Fault("hold", verb="PUT", key="*/session.json"))
+    late = threading.Thread(target=_delete, args=(session,))
+    late.start()
+    assert mark.arrived.wait(10)
+    _delete(session)
+    if begins_anew:
+        session.turn("new")
+    mark.release()
+    late.join(10)
+
+    if begins_anew:
+        assert [message["content"][0]["text"] for message in session.log()] == ["new", "reply to new"]
+    else:
+        assert session.objects() == {}
+
+
+def _delete(session: KitSession) -> None:
+    with contextlib.suppress(SessionNotFoundError):
+        S3SessionStore(session.client, BUCKET).delete_session("s1")
