@@ -75,7 +75,7 @@ types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
 
 openapi: $(VENV)/.dev ## write docs/openapi.json, the HTTP contract, from the code
-	@PYTHONPATH=layer:. $(BIN)/python -m lambda_src.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@PYTHONPATH=layer:. $(BIN)/python -m lambda_src.doors.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
@@ -113,13 +113,13 @@ deploy: $(VENV)/.dev node_modules/.package-lock.json ## deploy the endpoint to t
 	$(CDK) deploy $(ARGS)
 
 destroy: $(VENV)/.dev node_modules/.package-lock.json ## empty the bucket and remove the stack; refuses in stage prod (ARGS=)
-	@$(BIN)/python -m infra.destroy $(ARGS)
+	@$(BIN)/python -m infra.commands.destroy $(ARGS)
 
 smoke: $(VENV)/.dev ## ask a real deployment what it promises (URL=, ARGS= as it was deployed with)
-	@$(BIN)/python -m infra.smoke "$(URL)" $(ARGS)
+	@$(BIN)/python -m infra.commands.smoke "$(URL)" $(ARGS)
 
 config-docs: $(VENV)/.dev ## write docs/CONFIGURATION.md from infra/config.py
-	@$(BIN)/python -m infra.config_docs
+	@$(BIN)/python -m infra.commands.config_docs
 
 rehearse: $(VENV)/.dev node_modules/.package-lock.json ## deploy into an emulator on this machine and talk to what was deployed
 	@$(BIN)/python -m tests.deploy $(ARGS)

@@ -6,7 +6,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.config import ConfigError, load_config
-from infra.runtime_layer_build import LayerBuildError
+from infra.packaging.runtime_layer_build import LayerBuildError
 from infra.stack import KitStack
 
 app = App()

@@ -13,10 +13,10 @@ from bench.coldstart_report import markdown
 from bench.coldstart_run import ColdStartPlan, run
 from bench.publish import FOLDER, publish, say
 from bench.run import ROOT
-from infra.interpreters import find_interpreter
+from infra.packaging.interpreters import find_interpreter
 
 if TYPE_CHECKING:
-    from infra.interpreters import Interpreter
+    from infra.packaging.interpreters import Interpreter
 
 BEGIN, END = "<!-- cold starts: written by make bench-coldstart -->", "<!-- end of cold starts -->"
 # Those the CDK app can deploy, its default first.

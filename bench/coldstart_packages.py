@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from aws_cdk import App
 
-from infra.bytecode import compile_tree, remove_bytecode
 from infra.config import load_config
-from infra.python_package import ROOT
-from infra.runtime_layer_build import INSTALLED_AS, LayerTarget, install_packages
+from infra.packaging.bytecode import compile_tree, remove_bytecode
+from infra.packaging.python_package import ROOT
+from infra.packaging.runtime_layer_build import INSTALLED_AS, LayerTarget, install_packages
 from infra.stack import KitStack
 from tests.deploy.lambda_process import DeployedFunction, install_runtime
 from tests.infra.synthesis import ResolvedTemplate
@@ -19,7 +19,7 @@ from tests.infra.synthesis import ResolvedTemplate
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.interpreters import Interpreter
+    from infra.packaging.interpreters import Interpreter
 
 PACKAGED, PLAIN = "packaged", "plain"
 

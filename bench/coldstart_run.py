@@ -22,7 +22,7 @@ from tests.endpoint.function import http_event
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from infra.interpreters import Interpreter
+    from infra.packaging.interpreters import Interpreter
     from tests.deploy.lambda_process import DeployedFunction
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUseDefault
 
-from infra.bedrock_model import ALLOWED as MODEL_ALLOWED
-from infra.bedrock_model import model_id_of
+from infra.policies.bedrock_model import ALLOWED as MODEL_ALLOWED
+from infra.policies.bedrock_model import model_id_of
 
 # Written by `cdk acknowledge`, the one key of the CDK itself without ':' or '/'.
 _CDK_KEYS: Final = frozenset({"acknowledged-issue-numbers"})
@@ -74,7 +74,7 @@ class KitConfig(BaseModel):
     )
     agent_system_prompt: str | None = _setting(
         None,
-        f"text of at most {_PROMPT_BYTES} bytes in UTF-8; unset: the prompt in `lambda_src`",
+        f"text of at most {_PROMPT_BYTES} bytes in UTF-8; unset: `lambda_src/agent/prompt.md`",
         "The system prompt of the default agent.",
         min_length=1,
     )

@@ -4,16 +4,16 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from infra.agent_endpoint import AgentEndpoint
 from infra.config import KitConfig
-from infra.runtime_layer import RuntimeLayer
-from infra.runtime_layer_build import LayerTarget
-from infra.session_layer import SessionLayer
-from infra.session_store import PREFIX, SessionStore
+from infra.constructs.agent_endpoint import AgentEndpoint
+from infra.constructs.runtime_layer import RuntimeLayer
+from infra.constructs.session_bucket import PREFIX, SessionBucket
+from infra.constructs.session_layer import SessionLayer
+from infra.packaging.runtime_layer_build import LayerTarget
 
 
 class KitStack(Stack):
-    """A session store, the layers, and the endpoint that uses both.
+    """The bucket of the sessions, the layers, and the endpoint that uses both.
 
     Args:
         scope: The app.
@@ -27,7 +27,7 @@ class KitStack(Stack):
             description="Agent Session Kit: an agent that remembers",
             termination_protection=config.is_production,
         )
-        self.store = SessionStore(
+        self.store = SessionBucket(
             self,
             "Store",
             ttl_days=config.session_ttl_days,

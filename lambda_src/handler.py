@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from lambda_src import aws, plain_event, problems
-from lambda_src.endpoint import Endpoint
-from lambda_src.failures import answer_for
-from lambda_src.logs import log_refusal, logger, quiet_libraries
-from lambda_src.payload import check_request, check_response
-from lambda_src.routes import build_router
+from lambda_src.answers.failures import answer_for
+from lambda_src.answers.logs import log_refusal, logger, quiet_libraries
+from lambda_src.doors import plain_event, problems
+from lambda_src.doors.payload import check_request, check_response
+from lambda_src.doors.routes import build_router
+from lambda_src.runtime import aws
 from lambda_src.settings import load_settings
+from lambda_src.turns.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -10,13 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agent_sessions.identifiers import check_identifier
-from lambda_src.model_providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
+from lambda_src.runtime.model_providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
 
 DEFAULT_MODEL = "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0"
-DEFAULT_SYSTEM_PROMPT = (
-    "You are a helpful assistant in an ongoing conversation. Use what was said earlier in it. "
-    "Use your tools for the time and for arithmetic instead of guessing, and say so when you do not know something."
-)
 
 
 class SettingsError(ValueError):
@@ -65,7 +61,9 @@ class Settings(BaseModel):
     agent_model: Annotated[str, AfterValidator(_model)] = Field(
         default=DEFAULT_MODEL, description="provider:model of the default agent."
     )
-    agent_system_prompt: str = Field(default=DEFAULT_SYSTEM_PROMPT, description="System prompt of the default agent.")
+    agent_system_prompt: str | None = Field(
+        default=None, description="System prompt of the default agent instead of lambda_src/agent/prompt.md."
+    )
     agent_window_messages: int = Field(
         default=40, ge=2, le=10_000, description="Messages of the conversation that the model is shown."
     )

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from lambda_src.problems import MEDIA_TYPE, TYPE_PREFIX
+from lambda_src.doors.problems import MEDIA_TYPE, TYPE_PREFIX
 from local.function_url import MAX_PAYLOAD_BYTES, Request, Response, event_from, payload_size, response_from
 from local.invocation import TIMEOUT_SECONDS, InFlight, LambdaContext
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.file_objects import FileObjects
-from agent_sessions.layout import Layout
-from agent_sessions.object_repository import ObjectSessionRepository
+from agent_sessions._objects.object_repository import ObjectSessionRepository
+from agent_sessions._records.layout import Layout
+from agent_sessions._storage.file_objects import FileObjects
 from agent_sessions.repository_session_manager import RepositorySessionManager
 
 if TYPE_CHECKING:
+    from agent_sessions._objects.turn_writer import Durability
     from agent_sessions.lease import SessionLease
-    from agent_sessions.object_journal import Durability
 
 
 class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):

@@ -22,15 +22,15 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Protocol, Self
 
+from agent_sessions._storage.file_objects import FileObjects
+from agent_sessions._storage.lease_claims import Claim, FileClaim, LeaseTerms, RecordClaim, Refusal, can_lock_files
 from agent_sessions.exceptions import SessionBusyError, SessionStorageError
-from agent_sessions.file_objects import FileObjects
-from agent_sessions.lease_claims import Claim, FileClaim, LeaseTerms, RecordClaim, Refusal, can_lock_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from agent_sessions.layout import Layout
+    from agent_sessions._records.layout import Layout
     from agent_sessions.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)

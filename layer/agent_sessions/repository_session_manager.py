@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.agent_log import AgentLog
+from agent_sessions._conversation.journal import journal_of
+from agent_sessions._conversation.restoring import restore_agent
+from agent_sessions._conversation.stored_agent import AgentLog
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.identifiers import check_identifier
-from agent_sessions.journal import journal_of
-from agent_sessions.restoring import restore_agent
 from agent_sessions.session_manager import SessionManager
 from agent_sessions.types import SessionAgent
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from agent_sessions.layout import Layout
-from agent_sessions.object_repository import ObjectSessionRepository
+from agent_sessions._objects.object_repository import ObjectSessionRepository
+from agent_sessions._records.layout import Layout
+from agent_sessions._storage.s3_objects import S3Objects
 from agent_sessions.repository_session_manager import RepositorySessionManager
-from agent_sessions.s3_objects import S3Objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+    from agent_sessions._objects.turn_writer import Durability
     from agent_sessions.lease import SessionLease
-    from agent_sessions.object_journal import Durability
 
 USER_AGENT = "strands-agents"
 """What Strands' own manager adds to the user agent; kept, so that existing dashboards go on counting."""

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from agent_sessions._life.session_life import last_use
+from agent_sessions._objects.object_repository import ObjectSessionRepository
+from agent_sessions._records.layout import Layout, agent_id_of, message_id_of, session_id_of
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.expiry import checked_ttl, expires_at
-from agent_sessions.layout import Layout, agent_id_of, message_id_of, session_id_of
-from agent_sessions.object_repository import ObjectSessionRepository
-from agent_sessions.session_life import last_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -270,7 +270,7 @@ class S3SessionStore(SessionStore):
     """
 
     def __init__(self, client: S3Client, bucket: str, prefix: str = "", *, ttl_days: float | None = None) -> None:
-        from agent_sessions.s3_objects import S3Objects
+        from agent_sessions._storage.s3_objects import S3Objects
 
         super().__init__(ttl_days=ttl_days)
         self._client = client
@@ -310,7 +310,7 @@ class FileSessionStore(SessionStore):
     """
 
     def __init__(self, folder: Path, *, ttl_days: float | None = None) -> None:
-        from agent_sessions.file_objects import FileObjects
+        from agent_sessions._storage.file_objects import FileObjects
 
         super().__init__(ttl_days=ttl_days)
         self._folder = folder

@@ -20,7 +20,7 @@ from tests.doubles.s3_server import REGION
 from tests.doubles.scripted_model import Request, ScriptedModel, tool_use
 
 if TYPE_CHECKING:
-    from lambda_src.errors import EndpointError
+    from lambda_src.answers.errors import EndpointError
 
 CHANGES_ON_DISK = frozenset({"os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"})
 
@@ -66,7 +66,7 @@ def take_turns(job: dict[str, Any]) -> dict[str, Any]:
     from strands import Agent
 
     from agent_sessions.exceptions import SessionException
-    from lambda_src.tools import calculator
+    from lambda_src.agent.tools import calculator
 
     store = open_store(job)
     model = ScriptedModel(otherwise=answer(job))
@@ -106,11 +106,11 @@ def take_turns(job: dict[str, Any]) -> dict[str, Any]:
 
 def ask_endpoint(job: dict[str, Any]) -> dict[str, Any]:
     """Send one keyed request to the endpoint, as its function's process would."""
+    from lambda_src.answers.failures import answer_for
     from lambda_src.contract import TurnBody
-    from lambda_src.endpoint import Endpoint
-    from lambda_src.failures import answer_for
-    from lambda_src.model_providers import MODEL_PROVIDERS
+    from lambda_src.runtime.model_providers import MODEL_PROVIDERS
     from lambda_src.settings import load_settings
+    from lambda_src.turns.endpoint import Endpoint
 
     model = ScriptedModel(otherwise=answer(job))
     MODEL_PROVIDERS["scripted"] = lambda _name, _settings: model

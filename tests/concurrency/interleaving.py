@@ -14,8 +14,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
+from agent_sessions._records.layout import Layout
 from agent_sessions.exceptions import SessionStorageError
-from agent_sessions.layout import Layout
 from agent_sessions.object_store import Expectation, ListedObject, PreconditionFailedError, StoredObject, Written
 from tests.concurrency.memory_objects import MemoryObjects
 

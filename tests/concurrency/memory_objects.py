@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import TypeVar
 
+from agent_sessions._records.layout import Layout
 from agent_sessions.exceptions import SessionStorageError
-from agent_sessions.layout import Layout
 from agent_sessions.object_store import (
     Absent,
     Expectation,

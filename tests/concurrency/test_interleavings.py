@@ -16,11 +16,12 @@ import pytest
 from strands import Agent
 from strands.agent.conversation_manager import NullConversationManager
 
-from agent_sessions import history, write_behind
+from agent_sessions._objects import copies as history
+from agent_sessions._objects import ordered_writer as write_behind
+from agent_sessions._objects.object_repository import ObjectSessionRepository
+from agent_sessions._records.layout import message_id_of
 from agent_sessions.exceptions import SessionBusyError, SessionConflictError, SessionException, SessionStorageError
-from agent_sessions.layout import message_id_of
 from agent_sessions.lease import SessionLease
-from agent_sessions.object_repository import ObjectSessionRepository
 from agent_sessions.repository_session_manager import RepositorySessionManager
 from tests.concurrency.interleaving import InterleavedPlace, Machine
 from tests.conftest import TOTAL

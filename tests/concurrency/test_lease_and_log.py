@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from agent_sessions._objects.object_repository import ObjectSessionRepository
 from agent_sessions.exceptions import SessionBusyError, SessionConflictError, SessionStorageError
 from agent_sessions.lease import SessionLease
-from agent_sessions.object_repository import ObjectSessionRepository
 from agent_sessions.types import Session, SessionAgent, SessionMessage, SessionType
 from tests.concurrency.memory_objects import MemoryPlace
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import boto3
 
+from infra.commands.deployment import stack_outputs
+from infra.commands.smoke.report import Report, expect
 from infra.config import KitConfig, load_config
-from infra.deployment import stack_outputs
-from infra.interpreters import Interpreter, find_interpreter
-from infra.runtime_layer_build import LIMIT_BYTES, folder_size
-from infra.smoke.report import Report, expect
+from infra.packaging.interpreters import Interpreter, find_interpreter
+from infra.packaging.runtime_layer_build import LIMIT_BYTES, folder_size
 from tests.deploy.cdk_cli import REGION, Cdk, CdkError
 from tests.deploy.conversation import SCRIPT, SESSION, Conversation
 from tests.deploy.declared import check_deployed, role_statements
@@ -185,7 +185,7 @@ class Rehearsal:
         context = [word for key, value in self._context.items() for word in ("-c", f"{key}={value}")]
         arguments = ["--force", "--app", "cdk.out", *context]
         shown = ["make", "destroy", f'ARGS="{" ".join(arguments)}"']
-        self._cdk.call(self._copy, [python, "-m", "infra.destroy", *arguments], shown)
+        self._cdk.call(self._copy, [python, "-m", "infra.commands.destroy", *arguments], shown)
         names = [entry["Name"] for entry in self._session.client("s3").list_buckets()["Buckets"]]
         self.report.check("the bucket is gone, with all sessions", lambda: expect(bucket not in names, names))
         layers = self._session.client("lambda").list_layers()["Layers"]

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from infra.smoke.report import Report, expect
+from infra.commands.smoke.report import Report, expect
 from tests.deploy.lambda_process import DeployedFunction
 from tests.doubles.bedrock_faults import throttled
 from tests.doubles.bedrock_server import BedrockServer, tool_use

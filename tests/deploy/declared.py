@@ -6,8 +6,8 @@ from typing import Any
 import boto3
 
 from agent_sessions.expiry import lifecycle_days
+from infra.commands.smoke.report import Report, expect
 from infra.config import KitConfig
-from infra.smoke.report import Report, expect
 from tests.infra.policy_evaluator import Statement
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.interpreters import Interpreter
-from infra.runtime_layer_build import require_uv
+from infra.packaging.interpreters import Interpreter
+from infra.packaging.runtime_layer_build import require_uv
 from tests.deploy.runtime_api import Outcome, RuntimeApi
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from infra.smoke.report import Report, expect
+from infra.commands.smoke.report import Report, expect
 from tests.deploy.cdk_cli import REGION
 from tests.deploy.emulator import ACCOUNT
 from tests.deploy.permission_check import PermissionCheck

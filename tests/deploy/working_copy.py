@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _DEPLOYED = ("app.py", "cdk.json", "infra", "lambda_src", "layer", "requirements", "examples")
 _EDIT = Path(__file__).with_name("user_edit") / "refunds.py"
 _TOOLS = "tools=[calculator, current_time]"
-_IMPORT = "from lambda_src.tools import calculator, current_time\n"
+_IMPORT = "from lambda_src.agent.tools import calculator, current_time\n"
 
 
 def copy_and_edit(folder: Path) -> str:
@@ -20,7 +20,7 @@ def copy_and_edit(folder: Path) -> str:
         The edit, as a user would describe it.
 
     Raises:
-        RuntimeError: When ``lambda_src/agent.py`` no longer looks as it is expected to.
+        RuntimeError: When ``lambda_src/agent/__init__.py`` no longer looks as it is expected to.
     """
     folder.mkdir()
     for name in _DEPLOYED:
@@ -33,11 +33,11 @@ def copy_and_edit(folder: Path) -> str:
     (ROOT / ".cache").mkdir(exist_ok=True)
     for name in (".cache", ".venv", "node_modules"):
         (folder / name).symlink_to(ROOT / name)
-    shutil.copy(_EDIT, folder / "lambda_src" / _EDIT.name)
-    agent = folder / "lambda_src" / "agent.py"
+    shutil.copy(_EDIT, folder / "lambda_src" / "agent" / _EDIT.name)
+    agent = folder / "lambda_src" / "agent" / "__init__.py"
     text = agent.read_text(encoding="utf-8")
     if text.count(_TOOLS) != 1 or text.count(_IMPORT) != 1:
-        raise RuntimeError(f"{agent.name}: the place of the tools has changed; change it here too")
+        raise RuntimeError(f"{agent}: the place of the tools has changed; change it here too")
     text = text.replace(_TOOLS, "tools=[calculator, current_time, refund]")
-    agent.write_text(text.replace(_IMPORT, f"from lambda_src.refunds import refund\n{_IMPORT}"), encoding="utf-8")
-    return f"lambda_src/agent.py: {_TOOLS} -> tools=[calculator, current_time, refund]"
+    agent.write_text(text.replace(_IMPORT, f"from lambda_src.agent.refunds import refund\n{_IMPORT}"), encoding="utf-8")
+    return f"lambda_src/agent/__init__.py: {_TOOLS} -> tools=[calculator, current_time, refund]"

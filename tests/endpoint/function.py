@@ -136,7 +136,7 @@ class Function:
     Attributes:
         environment: its environment variables.
         models: models by name, which ``AGENT_MODEL=scripted:<name>`` chooses.
-        build_agent: an edited ``lambda_src/agent.py``, if any.
+        build_agent: an edited ``lambda_src/agent/__init__.py``, if any.
     """
 
     environment: dict[str, str]
@@ -149,7 +149,7 @@ class Function:
         for name in [name for name in sys.modules if name.split(".")[0] == "lambda_src"]:
             del sys.modules[name]
         os.environ.update(self.environment)  # until the test's end: see ``processes``
-        self.part("model_providers").MODEL_PROVIDERS["scripted"] = lambda name, settings: self.models[name]
+        self.part("runtime.model_providers").MODEL_PROVIDERS["scripted"] = lambda name, settings: self.models[name]
         self.module = self.part("handler")
         if self.build_agent:
             self.part("agent").build_agent = self.build_agent

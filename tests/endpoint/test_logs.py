@@ -45,7 +45,7 @@ def everything() -> Iterator[Everything]:
 def failing_agent(session_manager: Any, settings: Any) -> Any:
     from strands import Agent, tool
 
-    from lambda_src.model_providers import build_model
+    from lambda_src.runtime.model_providers import build_model
 
     @tool
     def fail(words: str) -> str:

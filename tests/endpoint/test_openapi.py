@@ -61,7 +61,7 @@ def _references(value: Any) -> list[str]:
 
 
 def test_every_error_the_endpoint_knows_is_documented_for_the_route_of_a_turn(contract: Any) -> None:
-    from lambda_src.errors import all_errors
+    from lambda_src.answers.errors import all_errors
 
     documented = contract["paths"]["/sessions/{session_id}/messages"]["post"]["responses"]
 
@@ -101,7 +101,7 @@ def _check(contract: Any, path: str, method: str, answer: Answer) -> None:
 
 
 def test_the_page_on_http_lists_every_error_as_it_is() -> None:
-    from lambda_src.errors import all_errors
+    from lambda_src.answers.errors import all_errors
 
     page = DOCUMENT.with_name("HTTP.md").read_text(encoding="utf-8")
 

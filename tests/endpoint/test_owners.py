@@ -120,7 +120,7 @@ def test_a_principal_that_is_not_whole_is_nobody(iam: object, scripted: Scripted
 
 def test_a_user_is_an_owner_with_or_without_a_colon(scripted: Scripted) -> None:
     function, _ = scripted("One.", "Two.")
-    function.part("caller")
+    function.part("doors.caller")
     event = http_event("POST", "/sessions/chat/messages", {"prompt": "Hi"})
     event["requestContext"]["authorizer"]["iam"] |= {"userId": "AIDAEXAMPLE"}
 

@@ -132,7 +132,7 @@ def test_tools_know_the_turn_they_work_for_when_it_is_continued(scripted: Script
     def build(session_manager: Any, settings: Any) -> Any:
         from strands import Agent, ToolContext, tool
 
-        from lambda_src.model_providers import build_model
+        from lambda_src.runtime.model_providers import build_model
 
         @tool(context=True)
         def work(tool_context: ToolContext) -> str:
@@ -251,7 +251,7 @@ def test_who_is_refused_is_told_by_whom_and_when_to_come_back(scripted: Scripted
     function, model = scripted("One.", LEASE_WAIT_SECONDS="0")
     function.cold_start()
     event = {"requestContext": {"authorizer": ALICE.authorizer()}}
-    owner = function.part("caller").owner_of(event, function.module.endpoint.settings)
+    owner = function.part("doors.caller").owner_of(event, function.module.endpoint.settings)
     store = SessionStore.from_url(function.environment["SESSION_STORE"]).for_owner(owner)
 
     with SessionLease(store, "chat", holder="request 4711"):
@@ -269,7 +269,7 @@ def test_waiting_for_another_never_outlasts_the_function(scripted: Scripted) -> 
     function, model = scripted(LEASE_WAIT_SECONDS="30", DEADLINE_MARGIN_SECONDS="1")
     function.cold_start()
     event = {"requestContext": {"authorizer": ALICE.authorizer()}}
-    owner = function.part("caller").owner_of(event, function.module.endpoint.settings)
+    owner = function.part("doors.caller").owner_of(event, function.module.endpoint.settings)
     store = SessionStore.from_url(function.environment["SESSION_STORE"]).for_owner(owner)
     began = time.monotonic()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_src.tools import calculator, current_time, evaluate
+from lambda_src.agent.tools import calculator, current_time, evaluate
 
 
 @pytest.mark.parametrize(

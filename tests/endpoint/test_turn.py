@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from agent_sessions.file_session_manager import FileSessionManager
+from lambda_src.answers.errors import InternalError, OutOfTimeError
 from lambda_src.contract import TurnBody
-from lambda_src.errors import InternalError, OutOfTimeError
-from lambda_src.event_loop import run_to_end
-from lambda_src.repeats import Asked
-from lambda_src.turn import (
+from lambda_src.runtime.event_loop import run_to_end
+from lambda_src.turns.repeats import Asked
+from lambda_src.turns.turn import (
     Completed,
     Restored,
     TextDelta,
@@ -40,7 +40,7 @@ class Build:
     def __call__(self, manager: Any = None) -> Any:
         from strands import Agent
 
-        from lambda_src.tools import calculator
+        from lambda_src.agent.tools import calculator
 
         return Agent(
             model=self.model,

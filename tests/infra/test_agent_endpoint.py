@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra.config import load_config
-from lambda_src.settings import DEFAULT_SYSTEM_PROMPT, load_settings
+from lambda_src.settings import load_settings
 from tests.infra.policy_evaluator import Decision, decide
 from tests.infra.synthesis import ResolvedTemplate, synthesize
 
@@ -55,9 +55,7 @@ def test_defaults_of_the_deployment_and_of_the_function_agree() -> None:
     assert settings.agent_model == config.agent_model
     assert settings.agent_window_messages == config.agent_window_messages
     assert settings.endpoint_auth == config.auth
-    assert (
-        load_settings(function(synthesize())["Environment"]["Variables"]).agent_system_prompt == DEFAULT_SYSTEM_PROMPT
-    )
+    assert load_settings(function(synthesize())["Environment"]["Variables"]).agent_system_prompt is None
     assert settings.lease_wait_seconds == config.lease_wait_seconds
     assert settings.deadline_margin_seconds == config.deadline_margin_seconds
 

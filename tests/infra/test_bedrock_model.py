@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.bedrock_model import ModelGrant, model_grants, model_id_of
+from infra.policies.bedrock_model import ModelGrant, model_grants, model_id_of
 
 
 def grants(model: str) -> list[ModelGrant]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.commands.config_docs import PAGE, page
 from infra.config import ConfigError, KitConfig, load_config
-from infra.config_docs import PAGE, page
 
 ROOT = Path(__file__).parents[2]
 

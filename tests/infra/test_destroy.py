@@ -8,9 +8,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra import destroy
-from infra.deployment import read_cdk_arguments
-from infra.destroy import NotEmptiedError, empty_bucket, main
+from infra.commands import destroy
+from infra.commands.deployment import read_cdk_arguments
+from infra.commands.destroy import NotEmptiedError, empty_bucket, main
 
 TEMPLATE = """
 Resources:

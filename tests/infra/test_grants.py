@@ -1,4 +1,4 @@
-"""What `SessionStore` grants to functions beside the endpoint."""
+"""What `SessionBucket` grants to functions beside the endpoint."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from aws_cdk import App, Stack
 from aws_cdk import aws_iam as iam
 
 from agent_sessions.owner import owner_prefix
-from infra.session_access import SessionPlace
-from infra.session_store import SessionStore
+from infra.constructs.session_bucket import SessionBucket
+from infra.policies.session_access import SessionPlace
 from tests.infra.policy_evaluator import Decision, decide
 from tests.infra.synthesis import ResolvedTemplate
 
@@ -21,7 +21,7 @@ def template() -> ResolvedTemplate:
     """One stack with a role for each grant, named after it."""
     app = App()
     stack = Stack(app, "grants")
-    store = SessionStore(stack, "Store", ttl_days=30, encryption="kms", versioned=True, retain=False)
+    store = SessionBucket(stack, "Store", ttl_days=30, encryption="kms", versioned=True, retain=False)
     store.grant_read(_role(stack, "Reader"))
     store.grant_read(_role(stack, "AliceReader"), ALICE)
     store.grant_read_write(_role(stack, "Writer"))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import runtime_layer_build
-from infra.bytecode import compile_tree
-from infra.interpreters import Interpreter, find_interpreter
-from infra.python_package import ROOT, copy_package
-from infra.runtime_layer_build import (
+from infra.packaging import runtime_layer_build
+from infra.packaging.bytecode import compile_tree
+from infra.packaging.interpreters import Interpreter, find_interpreter
+from infra.packaging.python_package import ROOT, copy_package
+from infra.packaging.runtime_layer_build import (
     LayerBuildError,
     LayerReport,
     LayerTarget,

@@ -12,11 +12,11 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 from moto import mock_aws
 
-from infra.smoke.__main__ import main
-from infra.smoke.bucket import check_bucket
-from infra.smoke.conversation import check_conversation
-from infra.smoke.report import Report, expect
-from infra.smoke.signed_http import SignedClient
+from infra.commands.smoke.__main__ import main
+from infra.commands.smoke.bucket import check_bucket
+from infra.commands.smoke.conversation import check_conversation
+from infra.commands.smoke.report import Report, expect
+from infra.commands.smoke.signed_http import SignedClient
 
 BUCKET = "the-sessions"
 SESSION = boto3.Session(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret", region_name="eu-central-1")
@@ -170,7 +170,7 @@ def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     }.items():
         monkeypatch.setenv(name, value)
     with processes():
-        from lambda_src.model_providers import MODEL_PROVIDERS
+        from lambda_src.runtime.model_providers import MODEL_PROVIDERS
         from local.offline_model import OfflineModel
         from local.server import LocalServer
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.coldstart_packages import compiled_share
-from infra.bytecode import compile_tree
-from infra.interpreters import Interpreter, find_interpreter
+from infra.packaging.bytecode import compile_tree
+from infra.packaging.interpreters import Interpreter, find_interpreter
 from tests.deploy.lambda_process import DeployedFunction
 
 

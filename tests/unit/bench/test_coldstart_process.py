@@ -8,7 +8,7 @@ import awslambdaric  # type: ignore[import-untyped]  # comes without types
 import pytest
 
 from bench.coldstart_process import measure_cold_start
-from infra.interpreters import Interpreter
+from infra.packaging.interpreters import Interpreter
 from tests.deploy.lambda_process import DeployedFunction
 
 SITE_PACKAGES = Path(awslambdaric.__file__).resolve().parents[1]

@@ -10,8 +10,8 @@ from botocore.compat import HTTPHeaders
 from moto import mock_aws
 from urllib3 import HTTPResponse
 
+from agent_sessions._storage.s3_objects import S3Objects
 from agent_sessions.object_store import Absent
-from agent_sessions.s3_objects import S3Objects
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

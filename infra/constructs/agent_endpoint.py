@@ -1,0 +1,178 @@
+"""The agent behind a URL: function, role, log, alias and who may call."""
+
+from pathlib import Path
+from typing import cast
+
+from aws_cdk import Annotations, CfnElement, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.config import KitConfig
+from infra.constructs.runtime_layer import cpu_architecture, python_runtime
+from infra.constructs.session_bucket import PREFIX, SessionBucket
+from infra.packaging.local_bundling import built_code
+from infra.packaging.python_package import ROOT, copy_package
+from infra.policies.model_access import model_statements, wildcards
+from infra.policies.nag_waivers import waive
+
+_TASK_ROOT = "/var/task"
+_ALIAS = "live"
+
+
+class AgentEndpoint(Construct):
+    """A Lambda function that runs one turn of a session per request.
+
+    Args:
+        scope: Parent construct.
+        construct_id: Id within it.
+        config: The deployment's configuration.
+        store: Where sessions live. The function may read, write and delete there.
+        layers: The runtime layer and the session layer.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: KitConfig,
+        store: SessionBucket,
+        layers: list[lambda_.ILayerVersion],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.log_group = self._log_group(config)
+        self.role = self._role(config.agent_model, store)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description="One turn of a session with an agent",
+            runtime=python_runtime(config.python_version),
+            architecture=cpu_architecture(config.architecture),
+            handler="lambda_src.handler.lambda_handler",
+            code=_code(config.python_version),
+            layers=layers,
+            role=self.role,
+            log_group=self.log_group,
+            memory_size=config.memory_mb,
+            timeout=Duration.seconds(config.timeout_seconds),
+            reserved_concurrent_executions=config.max_concurrency,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if config.uses_snap_start else None,
+            environment=_environment(config, store),
+        )
+        # The URL belongs to the alias: SnapStart works on published versions only, and a version can be rolled back to.
+        self.alias = lambda_.Alias(self, "Alias", alias_name=_ALIAS, version=self._version(config))
+        self.url = self.alias.add_function_url(
+            auth_type=lambda_.FunctionUrlAuthType.AWS_IAM if config.auth == "iam" else lambda_.FunctionUrlAuthType.NONE,
+        )
+        self.caller_policy = iam.ManagedPolicy(
+            self, "CallerPolicy", description="May call the agent endpoint", statements=self._call_statements()
+        )
+        waive(
+            self.function,
+            {
+                "AwsSolutions-L1": "The Python version is configuration (python_version), because the runtime layer is "
+                "built and compiled for exactly one."
+            },
+        )
+        if config.uses_snap_start:
+            Annotations.of(self.function).acknowledge_warning(
+                "@aws-cdk/aws-lambda:snapStartRequirePublish", "The URL belongs to an alias of a published version."
+            )
+
+    def grant_call(self, grantee: iam.IGrantable) -> None:
+        """Let someone call the endpoint's URL: as one owner, with sessions of their own.
+
+        Args:
+            grantee: A function, a role or another principal of this account.
+        """
+        for statement in self._call_statements():
+            grantee.grant_principal.add_to_principal_policy(statement)
+
+    def _log_group(self, config: KitConfig) -> logs.LogGroup:
+        log_group = logs.LogGroup(
+            self, "Log", removal_policy=RemovalPolicy.RETAIN if config.is_production else RemovalPolicy.DESTROY
+        )
+        resource = log_group.node.default_child
+        assert isinstance(resource, logs.CfnLogGroup)  # noqa: S101 - tells mypy what the CDK documents
+        resource.retention_in_days = config.log_retention_days
+        return log_group
+
+    def _role(self, agent_model: str, store: SessionBucket) -> iam.Role:
+        # Written out instead of AWSLambdaBasicExecutionRole, which may write to every log group of the account.
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description="What the agent endpoint's function may do",
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[self.log_group.log_group_arn]
+            )
+        )
+        for statement in model_statements(self, agent_model):
+            role.add_to_policy(statement)
+        store.grant_read_write(role)
+        store.grant_delete(role)
+        bucket = Stack.of(store).get_logical_id(cast("CfnElement", store.bucket.node.default_child))
+        objects = f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/{PREFIX}/*]"
+        waive(
+            role,
+            {objects: "Sessions and their messages are created all the time; the prefix keeps out all else."}
+            | {
+                f"AwsSolutions-IAM5[Resource::{resource}]": "Where an inference profile may route to. A condition ties "
+                "the statement to that one profile."
+                for resource in wildcards(agent_model)
+            },
+        )
+        return role
+
+    def _version(self, config: KitConfig) -> lambda_.IVersion:
+        version = self.function.current_version
+        # Without SnapStart an old version costs nothing, and the alias can go back to it.
+        version.apply_removal_policy(RemovalPolicy.DESTROY if config.uses_snap_start else RemovalPolicy.RETAIN)
+        return version
+
+    def _call_statements(self) -> list[iam.PolicyStatement]:
+        # Both actions are asked for. The second without its condition would let a caller invoke the function directly
+        # with an event of their own making, and be whoever that event says.
+        return [
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunctionUrl"],
+                resources=[self.alias.function_arn],
+                conditions={"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}},
+            ),
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"],
+                resources=[self.alias.function_arn],
+                conditions={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
+            ),
+        ]
+
+
+def _code(python_version: str) -> lambda_.AssetCode:
+    source = ROOT / "lambda_src"
+
+    def build(output: Path) -> None:
+        copy_package(source, output, python_version=python_version, installed_as=_TASK_ROOT)
+
+    return built_code(source, build)
+
+
+def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
+    # Names as in lambda_src/settings.py; a test reads these values with it.
+    prompt = {} if config.agent_system_prompt is None else {"AGENT_SYSTEM_PROMPT": config.agent_system_prompt}
+    return {
+        "SESSION_STORE": store.url,
+        "SESSION_TTL_DAYS": f"{config.session_ttl_days:g}",
+        "ENDPOINT_AUTH": config.auth,
+        "AGENT_MODEL": config.agent_model,
+        "AGENT_WINDOW_MESSAGES": str(config.agent_window_messages),
+        "LEASE_WAIT_SECONDS": f"{config.lease_wait_seconds:g}",
+        "DEADLINE_MARGIN_SECONDS": f"{config.deadline_margin_seconds:g}",
+        **prompt,
+        "POWERTOOLS_SERVICE_NAME": config.stack_name,
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }

@@ -1,0 +1,60 @@
+"""What the endpoint's function needs from PyPI, as a layer."""
+
+import sys
+from pathlib import Path
+
+from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.packaging.local_bundling import built_code
+from infra.packaging.python_package import ROOT
+from infra.packaging.runtime_layer_build import LayerTarget, build_runtime_layer, describe, require_uv
+
+_LOCK = ROOT / "requirements" / "endpoint.txt"
+_CACHE = ROOT / ".cache" / "layers"
+
+
+class RuntimeLayer(Construct):
+    """Strands, Powertools and boto3, from the lock that the tests ran with.
+
+    Args:
+        scope: Parent construct.
+        construct_id: Id within it.
+        target: The function's Python and processor.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, target: LayerTarget) -> None:
+        super().__init__(scope, construct_id)
+        if Stack.of(self).bundling_required:
+            require_uv()  # said here, in one line, not out of the depths of the CDK
+
+        def build(output: Path) -> None:
+            report = build_runtime_layer(_LOCK, target, output, _CACHE)
+            sys.stderr.write(describe("runtime layer", target, report) + "\n")
+
+        self.layer = lambda_.LayerVersion(
+            self,
+            "Layer",
+            code=built_code(_LOCK.parent, build),
+            description=f"Strands, Powertools and boto3 for Python {target.python_version} on {target.architecture}",
+            compatible_runtimes=[python_runtime(target.python_version)],
+            compatible_architectures=[cpu_architecture(target.architecture)],
+            # An older version of the function, published and perhaps rolled back to, still names the old layer.
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+
+
+def python_runtime(version: str) -> lambda_.Runtime:
+    """The Lambda runtime of a Python version such as ``3.13``."""
+    runtimes = {
+        "3.12": lambda_.Runtime.PYTHON_3_12,
+        "3.13": lambda_.Runtime.PYTHON_3_13,
+        "3.14": lambda_.Runtime.PYTHON_3_14,
+    }
+    return runtimes[version]
+
+
+def cpu_architecture(name: str) -> lambda_.Architecture:
+    """The Lambda architecture called ``arm64`` or ``x86_64``."""
+    return {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}[name]

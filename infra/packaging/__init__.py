@@ -1,0 +1,1 @@
+"""Building what Lambda runs: packages, layers, byte code."""

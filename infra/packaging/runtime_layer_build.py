@@ -1,0 +1,201 @@
+"""Building the runtime layer's folder: what the endpoint needs from PyPI, for the function's Python and processor.
+
+No Docker: uv installs wheels for another platform than its own. The result is a function of the lock, the target and
+the compiling interpreter, byte for byte, and is kept under ``.cache/`` until one of them changes.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from infra.packaging.bytecode import compile_tree, remove_bytecode
+from infra.packaging.interpreters import Interpreter, find_interpreter, tool
+
+# Lambda's Python 3.12 and later run on Amazon Linux 2023 (glibc 2.34), which takes wheels of either tag.
+_PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+# Written by the installer: where it ran, when, and hashes of the scripts in bin/, which hold this machine's paths.
+_INSTALLER_FILES: Final = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json")
+INSTALLED_AS: Final = "/opt/python"
+LIMIT_BYTES: Final = 250 * 1024 * 1024  # Lambda: function and layers together, unzipped
+
+
+class LayerBuildError(RuntimeError):
+    """The layer cannot be built here; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class LayerTarget:
+    """What a layer is built for.
+
+    Attributes:
+        python_version: Such as ``3.13``.
+        architecture: ``arm64`` or ``x86_64``.
+    """
+
+    python_version: str
+    architecture: str
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What was built.
+
+    Attributes:
+        size_bytes: All files together, as Lambda unpacks them.
+        files: How many they are.
+        compiled_with: The interpreter's full version, or ``None`` without byte code.
+    """
+
+    size_bytes: int
+    files: int
+    compiled_with: str | None
+
+
+def build_runtime_layer(lock: Path, target: LayerTarget, output: Path, cache: Path) -> LayerReport:
+    """Fill ``output`` with the layer's content (``python/...``).
+
+    Args:
+        lock: Requirements with hashes.
+        target: Python version and processor.
+        output: An existing folder.
+        cache: Where built layers are kept between calls.
+
+    Returns:
+        Size and kind of what was built.
+
+    Raises:
+        LayerBuildError: When uv is missing, a wheel for the target is, or the result exceeds Lambda's limit.
+    """
+    interpreter = find_interpreter(target.python_version)
+    kept = cache / _cache_key(lock, target, interpreter)
+    if not (kept / "report.json").is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        # Built aside and renamed: an interrupted build leaves nothing that looks finished, and of two builds at the
+        # same time the second finds the first one's, which has the same bytes.
+        with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as scratch:
+            built = Path(scratch) / "built"
+            report = _build(lock, target, interpreter, built)
+            (built / "report.json").write_text(json.dumps(asdict(report)), encoding="utf-8")
+            with contextlib.suppress(OSError):
+                built.rename(kept)
+    report = LayerReport(**json.loads((kept / "report.json").read_text(encoding="utf-8")))
+    shutil.copytree(kept / "layer", output, copy_function=_link, symlinks=True, dirs_exist_ok=True)
+    return report
+
+
+def require_uv() -> Path:
+    """The installer.
+
+    Raises:
+        LayerBuildError: When there is none, with the command that gets it.
+    """
+    uv = tool("uv")
+    if uv is None:
+        raise LayerBuildError(
+            "uv is needed to build the runtime layer and is not installed. Run `make setup`, or "
+            "`python -m pip install --require-hashes -r requirements/bootstrap.txt`."
+        )
+    return uv
+
+
+def describe(name: str, target: LayerTarget, report: LayerReport) -> str:
+    """One line for whoever watches the build."""
+    line = f"{name}: {report.size_bytes / 1e6:.1f} MB unzipped in {report.files} files"
+    if report.compiled_with is None:
+        return (
+            f"{line}; WITHOUT byte code: no Python {target.python_version} on this machine. Cold starts will take a"
+            f" second longer; install Python {target.python_version} (pyenv, uv python install) and deploy again."
+        )
+    return f"{line}; byte code of Python {report.compiled_with}"
+
+
+def folder_size(folder: Path) -> tuple[int, int]:
+    """Bytes and number of the files below a folder."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return sum(sizes), len(sizes)
+
+
+def _build(lock: Path, target: LayerTarget, interpreter: Interpreter | None, folder: Path) -> LayerReport:
+    packages = folder / "layer" / "python"
+    packages.mkdir(parents=True)
+    install_packages(lock, target, packages)
+    prune(packages)
+    if interpreter is not None:
+        compile_tree(packages, interpreter, INSTALLED_AS)
+    size_bytes, files = folder_size(packages)
+    if size_bytes > LIMIT_BYTES:
+        raise LayerBuildError(
+            f"the runtime layer has {size_bytes / 1e6:.0f} MB, Lambda takes {LIMIT_BYTES / 1e6:.0f} MB"
+        )
+    return LayerReport(size_bytes, files, None if interpreter is None else interpreter.full_version)
+
+
+def install_packages(lock: Path, target: LayerTarget, packages: Path) -> None:
+    """Install what the lock names for the target, whatever runs here.
+
+    Args:
+        lock: Requirements with hashes.
+        target: Python version and processor.
+        packages: An existing folder.
+
+    Raises:
+        LayerBuildError: When uv is missing or a wheel for the target is.
+    """
+    command = [
+        *(str(require_uv()), "pip", "install", "--quiet", "--no-config", "--no-compile-bytecode"),
+        *("--target", str(packages), "--python", sys.executable, "--python-version", target.python_version),
+        *("--python-platform", _PLATFORMS[target.architecture], "--only-binary", ":all:"),
+        # Copies, because files linked to uv's cache would change with it.
+        *("--link-mode", "copy", "--no-deps", "--require-hashes", "--requirements", str(lock)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - uv and our own arguments
+    if done.returncode != 0:
+        raise LayerBuildError(f"uv could not install {lock.name} for {target}:\n{done.stderr.strip()}")
+
+
+def prune(packages: Path) -> None:
+    """Remove what a function never uses or what differs between two builds.
+
+    Args:
+        packages: The folder of installed packages. Changed in place.
+    """
+    remove_bytecode(packages)
+    shutil.rmtree(packages / "bin", ignore_errors=True)
+    (packages / ".lock").unlink(missing_ok=True)
+    for metadata in packages.glob("*.dist-info"):
+        for name in _INSTALLER_FILES:
+            (metadata / name).unlink(missing_ok=True)
+    # Only where a package keeps its own: a module called `tests` that code imports would be a file.
+    for tests in sorted(packages.glob("*/**/tests")):
+        if tests.is_dir():
+            shutil.rmtree(tests)
+
+
+def _cache_key(lock: Path, target: LayerTarget, interpreter: Interpreter | None) -> str:
+    digest = hashlib.sha256(lock.read_bytes())
+    for part in (
+        target.python_version,
+        target.architecture,
+        interpreter.full_version if interpreter else "no byte code",
+    ):
+        digest.update(f"\0{part}".encode())
+    here = Path(__file__)
+    for source in (here, here.with_name("bytecode.py")):
+        digest.update(source.read_bytes())
+    return f"{target.python_version}-{target.architecture}-{digest.hexdigest()[:16]}"
+
+
+def _link(source: str, destination: str) -> None:
+    # Hard links spare 60 MB of copying; nothing changes a built layer's files in place.
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copy(source, destination)

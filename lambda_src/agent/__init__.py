@@ -1,0 +1,41 @@
+"""The agent behind the endpoint. This folder is yours: the builder here, its prompt in prompt.md, its tools in tools.py.
+
+It is called once for each request, with the session already chosen; whatever agent it returns is restored from that
+session, answers, and is forgotten. Keep nothing of a conversation at module level: the next request in this process
+may be another user's.
+"""
+
+from pathlib import Path
+
+from strands import Agent
+from strands.agent.conversation_manager import SlidingWindowConversationManager
+
+from agent_sessions.session_manager import SessionManager
+from lambda_src.agent.tools import calculator, current_time
+from lambda_src.runtime.model_providers import MODEL_PROVIDERS, build_model
+from lambda_src.settings import Settings
+
+__all__ = ["MODEL_PROVIDERS", "build_agent"]
+
+PROMPT = Path(__file__).with_name("prompt.md").read_text(encoding="utf-8").strip()
+
+
+def build_agent(session_manager: SessionManager, settings: Settings) -> Agent:
+    """Build the agent that takes one turn.
+
+    Args:
+        session_manager: The caller's session. Give it to the agent; it restores and stores everything.
+        settings: The endpoint's settings; ``settings.agent_id`` is the agent the request speaks to.
+    """
+    return Agent(
+        agent_id=settings.agent_id,
+        model=build_model(settings),
+        system_prompt=settings.agent_system_prompt or PROMPT,
+        tools=[calculator, current_time],
+        conversation_manager=SlidingWindowConversationManager(window_size=settings.agent_window_messages),
+        session_manager=session_manager,
+        # The default handler prints the conversation, and what is printed here ends up in the function's log.
+        callback_handler=None,
+        # Each provider's client retries on its own. A second layer with waits of minutes would outlast the function.
+        retry_strategy=None,
+    )

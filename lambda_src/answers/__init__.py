@@ -1,0 +1,1 @@
+"""What can go wrong, how the caller is told, and what the log says."""

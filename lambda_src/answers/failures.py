@@ -1,0 +1,129 @@
+"""From whatever went wrong to the answer the caller gets."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions import exceptions as sessions
+from lambda_src.answers import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFLICT_RETRY_SECONDS = 1
+STORAGE_RETRY_SECONDS = 2
+THROTTLE_RETRY_SECONDS = 10
+"""Bedrock counts tokens and requests by the minute and names no time to wait; a client that backs off starts here."""
+
+_THROTTLED = {
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "ServiceQuotaExceededException",
+    "ModelNotReadyException",
+}
+_ACCESS = {"AccessDeniedException", "UnrecognizedClientException", "NoCredentialsError", "PartialCredentialsError"}
+_ACCESS_HELP = (
+    "The model provider refused access ({code}). For Amazon Bedrock: the function's role needs "
+    "bedrock:InvokeModelWithResponseStream on the model, the model must be offered in this region, and the first use "
+    "of an Anthropic model in an account needs its use-case form (Bedrock console, Model catalog) and AWS Marketplace "
+    "permissions. New access can take some minutes."
+)
+
+
+def answer_for(error: BaseException, model_error: BaseException | None = None) -> errors.EndpointError:
+    """The answer for an exception that ended a request.
+
+    Args:
+        error: What was raised.
+        model_error: What the last model call raised, when that is known. It has precedence: a turn that failed
+            because of the model and then could not be stored either is told as the model's failure.
+    """
+    error = _unwrapped(error)
+    if isinstance(error, errors.EndpointError):
+        return error
+    if model_error is not None and not isinstance(_unwrapped(model_error), sessions.SessionException):
+        return _for_model(_unwrapped(model_error))
+    if isinstance(error, sessions.SessionException):
+        return _for_session(error)
+    return errors.InternalError("Something unexpected happened. The session is as it was stored last.")
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """The error inside Strands' EventLoopException, which nests when several cycles of a turn re-raise it."""
+    for _ in range(100):
+        original = getattr(error, "original_exception", None)
+        if not isinstance(original, BaseException):
+            break
+        error = original
+    return error
+
+
+def _for_session(error: sessions.SessionException) -> errors.EndpointError:
+    match error:
+        case sessions.InvalidIdentifierError():
+            return errors.BadRequestError(str(error))
+        case sessions.SessionNotFoundError():
+            return errors.NotFoundError("You have no such session, agent or message.")
+        case sessions.SessionBusyError():
+            return errors.SessionBusyError(
+                f"Another caller is using this session{f': {error.holder}' if error.holder else ''}.",
+                retry_after_seconds=max(1, round(error.retry_after_seconds)),
+            )
+        case sessions.SessionConflictError() | sessions.SessionExistsError():
+            return errors.SessionConflictError(
+                "Another request wrote to this session first. This turn was not stored; send it again.",
+                retry_after_seconds=CONFLICT_RETRY_SECONDS,
+            )
+        case sessions.SessionCorruptError():
+            return errors.SessionCorruptError(
+                "A stored object of this session cannot be understood. Nothing was overwritten; the log names it."
+            )
+        case _:
+            code = getattr(error, "code", None)
+            return errors.SessionStorageError(
+                f"The session's storage failed{f' ({code})' if code else ''}. Sending the request again is safe.",
+                retry_after_seconds=STORAGE_RETRY_SECONDS,
+            )
+
+
+def _for_model(error: BaseException) -> errors.EndpointError:
+    name, code = type(error).__name__, _aws_error(error).get("Code", "")
+    message = str(_aws_error(error).get("Message", ""))
+    if name == "ModelThrottledException" or code[:1].upper() + code[1:] in _THROTTLED:
+        return errors.ModelThrottledError(
+            "The model provider asks to slow down. The session is unharmed; send the request again later.",
+            retry_after_seconds=THROTTLE_RETRY_SECONDS,
+        )
+    if name == "ContextWindowOverflowException":
+        return errors.ContextTooLongError(
+            "The conversation no longer fits the model. Send less at once, or start another session."
+        )
+    # Before its form is filled in, Bedrock hides an Anthropic model behind ResourceNotFoundException.
+    if {code, name} & _ACCESS or (code == "ResourceNotFoundException" and "use case details" in message):
+        return errors.ModelAccessError(_ACCESS_HELP.format(code=code or name))
+    return errors.ModelFailedError(
+        f"The model failed ({code or name}). The session is unharmed; send the request again."
+    )
+
+
+def _aws_error(error: BaseException) -> Mapping[str, Any]:
+    """The ``Error`` part of a botocore ClientError's response, without importing botocore to ask for it."""
+    response = getattr(error, "response", None)
+    details = response.get("Error") if isinstance(response, dict) else None
+    return details if isinstance(details, dict) else {}
+
+
+def diagnosis(error: BaseException) -> dict[str, Any]:
+    """What a log may say about an error: its type, its code and where it was raised, never its words.
+
+    The message of a foreign exception may quote what it failed on, and that may be a conversation.
+    """
+    error = _unwrapped(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "error": type(error).__name__,
+        "error_code": getattr(error, "code", None) or _aws_error(error).get("Code"),
+        "error_key": getattr(error, "key", None),
+        "error_at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]],
+    }

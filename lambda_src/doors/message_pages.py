@@ -1,0 +1,62 @@
+"""Reading a conversation in pages that fit into a reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lambda_src.answers import errors
+from lambda_src.content import shown
+from lambda_src.contract import Message, Messages, StoredMessage
+from lambda_src.doors.payload import fits, serialize
+
+if TYPE_CHECKING:
+    from agent_sessions.session_store import SessionStore
+
+PAGE_BYTES = 5_000_000
+
+
+def read_messages(
+    store: SessionStore, session_id: str, agent_id: str | None, limit: int, cursor: str | None
+) -> Messages:
+    """A page of a conversation, with redactions applied.
+
+    Args:
+        store: The caller's sessions.
+        session_id: Which of them.
+        agent_id: Whose conversation; ``None`` when the session has a single agent.
+        limit: How many messages at most; fewer when they are large.
+        cursor: Where the last page ended.
+
+    Raises:
+        BadRequestError: The session has several agents and none was named, or the cursor is not one of ours.
+        PayloadTooLargeError: A single message is larger than a reply; ``next_cursor`` leads past it.
+        SessionException: What the store says.
+    """
+    while True:
+        try:
+            page = store.messages(session_id, agent_id, limit=limit, cursor=cursor, max_bytes=PAGE_BYTES)
+        except ValueError as error:
+            raise errors.BadRequestError(str(error)) from None
+        reply = Messages(
+            session_id=session_id,
+            agent_id=page.agent_id,
+            messages=[
+                StoredMessage(
+                    message_id=stored.message_id,
+                    created_at=stored.created_at,
+                    message=Message.model_validate(shown(stored.to_message())),
+                )
+                for stored in page.messages
+            ],
+            next_cursor=page.next_cursor,
+        )
+        if fits(serialize(reply.model_dump())):
+            return reply
+        if len(page.messages) <= 1:
+            large = page.messages[0].message_id
+            raise errors.PayloadTooLargeError(
+                f"Message {large} is larger than the 6 MB of a reply; next_cursor leads to the page after it.",
+                next_cursor=page.next_cursor,
+            )
+        # The bytes of a page are counted as stored; escaped as a reply, quotes and some letters count more.
+        limit = len(page.messages) // 2

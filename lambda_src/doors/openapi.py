@@ -1,0 +1,133 @@
+"""The HTTP contract as an OpenAPI 3.1 document: served at ``/openapi.json`` and kept in ``docs/openapi.json``.
+
+make openapi        # writes docs/openapi.json again
+"""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions import __version__
+from lambda_src import contract
+from lambda_src.answers import errors
+from lambda_src.doors.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.api_gateway import ApiGatewayResolver
+
+TITLE = "Agent Session Kit"
+DESCRIPTION = (
+    "An AI agent that remembers. Every request names a session; the session's agent is restored, takes one turn, and "
+    "is durable when the reply arrives. A caller sees its own sessions only. Whatever is not a reply is a problem "
+    "document (RFC 9457)."
+)
+_SECURITY_SCHEME = "sigv4"
+
+_INPUT = (errors.MalformedRequestError, errors.BadRequestError, errors.UnsupportedMediaTypeError)
+_STORE = (errors.UnauthenticatedError, errors.SessionStorageError, errors.InternalError, errors.SessionCorruptError)
+_READ = (*_STORE, errors.OutOfTimeError)
+_TURN = (
+    *_INPUT,
+    *_STORE,
+    errors.SessionConflictError,
+    errors.SessionBusyError,
+    errors.PayloadTooLargeError,
+    errors.ContextTooLongError,
+    errors.IdempotencyKeyReusedError,
+    errors.PromptRefusedError,
+    errors.ModelThrottledError,
+    errors.ModelFailedError,
+    errors.ModelAccessError,
+    errors.OutOfTimeError,
+)
+
+# operation: summary, status and model of the reply, what it can be refused with
+_OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.EndpointError], ...]]] = {
+    "take_turn": (
+        "Take one turn",
+        200,
+        contract.TurnReply,
+        (*_TURN, errors.NotFoundError, errors.InterruptPendingError, errors.NoInterruptPendingError),
+    ),
+    "start_session": ("Start a session", 201, contract.TurnReply, _TURN),
+    "describe_session": (
+        "Describe a session",
+        200,
+        contract.SessionDescription,
+        (*_READ, errors.NotFoundError, errors.BadRequestError),
+    ),
+    "list_messages": (
+        "Read a conversation",
+        200,
+        contract.Messages,
+        (*_READ, errors.NotFoundError, errors.BadRequestError, errors.PayloadTooLargeError),
+    ),
+    "list_sessions": ("List sessions", 200, contract.Sessions, (*_READ, errors.BadRequestError)),
+    "delete_session": ("Erase a session", 204, None, (*_STORE, errors.NotFoundError, errors.BadRequestError)),
+    "health": ("Liveness", 200, contract.Health, ()),
+}
+
+
+def operation(name: str) -> dict[str, Any]:
+    """What the router is told about a route beyond its code: its name and its answers."""
+    summary, status, model, refusals = _OPERATIONS[name]
+    success: dict[str, Any] = {"description": summary}
+    success["content"] = {"application/json": {"model": model}} if model else {}
+    responses: dict[int, Any] = {status: success}
+    for refused_with in sorted({error.status for error in refusals}):
+        titles = dict.fromkeys(error.title for error in refusals if error.status == refused_with)
+        responses[refused_with] = {
+            "description": "; ".join(titles),
+            "content": {MEDIA_TYPE: {"model": contract.Problem}},
+        }
+    return {"operation_id": name, "summary": summary, "tags": ["sessions"], "responses": responses}
+
+
+def document(router: "ApiGatewayResolver") -> str:
+    """The contract of the router's routes as JSON text."""
+    from aws_lambda_powertools.event_handler.openapi.models import APIKey, Server
+
+    generated = json.loads(
+        router.get_openapi_json_schema(
+            title=TITLE,
+            version=__version__,
+            openapi_version="3.1.0",
+            description=DESCRIPTION,
+            servers=[Server(url="/", description="The function's URL")],
+            security_schemes={
+                _SECURITY_SCHEME: APIKey.model_validate(
+                    {
+                        "name": "Authorization",
+                        "in": "header",
+                        "description": "AWS Signature Version 4 for the service lambda.",
+                    }
+                )
+            },
+            security=[{_SECURITY_SCHEME: []}],
+        )
+    )
+    for path in generated["paths"].values():
+        for described in path.values():
+            # Powertools adds its own shape of a 422, which this endpoint never sends, to every route.
+            unexpected = (
+                "422" in described["responses"] and "application/json" in described["responses"]["422"]["content"]
+            )
+            if unexpected:
+                del described["responses"]["422"]
+    for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
+        generated["components"]["schemas"].pop(unused, None)
+    return json.dumps(generated, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    """Print the contract."""
+    from lambda_src.doors.routes import build_router
+    from lambda_src.settings import load_settings
+    from lambda_src.turns.endpoint import Endpoint
+
+    # The contract does not depend on the settings; the store is never opened.
+    sys.stdout.write(document(build_router(Endpoint(load_settings({"SESSION_STORE": "file:///sessions"})))))
+
+
+if __name__ == "__main__":
+    main()

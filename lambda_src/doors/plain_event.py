@@ -1,0 +1,65 @@
+"""The door for plain events: Step Functions, EventBridge, ``aws lambda invoke``.
+
+Whoever may invoke the function directly is trusted to name the owner. An answer that is not a reply is raised: a
+returned error would count as success, and the class names are what a state machine can catch.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from agent_sessions.owner import owner_prefix
+from lambda_src.contract import OwnerName, PlainEvent
+from lambda_src.doors import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lambda_src.turns.endpoint import Endpoint
+
+_OWNER_PREFIX = re.compile(r"o_[a-z2-7]{52}")
+EVENT_ISSUER = "event"
+"""Issuer of owners that exist only in plain events, such as ``nightly-report``: no caller over HTTP can be one."""
+
+
+def answer(
+    endpoint: Endpoint, event: Any, remaining_seconds: Callable[[], float], *, request_id: str
+) -> dict[str, Any]:
+    """Take the turn an event asks for and return the reply.
+
+    Args:
+        endpoint: The endpoint.
+        event: The event, of the shape of ``PlainEvent``.
+        remaining_seconds: Tells the time the function has left.
+        request_id: Lambda's name for this invocation; the sender's own is in the event, and the same at every retry.
+
+    Raises:
+        EndpointError: When there is no reply; the subclass says why.
+        SessionException: When the session cannot be opened.
+    """
+    try:
+        request = PlainEvent.model_validate(event)
+    except ValidationError as error:
+        raise problems.invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
+    return endpoint.take_turn(
+        owner_of(request.owner),
+        request.session_id,
+        request,
+        remaining_seconds,
+        request_id=request_id,
+        idempotency_key=request.request_id,
+    )
+
+
+def owner_of(owner: str | OwnerName) -> str:
+    """The key prefix of the owner an event names.
+
+    A prefix as ``owner_prefix`` makes it is taken as it is; issuer and subject name somebody who also calls over
+    HTTP; any other text is an owner of its own that only plain events can name.
+    """
+    if isinstance(owner, OwnerName):
+        return owner_prefix(owner.issuer, owner.subject)
+    return owner if _OWNER_PREFIX.fullmatch(owner) else owner_prefix(EVENT_ISSUER, owner)

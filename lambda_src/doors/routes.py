@@ -1,0 +1,205 @@
+"""The door for HTTP: which request does what.
+
+Each route finds out who is asking, opens that owner's part of the store and nothing else, and returns the shape that
+``docs/openapi.json`` promises.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import unquote
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError as RouteNotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+
+from agent_sessions.identifiers import check_identifier
+from lambda_src import contract
+from lambda_src.answers.errors import BadRequestError, EndpointError, NotFoundError
+from lambda_src.answers.failures import answer_for
+from lambda_src.answers.logs import log_refusal
+from lambda_src.doors import openapi, problems
+from lambda_src.doors.caller import owner_of
+from lambda_src.doors.message_pages import read_messages
+from lambda_src.doors.resolver import FunctionUrlRouter
+from lambda_src.runtime.event_loop import Result
+from lambda_src.turns.endpoint import Endpoint
+from lambda_src.turns.repeats import session_id_for
+
+MAX_PAGE = 1_000
+
+SessionId = Annotated[str, Path(description="The session's id; any text of up to 240 bytes without separators.")]
+AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most; a page may hold fewer.")]
+Cursor = Annotated[str | None, Query(min_length=1, max_length=2_000, description="next_cursor of the last page.")]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="The caller's own name for this request. Sent again with it, the request gets the same reply.",
+    ),
+]
+
+
+def build_router(endpoint: Endpoint) -> FunctionUrlRouter:
+    """The router with every route of the endpoint."""
+    router = FunctionUrlRouter()
+    Routes(endpoint, router).register()
+    router.prepare()
+    return router
+
+
+class Routes:
+    """The endpoint's routes.
+
+    Args:
+        endpoint: What they act on.
+        router: Knows the current request.
+    """
+
+    def __init__(self, endpoint: Endpoint, router: FunctionUrlRouter) -> None:
+        self._endpoint = endpoint
+        self._router = router
+
+    def register(self) -> None:
+        """Tell the router which request goes where."""
+        router, session = self._router, "/sessions/<session_id>"
+        router.post(f"{session}/messages", **openapi.operation("take_turn"))(self.take_turn)
+        router.post("/sessions", **openapi.operation("start_session"))(self.start_session)
+        router.get(session, **openapi.operation("describe_session"))(self.describe_session)
+        router.get(f"{session}/messages", **openapi.operation("list_messages"))(self.list_messages)
+        router.get("/sessions", **openapi.operation("list_sessions"))(self.list_sessions)
+        router.delete(session, **openapi.operation("delete_session"))(self.delete_session)
+        router.get("/health", **openapi.operation("health"))(self.health)
+        router.get("/openapi.json", include_in_schema=False)(self.openapi_document)
+        router.exception_handler(Exception)(self.refuse)
+
+    def take_turn(
+        self,
+        session_id: SessionId,
+        body: Annotated[contract.TurnBody, Body(description="The turn.")],
+        idempotency_key: IdempotencyKey = None,
+    ) -> contract.TurnReply:
+        """Take one turn of a conversation; the session is made when there is none."""
+        return self._turn(self._session_id(session_id), body, idempotency_key)
+
+    def start_session(
+        self,
+        body: Annotated[contract.FirstTurnBody, Body(description="The first turn.")],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[contract.TurnReply]:
+        """Start a session under a new id that cannot be guessed, with its first turn."""
+        session_id = session_id_for(self._owner(), idempotency_key) if idempotency_key else secrets.token_hex(16)
+        turn = contract.TurnBody.model_construct(prompt=body.prompt, interrupt_responses=None, agent_id=body.agent_id)
+        reply = self._turn(session_id, turn, idempotency_key)
+        return Response(
+            status_code=201,
+            content_type="application/json",
+            body=reply,
+            headers={"Location": f"/sessions/{session_id}"},
+        )
+
+    def describe_session(self, session_id: SessionId) -> contract.SessionDescription:
+        """Tell when a session was made, used and will expire, and how long its conversations are."""
+        store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
+        summary = self._in_time(lambda: store.describe(session_id))
+        return contract.SessionDescription(
+            session_id=summary.session_id,
+            created_at=summary.created_at,
+            last_used_at=summary.last_used_at,
+            expires_at=summary.expires_at,
+            agents=[
+                contract.AgentDescription(agent_id=agent.agent_id, message_count=agent.message_count)
+                for agent in summary.agents
+            ],
+        )
+
+    def list_messages(
+        self, session_id: SessionId, agent_id: AgentId = None, limit: Limit = 100, cursor: Cursor = None
+    ) -> contract.Messages:
+        """Read a conversation, redactions applied, in pages of messages in order."""
+        store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
+        return self._in_time(lambda: read_messages(store, session_id, agent_id, limit, cursor))
+
+    def list_sessions(self, limit: Limit = 100, cursor: Cursor = None) -> contract.Sessions:
+        """List the caller's sessions, ordered by id."""
+        store = self._endpoint.store(self._owner())
+        try:
+            page = self._in_time(lambda: store.sessions(limit=limit, cursor=cursor))
+        except ValueError as error:
+            raise BadRequestError(str(error)) from None
+        return contract.Sessions(session_ids=list(page.session_ids), next_cursor=page.next_cursor)
+
+    def delete_session(self, session_id: SessionId) -> Response[None]:
+        """Erase a session with everything that belongs to it."""
+        # Not in a thread that could be left behind: what erases must not wake up later, in another life of the session.
+        self._endpoint.store(self._owner()).delete_session(self._session_id(session_id))
+        return Response(status_code=204)
+
+    def health(self) -> contract.Health:
+        """Tell that the function is up. It touches neither storage nor model."""
+        return contract.Health(status="ok")
+
+    def openapi_document(self) -> Response[str]:
+        """This contract."""
+        return Response(status_code=200, content_type="application/json", body=openapi.document(self._router))
+
+    def refuse(self, error: Exception) -> Response[str]:
+        """Answer with a problem document instead of a reply."""
+        refusal = _refusal(error)
+        log_refusal(refusal, error)
+        answer = problems.response(
+            refusal,
+            path=self._router.current_event.raw_path,
+            request_id=self._router.lambda_context.aws_request_id,
+        )
+        return Response(status_code=answer["statusCode"], body=answer["body"], headers=answer["headers"])
+
+    def _turn(self, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> contract.TurnReply:
+        reply = self._endpoint.take_turn(
+            self._owner(),
+            session_id,
+            body,
+            self._remaining_seconds(),
+            request_id=self._router.lambda_context.aws_request_id,
+            idempotency_key=idempotency_key,
+        )
+        return contract.TurnReply.model_validate(reply)
+
+    def _in_time(self, work: Callable[[], Result]) -> Result:
+        return self._endpoint.in_time(work, self._remaining_seconds())
+
+    def _remaining_seconds(self) -> Callable[[], float]:
+        context = self._router.lambda_context  # this request's, whoever asks
+        return lambda: context.get_remaining_time_in_millis() / 1000
+
+    def _owner(self) -> str:
+        return owner_of(self._router.current_event.raw_event, self._endpoint.settings)
+
+    def _session_id(self, raw: str) -> str:
+        """The id a path names; decoded once, and without what could be decoded twice.
+
+        Whether ``rawPath`` arrives encoded depends on who wrote the event. Without a percent sign in the result, it
+        means the same session either way.
+        """
+        session_id = check_identifier("session", unquote(raw))
+        if "%" in session_id:
+            raise BadRequestError(
+                "A session id in a path cannot contain a percent sign.",
+                errors=[{"location": "path.session_id", "detail": "must not contain %"}],
+            )
+        return session_id
+
+
+def _refusal(error: Exception) -> EndpointError:
+    match error:
+        case RequestValidationError():
+            return problems.invalid(error.errors())
+        case RouteNotFoundError():
+            return NotFoundError("There is no such route; GET /openapi.json lists them.")
+        case _:
+            return answer_for(error)

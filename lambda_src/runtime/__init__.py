@@ -1,0 +1,1 @@
+"""The process: AWS clients, the event loop, model providers, what a cold start imports."""

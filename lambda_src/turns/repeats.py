@@ -1,0 +1,247 @@
+"""A request that is sent again: one key, at most one committed turn.
+
+The conversation itself is the record (see ``agent_sessions.turn_request``). A request whose key is known there gets the
+reply that was stored, without the model; one whose turn was cut off has that turn continued.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions.exceptions import SessionCorruptError
+from agent_sessions.tool_pairing import tool_use_ids
+from agent_sessions.turn_request import TurnRecord, TurnRequest, stop_reason_of
+from lambda_src.answers import errors
+from lambda_src.content import shown, to_json
+from lambda_src.turns.turn_events import Completed, Restored, completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from strands import Agent
+    from strands.hooks import AfterInvocationEvent
+    from strands.types.content import Message
+
+    from agent_sessions.repository_session_manager import RepositorySessionManager
+    from agent_sessions.types import SessionMessage
+    from lambda_src.contract import TurnBody
+    from lambda_src.turns.model_calls import ModelCalls
+
+UNANSWERED = "(This message got no answer: the turn ended early.)"
+"""What stands in the conversation behind a question whose turn ended without an answer, before the next question."""
+
+MEDIA_REFUSED = (
+    "The model refused the files of this prompt. They were removed from the conversation, so that it can go on."
+)
+
+_ANSWERS = {"end_turn", "max_tokens", "stop_sequence", "guardrail_intervened", "content_filtered"}
+"""Why a model stops when its message is the turn's last."""
+
+_NO_USAGE = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "total_tokens": 0,
+    "cache_read_input_tokens": 0,
+    "cache_write_input_tokens": 0,
+}
+_UNKNOWN_REPLY = {"interrupts": [], "usage": _NO_USAGE}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What tells a request from others.
+
+    Attributes:
+        key: Digest of its idempotency key; ``None`` when it has none, and is never taken for another.
+        body: Digest of what it asks.
+        after_crash: Whether the turn before may have been cut off, so that more is stored than its record tells.
+    """
+
+    key: str | None = None
+    body: str | None = None
+    after_crash: bool = False
+
+    @classmethod
+    def of(cls, key: str | None, body: TurnBody, *, after_crash: bool) -> Asked:
+        """The identity of a request.
+
+        Args:
+            key: Its idempotency key, as the caller sent it.
+            body: What it asks, as it was understood: another spelling of the same makes no other request.
+            after_crash: See the attribute.
+        """
+        if key is None:
+            return cls(after_crash=after_crash)
+        asked = {
+            "prompt": to_json([block.to_strands() for block in body.prompt or ()]),
+            "interrupt_responses": [answer.model_dump() for answer in body.interrupt_responses or ()],
+            "agent_id": body.agent_id,
+        }
+        return cls(_digest(key), _digest(json.dumps(asked, sort_keys=True)), after_crash)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The request has been answered: this is its reply."""
+
+    restored: Restored
+    reply: Completed
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn is to be taken.
+
+    Attributes:
+        request: What its first message says of it.
+        continues: Whether it goes on with the messages that are there, instead of beginning with the request's.
+    """
+
+    request: TurnRequest
+    continues: bool = False
+
+
+def session_id_for(owner: str, key: str) -> str:
+    """The id of the session that a request for a new one makes, the same whenever it is sent again."""
+    return _digest(f"session\0{owner}\0{key}")
+
+
+def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Replay | Turn:
+    """What to do about a request, given the restored conversation. The caller holds the session's lease.
+
+    Raises:
+        IdempotencyKeyReusedError: The key has been used for something else.
+        PromptRefusedError: The model had refused what was asked.
+        SessionCorruptError: The reply is not there any more.
+    """
+    if asked.key is not None or asked.after_crash:
+        session.catch_up(agent)
+    found = session.find_turn(agent, asked.key) if asked.key is not None else None
+    new = Turn(TurnRequest(uuid.uuid4().hex, asked.key, asked.body))
+    if found is None:
+        return new
+    if found.body != asked.body:
+        raise errors.IdempotencyKeyReusedError("This Idempotency-Key was used for another request to this session.")
+    outcome = found.outcome or {}
+    if outcome.get("refused"):
+        raise errors.PromptRefusedError(MEDIA_REFUSED)
+    replay = _replay_of(session, agent, found)
+    if replay is not None:
+        return replay
+    if agent.messages and found.last_id == session.next_message_id(agent) - 1 and _is_open(agent.messages[-1]):
+        return Turn(TurnRequest(found.turn_id, asked.key, asked.body, found.first_id), continues=True)
+    return new  # it ran out of time, or the conversation has gone on without an answer to it
+
+
+def _is_open(message: Message) -> bool:
+    """Whether the model has not had its last word after a message."""
+    return message["role"] == "user" or bool(tool_use_ids(message))
+
+
+def _replay_of(session: RepositorySessionManager, agent: Agent, found: TurnRecord) -> Replay | None:
+    """The reply to a request that was answered; ``None`` when it was not, as far as anybody can tell."""
+    outcome = found.outcome or {}
+    if "reply" in outcome:
+        return _replay(session, agent, found, outcome["reply"])
+    if outcome or found.last_id is None:
+        return None
+    # Its last message may have been stored, and what stands with the agent's record was not.
+    stop_reason = stop_reason_of(_record(session, agent, found.last_id))
+    if stop_reason not in _ANSWERS:
+        return None
+    return _replay(session, agent, found, {**_UNKNOWN_REPLY, "stop_reason": stop_reason})
+
+
+def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, reply: dict[str, Any]) -> Replay | None:
+    """The stored reply; ``None`` when another message stands in its place, for the turn was cut off before it."""
+    message = reply.get("message")
+    if message is None:
+        if found.last_id is None:
+            raise _gone(session)
+        message = shown(_record(session, agent, found.last_id).to_message())
+        if reply.get("digest") not in {None, _digest_of(message)}:
+            return None
+    return Replay(
+        Restored(agent.agent_id, reply.get("restored_messages", found.first_id or 0)),
+        Completed(message, reply["stop_reason"], reply["interrupts"], reply["usage"]),
+    )
+
+
+def _record(session: RepositorySessionManager, agent: Agent, message_id: int) -> SessionMessage:
+    record = session.session_repository.read_message(session.session_id, agent.agent_id, message_id)
+    if record is None:
+        raise _gone(session)
+    return record
+
+
+def _gone(session: RepositorySessionManager) -> SessionCorruptError:
+    return SessionCorruptError(
+        f"session_id={session.session_id} | the stored reply is not there any more", session_id=session.session_id
+    )
+
+
+class OutcomeRecorder:
+    """Has what a turn came to stored in the same write as the agent's state.
+
+    Args:
+        session: Where it is stored.
+        restored_messages: What the reply says of them.
+        calls: How the model's calls ended.
+        out_of_time: Whether the turn's time is over.
+    """
+
+    def __init__(
+        self,
+        session: RepositorySessionManager,
+        restored_messages: int,
+        calls: ModelCalls,
+        out_of_time: Callable[[], bool],
+    ) -> None:
+        self._session = session
+        self._restored_messages = restored_messages
+        self._calls = calls
+        self._out_of_time = out_of_time
+
+    def listen_to(self, agent: Agent) -> None:
+        """Hear of the end of the agent's invocation before the session does: Strands tells who came last first."""
+        from strands.hooks import AfterInvocationEvent
+
+        agent.hooks.add_callback(AfterInvocationEvent, self._conclude)
+
+    def _conclude(self, event: AfterInvocationEvent) -> None:
+        agent, result = event.agent, event.result
+        if result is None:
+            # An answer cut short by the model's limit ends in an exception, and is an answer.
+            if self._calls.stop_reason != "max_tokens":
+                return
+            reply = completed(agent, agent.messages[-1], "max_tokens", ())
+        elif result.stop_reason == "cancelled" and self._out_of_time():
+            self._session.conclude_turn(agent, {"unanswered": "out-of-time"})
+            return
+        else:
+            reply = completed(agent, result.message, result.stop_reason, result.interrupts or ())
+        outcome: dict[str, Any] = {
+            "stop_reason": reply.stop_reason,
+            "interrupts": reply.interrupts,
+            "usage": reply.usage,
+            "restored_messages": self._restored_messages,
+        }
+        # The log holds the answer already, except where the turn ended before it was one: at an interrupt.
+        if not agent.messages or shown(agent.messages[-1]) != reply.message or reply.interrupts:
+            outcome["message"] = reply.message
+        else:
+            # They are written at the same time, and after a crash another message may stand there.
+            outcome["digest"] = _digest_of(reply.message)
+        self._session.conclude_turn(agent, {"reply": outcome})
+
+
+def _digest_of(message: dict[str, Any]) -> str:
+    return _digest(json.dumps(message, sort_keys=True))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,128 @@
+"""The use of a session for one turn: alone, within the function's time, and given back as it was found or better."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from agent_sessions.exceptions import SessionStorageError
+from agent_sessions.lease import SessionLease
+from lambda_src.answers import errors
+from lambda_src.answers.failures import answer_for
+from lambda_src.answers.logs import logger
+from lambda_src.runtime.event_loop import AbandonedError, within
+from lambda_src.turns.turn import TimeLimit, TurnEvent, out_of_time, run_turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from types import TracebackType
+
+    from agent_sessions.repository_session_manager import RepositorySessionManager
+    from agent_sessions.session_store import SessionStore
+    from lambda_src.settings import Settings
+
+
+class SessionUse:
+    """Holds a session's lease for a turn.
+
+    The lease is taken before the session is restored: what is restored is then what the caller before has left.
+
+    Args:
+        store: Where the owner's sessions are.
+        session_id: Which of them.
+        settings: How long to wait for another caller, and what to keep of the function's time.
+        remaining_seconds: Tells the time the function has left.
+        request_id: Names this request to whoever is refused meanwhile.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        session_id: str,
+        settings: Settings,
+        remaining_seconds: Callable[[], float],
+        request_id: str,
+    ) -> None:
+        self._store = store
+        self._session_id = session_id
+        self._settings = settings
+        self._remaining_seconds = remaining_seconds
+        self._lease = SessionLease(store, session_id, holder=f"request {request_id}", on_lost=self._note_loss)
+        self._sessions: list[RepositorySessionManager] = []
+        self._abandoned = threading.Event()
+        self._deciding = threading.Lock()
+        self._holds_lease = False
+        self.limit = self._limit()
+
+    @property
+    def found_unfinished(self) -> bool:
+        """Whether the turn before was cut off."""
+        return self._lease.found_unfinished
+
+    def __enter__(self) -> Self:
+        """Take the lease.
+
+        Raises:
+            OutOfTimeError: The function has no time left for a turn.
+            SessionBusyError: Another caller has it, and has not given it back while this one could wait.
+            SessionStorageError: The storage failed.
+        """
+        if self.limit.seconds <= 0:
+            raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
+        try:
+            within(self.limit.last_seconds, self._take_lease)
+        except AbandonedError:
+            with self._deciding:
+                if not self._holds_lease:
+                    self._abandoned.set()
+                    raise out_of_time() from None
+        self.limit = self._limit()
+        return self
+
+    def _take_lease(self) -> None:
+        self._lease.acquire(wait_seconds=min(self._settings.lease_wait_seconds, self.limit.seconds))
+        with self._deciding:
+            self._holds_lease = not self._abandoned.is_set()
+        if not self._holds_lease:
+            self._lease.release()  # it came too late for anybody to use it, or to give it back
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lease back. Whoever comes next looks closer when this turn may have left something unwritten."""
+        whole = error is None or answer_for(error).status < errors.InternalError.status
+        # What hangs in the storage must not keep the reply back: half of the time that is left is for this.
+        with contextlib.suppress(AbandonedError):
+            within(self._remaining_seconds() / 2, lambda: self._lease.release(whole=whole))
+
+    def open_session(self) -> RepositorySessionManager:
+        """Open the session, making it when there is none."""
+        # The reply waits for every write, so that the writes behind a turn's first need not hold up the model.
+        session = self._store.session_manager(self._session_id, durability="turn", lease=self._lease)
+        self._sessions.append(session)
+        if self._abandoned.is_set():
+            raise out_of_time()
+        return session
+
+    def run(self, turn: AsyncIterator[TurnEvent]) -> dict[str, Any]:
+        """Take the turn.
+
+        Raises:
+            EndpointError: When there is no reply.
+        """
+        try:
+            return run_turn(self._session_id, turn, self.limit)
+        except AbandonedError:
+            # It may wake up in the next invocation of this process. By then the session is somebody else's.
+            self._abandoned.set()
+            for session in self._sessions:
+                session.stop(SessionStorageError("the turn was abandoned", code="Abandoned"))
+            raise out_of_time() from None
+
+    def _limit(self) -> TimeLimit:
+        return TimeLimit.within(self._remaining_seconds(), self._settings.deadline_margin_seconds)
+
+    def _note_loss(self) -> None:
+        # The turn goes on: whether anybody has written meanwhile, its next message finds out.
+        logger.warning("the lease was lost", extra={"session_id": self._session_id})

@@ -1,0 +1,1 @@
+"""How a session begins, is found, is kept young, expires and ends."""

@@ -1,0 +1,345 @@
+"""The lives of a session: how one begins, how it is found again, and how it ends without a trace.
+
+A life ends when it is erased, or when the session has expired. Either way the session's record is marked first, and
+everything below goes before another life begins in its place: whoever finds the mark finishes what was begun.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING
+
+from agent_sessions._life.session_age import SessionAge, marked_at, stated_ttl, with_mark
+from agent_sessions._records.layout import is_written_by_turns
+from agent_sessions._records.records import (
+    HEADS,
+    Record,
+    Records,
+    corrupt,
+    decode,
+    encode,
+    incarnation_in,
+    incarnation_of,
+    life_of,
+)
+from agent_sessions.exceptions import SessionCorruptError, SessionExistsError, SessionNotFoundError
+from agent_sessions.expiry import checked_ttl, is_expired
+from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
+from agent_sessions.types import Session, SessionType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from agent_sessions._records.layout import Layout
+    from agent_sessions.object_store import ListedObject
+
+logger = logging.getLogger(__name__)
+
+
+class SessionLife:
+    """Begins, finds and ends the lives of sessions.
+
+    Args:
+        records: Where the records are.
+        layout: How they are named.
+        ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
+    """
+
+    def __init__(self, records: Records, layout: Layout, *, ttl_days: float | None = None) -> None:
+        self._records = records
+        self._layout = layout
+        self._ages: dict[str, SessionAge] = {}
+        self.ttl_days = records.ttl_days = checked_ttl(ttl_days)
+
+    def age(self, session_id: str) -> SessionAge:
+        """What is known of the age of a session that was begun or found."""
+        return self._ages[session_id]
+
+    # --- beginning and finding --------------------------------------------------------------------------
+
+    def create(self, session: Session) -> Session:
+        """Begin a life where there is none, or where one has ended.
+
+        Raises:
+            SessionExistsError: The session lives.
+        """
+        try:
+            return self.begin(session)
+        except SessionExistsError:
+            record = self._records.get(self._layout.session(session.session_id))
+            if record is None or self._is_alive(session.session_id, record):
+                raise
+            try:
+                return self._begin_anew(session, record.stored)
+            except PreconditionFailedError as error:
+                raise SessionExistsError(
+                    f"Session {session.session_id} already exists", session_id=session.session_id, key=record.key
+                ) from error
+
+    def begin(self, session: Session, *, expect: Expectation | None = None) -> Session:
+        """Begin a life with one conditional write.
+
+        Args:
+            session: The session's record.
+            expect: What is to be replaced; nothing when not given.
+
+        Raises:
+            SessionExistsError: The session lives.
+        """
+        session_id = session.session_id
+        key = self._layout.session(session_id)
+        incarnation = str((session.kit or {}).get("incarnation") or uuid.uuid4().hex)
+        folder = self._layout.session_folder(session_id)
+        for name in ("agents", "multi_agents"):
+            self._records.objects.make_folder(f"{folder}{name}/")
+        body, _ = encode(key, session.to_dict(), incarnation)
+        try:
+            written = self._records.objects.put(key, body, expect or Absent())
+        except PreconditionFailedError as error:
+            raise SessionExistsError(f"Session {session_id} already exists", session_id=session_id, key=key) from error
+        self._records.live_in(session_id, incarnation)
+        self._ages[session_id] = SessionAge(marked_at=written.at, last_used=written.at)
+        return session
+
+    def find(self, session_id: str) -> Session | None:
+        """The session, or ``None`` when there is none, it has expired or it is being erased."""
+        record = self._records.get(self._layout.session(session_id))
+        return self._found(session_id, record) if record and self._is_alive(session_id, record) else None
+
+    def find_or_begin(
+        self,
+        session_id: str,
+        *,
+        look_too: Callable[[], None] | None = None,
+        likely: Callable[[], StoredObject | None] | None = None,
+    ) -> tuple[Session, bool]:
+        """The session, or a new life of it.
+
+        Args:
+            session_id: The session.
+            look_too: Asks for what else the caller wants to know, beside each look at the session's record: what was
+                asked for earlier may be of another life.
+            likely: Gets an object that the last turn is likely to have written, which is read anyway.
+
+        Returns:
+            The session, and whether it is new.
+        """
+        key = self._layout.session(session_id)
+        while True:
+            if look_too is not None:
+                look_too()
+            record = self._records.get(key)
+            if record is not None and self._is_alive(session_id, record, likely):
+                return self._found(session_id, record), False
+            session = Session(session_id=session_id, session_type=SessionType.AGENT)
+            try:
+                if record is not None:
+                    # It has expired, or somebody died while erasing it.
+                    return self._begin_anew(session, record.stored), True
+                listed = self._records.objects.list(self._layout.session_folder(session_id))
+                # Whoever begins a session may hold its lease already.
+                leftovers = [entry for entry in listed if entry.key != self._layout.lease(session_id)]
+                if any(entry.key == key for entry in leftovers):
+                    continue
+                survived = self._what_survived(session_id, leftovers)
+                if survived is not None:
+                    # What is there is older than the new record, which must not say otherwise.
+                    oldest = min(entry.last_modified for entry in leftovers)
+                    session.kit = {"incarnation": survived, **with_mark({}, oldest)}
+                    begun = self.begin(session)
+                    self._ages[session_id].marked_at = oldest
+                    return begun, False
+                return (self._begin_anew(session, None) if leftovers else self.begin(session)), True
+            except (SessionExistsError, PreconditionFailedError):
+                continue  # another caller was faster: the session is that caller's as well as ours
+
+    def _found(self, session_id: str, record: Record) -> Session:
+        try:
+            session = Session.from_dict(record.content)
+        except (TypeError, ValueError) as error:
+            raise corrupt(record.key, f"not a session: {error}") from error
+        self._records.live_in(session_id, life_of(record.content))
+        return session
+
+    # --- alive or not -----------------------------------------------------------------------------------
+
+    def _is_alive(
+        self, session_id: str, record: Record, likely: Callable[[], StoredObject | None] | None = None
+    ) -> bool:
+        """Whether a session is neither being erased nor expired; its age is known then.
+
+        Its record was written in a turn: at its begin or by a renewal. When that is too long ago, an object of the
+        last turn's that is read anyway may be younger, and only when that is not, all of them are looked at.
+        """
+        if is_erased(record):
+            return False
+        now, used = record.stored.read_at, record.stored.last_modified
+        if likely is not None and is_expired(used, now, self.ttl_days):
+            found = likely()
+            if found is not None and incarnation_in(found) in {None, incarnation_of(record.content)}:
+                used = max(used, found.last_modified)
+        if is_expired(used, now, self.ttl_days):
+            used = max(used, self._last_written(session_id) or used)
+        if is_expired(used, now, self.ttl_days):
+            logger.info("session_id=<%s>, last_used_at=<%s> | expired", session_id, used.isoformat())
+            return False
+        self._ages[session_id] = SessionAge(marked_at=marked_at(record), last_used=used)
+        return True
+
+    def has_expired_since(self, session_id: str, now: datetime, *, but: str | None = None) -> bool:
+        """Whether the life that was found has ended meanwhile.
+
+        Args:
+            session_id: A session that was begun or found.
+            now: The storage's time.
+            but: A key not to count as use: the caller has just written there, without knowing that it was too late.
+        """
+        if not is_expired(self._ages[session_id].last_used, now, self.ttl_days):
+            return False
+        record = self._records.get(self._layout.session(session_id))
+        if record is not None and (is_erased(record) or not self.is_current(session_id, record)):
+            return True
+        used = [self._last_written(session_id, but=but), record.stored.last_modified if record else None]
+        last_used = max((at for at in used if at is not None), default=None)
+        if last_used is None or is_expired(last_used, now, self.ttl_days):
+            return True
+        self._ages[session_id].last_used = last_used  # another agent of the session, in another process
+        return False
+
+    def is_current(self, session_id: str, record: Record) -> bool:
+        """Whether a session's record is of the life that was found."""
+        return life_of(record.content) == self._records.incarnation(session_id)
+
+    def _last_written(self, session_id: str, *, but: str | None = None) -> datetime | None:
+        folder = self._layout.session_folder(session_id)
+        return last_use(folder, (entry for entry in self._records.objects.list(folder) if entry.key != but))
+
+    # --- ending -----------------------------------------------------------------------------------------
+
+    def _begin_anew(self, session: Session, found: StoredObject | None) -> Session:
+        """Begin a new life in the place of one that ends: erase what is left, without ever letting go of the key.
+
+        Args:
+            session: The new life's record.
+            found: The record of the life that ends; ``None`` when there is none.
+
+        Raises:
+            SessionExistsError: Another caller has taken the place.
+            PreconditionFailedError: Likewise.
+        """
+        session_id = session.session_id
+        # Only what was found is marked: another caller may have begun a new life in its place since.
+        mark = self._put_mark(session_id, Unchanged(found.etag) if found else Absent())
+        folder = self._layout.session_folder(session_id)
+        keep = [self._layout.session(session_id), self._layout.lease(session_id)]
+        self._records.objects.erase(folder, keep=keep, still=lambda: self._stands(session_id, mark))
+        self._records.forget(session_id, folder)
+        return self.begin(session, expect=Unchanged(mark))
+
+    def _what_survived(self, session_id: str, leftovers: list[ListedObject]) -> str | None:
+        """Look at what lies below a session without a record of its own.
+
+        An agent's record says that a lifecycle rule, or somebody, has deleted the session's record alone: the rest is
+        still the session. Messages alone were landed late by a writer of an erased life, unless Strands wrote them.
+        What nobody has used for the ttl, or for the one of its last turn, has expired, whatever is left of it.
+
+        Returns:
+            The life that goes on, or ``None`` when nothing does.
+        """
+        used = last_use(self._layout.session_folder(session_id), leftovers)
+        keys = [entry.key for entry in leftovers]
+        heads = [key for key in keys if key.endswith(HEADS)]
+        for key in heads or keys:
+            try:
+                record = self._records.get(key)
+            except SessionCorruptError:
+                continue  # what cannot be read belongs to no life
+            if record is None or used is None:
+                continue
+            ttls = (self.ttl_days, stated_ttl(record))
+            if any(is_expired(used, record.stored.read_at, ttl) for ttl in ttls):
+                continue
+            if heads or incarnation_of(record.content) is None:
+                logger.warning("session_id=<%s> | session.json is missing, the session goes on without it", session_id)
+                return incarnation_of(record.content) or uuid.uuid4().hex
+        return None
+
+    def end(self, session_id: str) -> None:
+        """Erase everything of a session.
+
+        Raises:
+            SessionNotFoundError: There is nothing of it.
+            SessionStorageError: Something could not be deleted; the error names what is left.
+        """
+        key = self._layout.session(session_id)
+        folder = self._layout.session_folder(session_id)
+        found = self._records.objects.get(key)
+        try:
+            # From here on the session is gone to every reader, however long the rest takes. Without the mark, what
+            # a crash leaves behind would look like a session that a lifecycle rule has damaged, and be restored.
+            mark = self._mark_erased(session_id, found) if found is not None else None
+        except PreconditionFailedError:
+            found, mark = None, None  # somebody else has just erased it
+
+        def erase() -> int:
+            # What was listed while the mark stood is of the old life: a new one begins by replacing the mark.
+            return self._records.objects.erase(folder, keep=[key], still=lambda: self._stands(session_id, mark))
+
+        erased = erase()
+        if found is None and not erased:
+            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
+        erase()  # what was on its way when the first pass looked
+        if mark is not None and self._records.objects.delete_version(key, mark):
+            mark = None
+            erase()  # the empty folders
+        self._records.forget(session_id, folder)
+
+    def _mark_erased(self, session_id: str, found: StoredObject) -> str:
+        """Say in the session's record that the session is being erased, whoever writes to it meanwhile.
+
+        Returns:
+            The mark's ETag.
+
+        Raises:
+            PreconditionFailedError: The record is gone, or that of another life has taken its place.
+        """
+        while True:
+            try:
+                return self._put_mark(session_id, Unchanged(found.etag))
+            except PreconditionFailedError as error:
+                if error.found is None or not _goes_on(found, error.found):
+                    raise
+                found = error.found
+
+    def _put_mark(self, session_id: str, expect: Expectation) -> str:
+        key = self._layout.session(session_id)
+        mark = Session(session_id=session_id, session_type=SessionType.AGENT, kit={"erased": True})
+        body, _ = encode(key, mark.to_dict(), uuid.uuid4().hex)
+        return self._records.objects.put(key, body, expect).etag
+
+    def _stands(self, session_id: str, mark: str | None) -> bool:
+        """Whether a mark is still what is stored; without one, whether there is still no record."""
+        found = self._records.objects.get(self._layout.session(session_id))
+        return (found.etag if found else None) == mark
+
+
+def last_use(session_folder: str, entries: Iterable[ListedObject]) -> datetime | None:
+    """When a turn wrote last to a session, as a listing shows it."""
+    times = (entry.last_modified for entry in entries if is_written_by_turns(entry.key[len(session_folder) :]))
+    return max(times, default=None)
+
+
+def _goes_on(before: StoredObject, after: StoredObject) -> bool:
+    """Whether a session's record is still of the same life, or of one that somebody else is erasing."""
+    try:
+        was, now = (Record("", decode("", stored), stored) for stored in (before, after))
+    except SessionCorruptError:
+        return False  # who wrote it knows more
+    return is_erased(now) or life_of(was.content) == life_of(now.content)
+
+
+def is_erased(record: Record) -> bool:
+    """Whether a session's record says that the session is being erased."""
+    return bool(record.kit.get("erased"))

@@ -1,0 +1,1 @@
+"""A session kept as objects: its repository, the writer of its turns, its derived copies."""

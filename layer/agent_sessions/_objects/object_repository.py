@@ -1,0 +1,311 @@
+"""A session repository over an object store, in the layout that Strands' own managers use."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any, cast
+
+from agent_sessions._conversation.journal import Journal
+from agent_sessions._life.session_life import SessionLife
+from agent_sessions._objects.agent_objects import drop_log
+from agent_sessions._objects.turn_writer import Durability, ObjectJournal
+from agent_sessions._records.message_records import list_message_ids, message_in
+from agent_sessions._records.records import Record, Records, parsed
+from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.object_store import Absent, ObjectStore
+from agent_sessions.session_repository import SessionRepository
+from agent_sessions.types import (
+    Session,
+    SessionAgent,
+    SessionMessage,
+    decode_bytes_values,
+    encode_bytes_values,
+)
+
+if TYPE_CHECKING:
+    from agent_sessions._records.layout import Layout
+    from agent_sessions.lease import SessionLease
+
+logger = logging.getLogger(__name__)
+
+
+class ObjectSessionRepository(SessionRepository):
+    """Sessions as objects.
+
+    Args:
+        objects: Where the objects live.
+        layout: How they are named.
+        durability: When a message appended by a session manager is durable: ``message``: when it has been appended;
+            ``turn``: at the latest when the turn has ended, writing while the model works.
+        consolidates: Whether to keep derived copies for a restore in one round trip. Where reading an object costs
+            next to nothing, as on a disk, they are not worth their bytes.
+        agent_id: The agent a session manager expects, whose records are then asked for together with the session's.
+        lease: The session's lease, where the caller has taken it. While it is held, messages beyond the restored
+            conversation were left by a turn that was cut off, and the session goes on behind them.
+        ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
+    """
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        layout: Layout,
+        *,
+        durability: Durability = "message",
+        consolidates: bool = False,
+        agent_id: str | None = None,
+        lease: SessionLease | None = None,
+        ttl_days: float | None = None,
+    ) -> None:
+        if durability not in {"message", "turn"}:
+            raise ValueError(f"durability={durability!r} | must be 'message' or 'turn'")
+        self.objects = objects
+        self.layout = layout
+        self.records = Records(objects)
+        self.life = SessionLife(self.records, layout, ttl_days=ttl_days)
+        self._consolidates = consolidates
+        self._journal_options = {
+            "durability": durability,
+            "consolidates": consolidates,
+            "agent_id": agent_id,
+            "lease": lease,
+        }
+
+    def session_journal(self, session_id: str) -> Journal:
+        """What a session manager writes its turns with.
+
+        A subclass that changes what is read or written keeps every word of it: its methods are called one by one.
+        """
+        verbs = ("session", "agent", "message", "messages", "multi_agent")
+        names = [f"{doing}_{what}" for doing in ("create", "read", "update", "list") for what in verbs]
+        changed = [
+            name
+            for name in names
+            if getattr(type(self), name, None) is not getattr(ObjectSessionRepository, name, None)
+        ]
+        if changed:
+            logger.debug("overridden=<%s> | writing through the repository's own methods", ",".join(changed))
+            return Journal(self, session_id)
+        return ObjectJournal(self.records, self.layout, self.life, session_id, **self._journal_options)  # type: ignore[arg-type] # the keywords of this constructor
+
+    # --- sessions ---------------------------------------------------------------------------------------
+
+    def create_session(self, session: Session, **kwargs: Any) -> Session:  # noqa: ARG002
+        """Create a session with one conditional write.
+
+        Raises:
+            SessionExistsError: There is one of this id.
+        """
+        return self.life.create(session)
+
+    def read_session(self, session_id: str, **kwargs: Any) -> Session | None:  # noqa: ARG002
+        """Read a session, or ``None`` when there is none, it has expired or it is being erased."""
+        return self.life.find(session_id)
+
+    def delete_session(self, session_id: str, **kwargs: Any) -> None:  # noqa: ARG002
+        """Erase everything of a session.
+
+        Raises:
+            SessionNotFoundError: There is nothing of it.
+            SessionStorageError: Something could not be deleted; the error names what is left.
+        """
+        self.life.end(session_id)
+
+    # --- agents -----------------------------------------------------------------------------------------
+
+    def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:  # noqa: ARG002
+        """Create an agent.
+
+        Raises:
+            SessionConflictError: The session has an agent of this id.
+        """
+        self._find(session_id)
+        self.objects.make_folder(self.layout.messages_folder(session_id, session_agent.agent_id))
+        self.records.create_head(
+            session_id, self.layout.agent(session_id, session_agent.agent_id), session_agent.to_dict()
+        )
+
+    def read_agent(self, session_id: str, agent_id: str, **kwargs: Any) -> SessionAgent | None:  # noqa: ARG002
+        """Read an agent, or ``None`` when the session has none of this id."""
+        record = self._own(session_id, self.layout.agent(session_id, agent_id))
+        return None if record is None else parsed(SessionAgent, record)
+
+    def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:  # noqa: ARG002
+        """Replace an agent.
+
+        Raises:
+            SessionConflictError: It has changed since it was read.
+            SessionNotFoundError: There is none of this id.
+        """
+        key = self.layout.agent(session_id, session_agent.agent_id)
+        created_at = self._created_at(session_id, key, f"Agent {session_agent.agent_id} in session {session_id}")
+        session_agent.created_at = created_at or session_agent.created_at
+        self.records.update(session_id, key, session_agent.to_dict())
+
+    # --- messages ---------------------------------------------------------------------------------------
+
+    def create_message(
+        self,
+        session_id: str,
+        agent_id: str,
+        session_message: SessionMessage,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Create a message.
+
+        Raises:
+            SessionConflictError: There is a message of this id: another writer came first.
+        """
+        self._find(session_id)
+        key = self.layout.message(session_id, agent_id, session_message.message_id)
+        self.records.create(session_id, key, session_message.to_dict())
+
+    def read_message(
+        self,
+        session_id: str,
+        agent_id: str,
+        message_id: int,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> SessionMessage | None:
+        """Read a message, or ``None`` when there is none of this id."""
+        record = self._own(session_id, self.layout.message(session_id, agent_id, message_id))
+        return None if record is None else message_in(record)
+
+    def update_message(
+        self,
+        session_id: str,
+        agent_id: str,
+        session_message: SessionMessage,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Replace a message.
+
+        Raises:
+            SessionConflictError: It has changed since it was read.
+            SessionNotFoundError: There is none of this id.
+        """
+        key = self.layout.message(session_id, agent_id, session_message.message_id)
+        created_at = self._created_at(session_id, key, f"Message {session_message.message_id}")
+        session_message.created_at = created_at or session_message.created_at
+        if self._consolidates:
+            # The derived copies must not go on showing what has just been replaced.
+            self.records.delete(self.layout.history(session_id, agent_id))
+            drop_log(self.records, session_id, self.layout.agent(session_id, agent_id))
+        self.records.update(session_id, key, session_message.to_dict())
+        if self._consolidates:
+            # Whoever was restored in between may have read the old message.
+            drop_log(self.records, session_id, self.layout.agent(session_id, agent_id))
+
+    def list_messages(
+        self,
+        session_id: str,
+        agent_id: str,
+        limit: int | None = None,
+        offset: int = 0,
+        *,
+        first_id: int = 0,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> list[SessionMessage]:
+        """List an agent's messages in the order of their ids.
+
+        Args:
+            session_id: The session.
+            agent_id: The agent.
+            limit: At most so many; ``None`` for all.
+            offset: Leave out so many from the start: a position, as in every repository.
+            first_id: The smallest id wanted. Unlike ``offset`` it means the same message whatever is missing.
+            **kwargs: For later additions.
+
+        Raises:
+            SessionCorruptError: A message cannot be read; the error names its key.
+        """
+        ids = [message_id for message_id, _ in list_message_ids(self.objects, self.layout, session_id, agent_id)]
+        wanted = [message_id for message_id in ids if message_id >= first_id]
+        if offset == 0:
+            # Records of an earlier life take no part in the count, and which they are shows only when they are read.
+            return self.read_messages(session_id, agent_id, wanted, limit)
+        return self.read_messages(session_id, agent_id, wanted)[offset:][:limit]
+
+    def read_messages(
+        self, session_id: str, agent_id: str, ids: list[int], limit: int | None = None
+    ) -> list[SessionMessage]:
+        """Read messages by their ids, at once. Ids without a message of this life of the session are left out."""
+        self._find(session_id)
+        found: list[SessionMessage] = []
+        while ids and (limit is None or len(found) < limit):
+            batch, ids = (ids, []) if limit is None else (ids[: limit - len(found)], ids[limit - len(found) :])
+            keys = [self.layout.message(session_id, agent_id, message_id) for message_id in batch]
+            found += [message_in(record) for record in self.records.own_many(session_id, keys)]
+        return found
+
+    def quarantine_message(self, session_id: str, agent_id: str, message_id: int) -> str:
+        """Put a message that cannot be read aside, so that the rest of the session can be used again.
+
+        Returns:
+            The key under which its bytes are kept, unchanged, within the session.
+
+        Raises:
+            SessionNotFoundError: There is no object of this id.
+        """
+        key = self.layout.message(session_id, agent_id, message_id)
+        found = self.objects.get(key)
+        if found is None:
+            raise SessionNotFoundError(f"Message {message_id} does not exist", session_id=session_id, key=key)
+        folder = self.layout.agent_folder(session_id, agent_id)
+        aside = f"{folder}quarantine/message_{message_id}-{uuid.uuid4().hex}.json"
+        self.objects.put(aside, found.body, Absent())
+        self.records.delete(key)
+        logger.warning("session_id=<%s>, key=<%s>, aside=<%s> | message put into quarantine", session_id, key, aside)
+        return aside
+
+    # --- orchestrators ----------------------------------------------------------------------------------
+
+    def create_multi_agent(self, session_id: str, multi_agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Create an orchestrator's state.
+
+        Raises:
+            SessionConflictError: The session has one of this id.
+        """
+        self._find(session_id)
+        key = self.layout.multi_agent(session_id, multi_agent.id)
+        self.records.create_head(session_id, key, encode_bytes_values(multi_agent.serialize_state()))
+
+    def read_multi_agent(self, session_id: str, multi_agent_id: str, **kwargs: Any) -> dict[str, Any] | None:  # noqa: ARG002
+        """Read an orchestrator's state, or ``None`` when the session has none of this id."""
+        key = self.layout.multi_agent(session_id, multi_agent_id)
+        record = self._own(session_id, key)
+        if record is None:
+            return None
+        state = {name: value for name, value in record.content.items() if name != "kit"}
+        return cast("dict[str, Any]", decode_bytes_values(state))
+
+    def update_multi_agent(self, session_id: str, multi_agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Replace an orchestrator's state.
+
+        Raises:
+            SessionConflictError: It has changed since it was read.
+            SessionNotFoundError: There is none of this id.
+        """
+        key = self.layout.multi_agent(session_id, multi_agent.id)
+        self._created_at(session_id, key, f"MultiAgent state {multi_agent.id} in session {session_id}")
+        self.records.update(session_id, key, encode_bytes_values(multi_agent.serialize_state()))
+
+    # --------------------------------------------------------------------------------------------------
+
+    def _find(self, session_id: str) -> None:
+        """Learn which life of the session is meant, once."""
+        if self.records.incarnation(session_id) is None and self.life.find(session_id) is None:
+            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
+
+    def _own(self, session_id: str, key: str) -> Record | None:
+        if self.records.incarnation(session_id) is None and self.life.find(session_id) is None:
+            return None
+        return self.records.own(session_id, key)
+
+    def _created_at(self, session_id: str, key: str, what: str) -> str | None:
+        """When the record was created that an update is to replace: the version read last, or the one stored now."""
+        self._find(session_id)
+        if self.records.known(key) is None and self.records.own(session_id, key) is None:
+            raise SessionNotFoundError(f"{what} does not exist", session_id=session_id, key=key)
+        known = self.records.known(key)
+        return known.created_at if known else None

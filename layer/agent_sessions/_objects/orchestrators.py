@@ -1,0 +1,68 @@
+"""The records of a session's orchestrators: graphs, swarms and whatever else runs several agents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions.types import decode_bytes_values, encode_bytes_values
+
+if TYPE_CHECKING:
+    from agent_sessions._life.upkeep import Upkeep
+    from agent_sessions._records.layout import Layout
+    from agent_sessions._records.records import Records
+
+
+class OrchestratorObjects:
+    """Reads and writes the state of orchestrators, each one a record of its own.
+
+    Args:
+        records: Where the records are.
+        layout: How they are named.
+        session_id: The session.
+        upkeep: Keeps the session from expiring in pieces.
+    """
+
+    def __init__(self, records: Records, layout: Layout, session_id: str, upkeep: Upkeep) -> None:
+        self._records = records
+        self._layout = layout
+        self._session_id = session_id
+        self._upkeep = upkeep
+
+    def read(self, multi_agent_id: str) -> dict[str, Any] | None:
+        """The state of an orchestrator, or ``None`` when the session has none of this id."""
+        record = self._records.own(self._session_id, self._key(multi_agent_id))
+        if record is None:
+            return None
+        state: dict[str, Any] = decode_bytes_values(
+            {name: value for name, value in record.content.items() if name != "kit"}
+        )
+        return state
+
+    def create(self, source: Any) -> None:
+        """Store the state of a new orchestrator.
+
+        Raises:
+            SessionConflictError: Another caller has stored one of this id.
+        """
+        key = self._key(source.id)
+        self._upkeep.created(key, self._records.create_head(self._session_id, key, _state_of(source)))
+        self._upkeep.finish()
+
+    def update(self, source: Any) -> None:
+        """Replace the state of an orchestrator.
+
+        Raises:
+            SessionConflictError: Another caller has replaced it since it was read.
+        """
+        self._upkeep.before_update()
+        version = self._records.update(self._session_id, self._key(source.id), _state_of(source))
+        self._upkeep.used(version.written_at)
+        self._upkeep.finish()
+
+    def _key(self, multi_agent_id: str) -> str:
+        return self._layout.multi_agent(self._session_id, multi_agent_id)
+
+
+def _state_of(source: Any) -> dict[str, Any]:
+    state: dict[str, Any] = encode_bytes_values(source.serialize_state())
+    return state

@@ -1,0 +1,1 @@
+"""Records in an object store: their keys, their format, and their conditional writes."""

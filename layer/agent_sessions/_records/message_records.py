@@ -1,0 +1,55 @@
+"""The records of messages: which there are, and whether what lies in a message's place is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions._records.layout import message_id_of
+from agent_sessions._records.records import Record, corrupt, parsed
+from agent_sessions.types import SessionMessage
+
+if TYPE_CHECKING:
+    from agent_sessions._records.layout import Layout
+    from agent_sessions.object_store import ObjectStore
+
+
+def list_message_ids(objects: ObjectStore, layout: Layout, session_id: str, agent_id: str) -> list[tuple[int, str]]:
+    """The ids and ETags of an agent's messages, in the order of the ids. Foreign objects are left out."""
+    folder = layout.messages_folder(session_id, agent_id)
+    found = (
+        (message_id_of(entry.key), entry.etag) for entry in objects.list(folder) if "/" not in entry.key[len(folder) :]
+    )
+    return sorted((message_id, etag) for message_id, etag in found if message_id is not None)
+
+
+def checked_message(record: Record) -> Record:
+    """The record, when it is the message that its key names. Anybody who may write to the bucket can put another there.
+
+    Raises:
+        SessionCorruptError: It is not; the error names its key.
+    """
+    named, content = message_id_of(record.key), record.content
+    if named is None or content.get("message_id") != named:
+        raise corrupt(record.key, f"not message {named}: it says that it is {content.get('message_id')!r}")
+    redaction = content.get("redact_message")
+    if not _is_message(content.get("message")) or not (redaction is None or _is_message(redaction)):
+        raise corrupt(record.key, "not a message: it has no role, or no list of content")
+    return record
+
+
+def message_in(record: Record) -> SessionMessage:
+    """The message of a record.
+
+    Raises:
+        SessionCorruptError: It is none, or another than its key names.
+    """
+    return parsed(SessionMessage, checked_message(record))
+
+
+def _is_message(found: Any) -> bool:
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("role"), str)
+        and isinstance(found.get("content"), list)
+        and all(isinstance(block, dict) for block in found["content"])
+    )

@@ -1,0 +1,399 @@
+"""JSON records in an object store: whose they are, which version is known, and nobody overwritten unseen.
+
+Creation expects nothing at the key, an update expects the version that was read. Every record carries under ``kit``
+the *incarnation* it belongs to, the random name of one life of a session: what a writer of an earlier life lands late
+is not of this life, and is not read. A record without one was written by Strands and belongs to the session as it is.
+It also carries a nonce, new at every write: equal contents are different versions then, on stores whose ETag is a
+digest too, and a writer recognises its own write when the answer to it was lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from agent_sessions._records.layout import session_id_in
+from agent_sessions.exceptions import (
+    SessionConflictError,
+    SessionCorruptError,
+    SessionException,
+    SessionNotFoundError,
+)
+from agent_sessions.object_store import (
+    Absent,
+    Expectation,
+    ObjectStore,
+    PreconditionFailedError,
+    StoredObject,
+    Unchanged,
+)
+from agent_sessions.types import SessionAgent, SessionMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+_T = TypeVar("_T", SessionAgent, SessionMessage)
+
+logger = logging.getLogger(__name__)
+
+HEADS = ("/agent.json", "/multi_agent.json")
+"""What every turn writes, and how those names end."""
+
+KIT_FORMAT = 1
+"""Version of what stands under ``kit``."""
+
+
+class Record(NamedTuple):
+    """A record as it was read.
+
+    Attributes:
+        key: The object's key.
+        content: The JSON object.
+        stored: The object.
+    """
+
+    key: str
+    content: dict[str, Any]
+    stored: StoredObject
+
+    @property
+    def kit(self) -> dict[str, Any]:
+        """This package's own fields."""
+        return kit_of(self.content)
+
+
+class Version(NamedTuple):
+    """The version of a record that was read or written last.
+
+    Attributes:
+        etag: What an update expects to find.
+        created_at: The record's own field, which updates keep.
+        nonce: What tells this write from every other: see :func:`write_name`.
+        written_at: When it was written, by the storage's clock. A renewal writes, too.
+    """
+
+    etag: str
+    created_at: str | None
+    nonce: str
+    written_at: datetime
+
+
+class Records:
+    """The records of an object store.
+
+    Args:
+        objects: Where the objects live.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self.objects = objects
+        self.ttl_days = 0.0
+        """Stands in what every turn writes: see :meth:`_stamped`."""
+        self._known: dict[str, Version] = {}
+        self._incarnations: dict[str, str] = {}
+        # Nonces of writes whose fate is unknown: an update of ours must not lose against ourselves.
+        self._unanswered: dict[str, str] = {}
+
+    def live_in(self, session_id: str, incarnation: str) -> None:
+        """From now on, records of this life of the session are read and written."""
+        self._incarnations[session_id] = incarnation
+
+    def incarnation(self, session_id: str) -> str | None:
+        """The life of the session that is read and written; ``None`` before :meth:`live_in`."""
+        return self._incarnations.get(session_id)
+
+    def forget(self, session_id: str, folder: str) -> None:
+        """Forget everything known below a session's folder."""
+        self._incarnations.pop(session_id, None)
+        for key in [key for key in self._known if key.startswith(folder)]:
+            del self._known[key]
+        for key in [key for key in self._unanswered if key.startswith(folder)]:
+            del self._unanswered[key]
+
+    def known(self, key: str) -> Version | None:
+        """The version of a record that was read or written last."""
+        return self._known.get(key)
+
+    def get(self, key: str) -> Record | None:
+        """Read a record of any life.
+
+        Raises:
+            SessionCorruptError: There is an object, and it is no record.
+        """
+        return parse(key, self.objects.get(key))
+
+    def own(self, session_id: str, key: str) -> Record | None:
+        """Read a record of this life of the session."""
+        return self.accept(session_id, self.get(key))
+
+    def own_many(self, session_id: str, keys: Sequence[str], *, sweeps: bool = False) -> list[Record]:
+        """Read records of this life of the session, at once; keys without one are left out.
+
+        Args:
+            session_id: The session.
+            keys: The objects' keys.
+            sweeps: Whether to delete what an earlier life has left there.
+        """
+        found = [parse(key, stored) for key, stored in zip(keys, self.objects.get_many(keys), strict=True)]
+        accepted = [self.accept(session_id, record) for record in found]
+        left = [old for old, own in zip(found, accepted, strict=True) if old is not None and own is None]
+        # Looked at once more: was it this process's own life that has ended, the others are of the present one.
+        if sweeps and left and self._lives_still(session_id, left[0].key):
+            for record in left:
+                self.objects.delete_version(record.key, record.stored.etag)
+        return [record for record in accepted if record is not None]
+
+    def accept(self, session_id: str, record: Record | None) -> Record | None:
+        """The record if it is of this life of the session. Its version is known from now on."""
+        if record is None:
+            return None
+        if not self.is_of_this_life(session_id, record.content):
+            logger.warning("session_id=<%s>, key=<%s> | left over from an earlier life", session_id, record.key)
+            return None
+        stored = record.stored
+        name = write_name(record.content, stored.body)
+        self._known[record.key] = Version(stored.etag, record.content.get("created_at"), name, stored.last_modified)
+        return record
+
+    def is_known(self, key: str, stored: StoredObject | None) -> bool:
+        """Whether what is stored is what was read or written last. A renewal changes nothing of it but the ETag."""
+        known = self._known.get(key)
+        if known is None or stored is None:
+            return known is None and stored is None
+        return known.etag == stored.etag or known.nonce == write_name(decode(key, stored), stored.body)
+
+    def create(self, session_id: str, key: str, content: dict[str, Any], *, nonce: str | None = None) -> Version:
+        """Create a record.
+
+        Args:
+            session_id: The session.
+            key: The object's key.
+            content: The record, without what is this package's own of every record.
+            nonce: What to tell this write by, when somebody else may do it for this writer; a new one when not given.
+
+        Raises:
+            SessionConflictError: There is one of this life already.
+        """
+        body, name = encode(key, self._stamped(key, content), self._living_in(session_id), nonce)
+        expect: Expectation = Absent()
+        while True:
+            try:
+                written = self.objects.put(key, body, expect)
+            except PreconditionFailedError as error:
+                if error.found is None:
+                    expect = Absent()
+                    continue
+                found = Record(key, decode(key, error.found), error.found)
+                if nonce is not None and found.kit.get("nonce") == nonce and self.accept(session_id, found):
+                    return self._known[key]  # whoever restored it from the tail was faster
+                if self.is_of_this_life(session_id, found.content):
+                    raise SessionConflictError(
+                        f"session_id={session_id}, key={key} | another writer came first; reload the session",
+                        session_id=session_id,
+                        key=key,
+                    ) from error
+                if not self._lives_still(session_id, key):
+                    raise SessionConflictError(
+                        f"session_id={session_id}, key={key} | the session has been erased and begun anew since",
+                        session_id=session_id,
+                        key=key,
+                    ) from error
+                # Landed late by a writer of an earlier life of this session: nobody reads it, so it may go.
+                expect = Unchanged(error.found.etag)
+                continue
+            self._known[key] = Version(written.etag, content.get("created_at"), name, written.at)
+            return self._known[key]
+
+    def take_back(self, key: str, version: Version) -> None:
+        """Delete what has just been created, for it should not have been; what somebody made of it since stays."""
+        self.objects.delete_version(key, version.etag)
+        self._known.pop(key, None)
+
+    def create_head(self, session_id: str, key: str, content: dict[str, Any]) -> Version:
+        """Create the record of an agent or an orchestrator, which makes what lies below it a session.
+
+        Raises:
+            SessionConflictError: There is one of this life already.
+            SessionNotFoundError: The session has been erased since it was opened; nothing is left of the record.
+        """
+        version = self.create(session_id, key, content)
+        if not self._lives_still(session_id, key):
+            # Left there, it would pass for a session that a lifecycle rule has damaged, and be restored.
+            self.take_back(key, version)
+            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id, key=key)
+        return version
+
+    def update(self, session_id: str, key: str, content: dict[str, Any]) -> Version:
+        """Replace a record whose version is known.
+
+        Raises:
+            SessionConflictError: It has changed since.
+            SessionNotFoundError: It is gone.
+        """
+        known = self._known[key]
+        body, nonce = encode(key, self._stamped(key, content), self._living_in(session_id))
+        etag = known.etag
+        while True:
+            try:
+                written = self.objects.put(key, body, Unchanged(etag))
+            except PreconditionFailedError as error:
+                if error.found is None:
+                    raise SessionNotFoundError(
+                        f"session_id={session_id}, key={key} | it has been deleted", session_id=session_id, key=key
+                    ) from error
+                # The version that is known, renewed by somebody; or our own later one, whose answer we never got.
+                name = write_name(decode(key, error.found), error.found.body)
+                if error.found.etag != etag and name in {known.nonce, self._unanswered.get(key)}:
+                    etag = error.found.etag
+                    continue
+                raise SessionConflictError(
+                    f"session_id={session_id}, key={key} | another writer has changed it; reload the session",
+                    session_id=session_id,
+                    key=key,
+                ) from error
+            except SessionException:
+                self._unanswered[key] = nonce
+                raise
+            self._unanswered.pop(key, None)
+            self._known[key] = Version(written.etag, known.created_at, nonce, written.at)
+            return self._known[key]
+
+    def restore_known(self, key: str, version: Version) -> None:
+        """Let the next update expect this version again."""
+        self._known[key] = version
+
+    def delete(self, key: str) -> None:
+        """Delete a record, whatever its version."""
+        self.objects.delete([key])
+        self._known.pop(key, None)
+
+    def _stamped(self, key: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Say in what every turn writes how long the session was to live.
+
+        Should the session's own record be missing one day, it tells the remains of a session that had expired, which a
+        lifecycle rule was removing when the ttl was raised, from a session that somebody else's rule has damaged.
+        """
+        if not self.ttl_days or not key.endswith(HEADS):
+            return content
+        return {**content, "kit": {**kit_of(content), "ttl_days": self.ttl_days}}
+
+    def _living_in(self, session_id: str) -> str:
+        incarnation = self._incarnations.get(session_id)
+        if incarnation is None:
+            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
+        return incarnation
+
+    def _lives_still(self, session_id: str, key: str) -> bool:
+        """Whether the life that is written is the session's present one: only then is another one's record old."""
+        folder = f"session_{session_id}/"
+        present = self.objects.get(f"{key[: key.index(folder)]}{folder}session.json")
+        if present is None:
+            return False
+        content = decode(key, present)
+        life = life_of(content)
+        return life == self._incarnations.get(session_id)
+
+    def is_of_this_life(self, session_id: str, content: dict[str, Any]) -> bool:
+        """Whether a record was written in the life of the session that is read and written, or by Strands."""
+        incarnation = incarnation_of(content)
+        return incarnation is None or incarnation == self._incarnations.get(session_id)
+
+
+def encode(key: str, content: dict[str, Any], incarnation: str, nonce: str | None = None) -> tuple[bytes, str]:
+    """The bytes of a record, and the nonce that tells them from every other writer's.
+
+    Raises:
+        SessionException: The content cannot be expressed in JSON.
+    """
+    nonce = nonce or new_nonce()
+    kit = {**kit_of(content), "format": KIT_FORMAT, "incarnation": incarnation, "nonce": nonce}
+    try:
+        text = json.dumps({**content, "kit": kit}, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise SessionException(
+            f"key={key} | cannot be stored as JSON: {error}", session_id=session_id_in(key), key=key
+        ) from error
+    try:
+        return text.encode(), nonce
+    except UnicodeEncodeError:  # half of a surrogate pair, as some models emit it
+        return json.dumps({**content, "kit": kit}).encode(), nonce
+
+
+def new_nonce() -> str:
+    """A name for a write that no other write has."""
+    return uuid.uuid4().hex
+
+
+def write_name(content: dict[str, Any], body: bytes) -> str:
+    """What tells the write of a record from every other: its nonce, or for one that Strands wrote its bytes."""
+    return str(kit_of(content).get("nonce") or f"sha256:{hashlib.sha256(body).hexdigest()}")
+
+
+def parse(key: str, stored: StoredObject | None) -> Record | None:
+    """The record an object holds.
+
+    Raises:
+        SessionCorruptError: It holds none.
+    """
+    return None if stored is None else Record(key, decode(key, stored), stored)
+
+
+def decode(key: str, stored: StoredObject) -> dict[str, Any]:
+    """The JSON object an object holds.
+
+    Raises:
+        SessionCorruptError: It holds none.
+    """
+    try:
+        content = json.loads(stored.body)
+    except ValueError as error:
+        raise corrupt(key, f"not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise corrupt(key, "not a JSON object")
+    return content
+
+
+def corrupt(key: str, why: str) -> SessionCorruptError:
+    """The error for an object that cannot be understood."""
+    return SessionCorruptError(f"key={key} | {why}", session_id=session_id_in(key), key=key)
+
+
+def kit_of(content: dict[str, Any]) -> dict[str, Any]:
+    """This package's own fields of a record."""
+    kit = content.get("kit")
+    return kit if isinstance(kit, dict) else {}
+
+
+def incarnation_of(content: dict[str, Any]) -> str | None:
+    """The life of the session a record was written in; ``None`` when Strands wrote it."""
+    return kit_of(content).get("incarnation")
+
+
+def life_of(content: dict[str, Any]) -> str:
+    """The name of the life that a session's own record begins. Strands gives none: when it was created does as well."""
+    return incarnation_of(content) or f"created:{content.get('created_at')}"
+
+
+def parsed(kind: type[_T], record: Record) -> _T:
+    """A record as the type it is of.
+
+    Raises:
+        SessionCorruptError: It is none.
+    """
+    try:
+        return kind.from_dict(record.content)
+    except (TypeError, ValueError) as error:
+        raise corrupt(record.key, f"not a {kind.__name__}: {error}") from error
+
+
+def incarnation_in(stored: StoredObject) -> str | None:
+    """The life of the session an object was written in; ``None`` when Strands wrote it or it is no record."""
+    try:
+        return incarnation_of(decode("", stored))
+    except SessionCorruptError:
+        return None

@@ -1,0 +1,285 @@
+"""How a lease is claimed: as an object that is taken over when it has run out, or as a lock on a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from agent_sessions._records.layout import session_id_in
+from agent_sessions.exceptions import SessionStorageError
+from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, Unchanged
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows has no flock
+    fcntl = None  # type: ignore[assignment] # the module is asked for before it is used
+
+if TYPE_CHECKING:
+    from agent_sessions._storage.file_objects import FileObjects
+    from agent_sessions.object_store import ObjectStore, StoredObject
+
+FORMAT = 1
+"""Version of ``lease.json``."""
+
+CLOCK_RESOLUTION_SECONDS = 1.0
+"""S3 tells its time in whole seconds: of two moments up to a second apart it may call the later one the same."""
+
+_LONGEST_BELIEVED_SECONDS = 900.0
+_UNKNOWN_DURATION_SECONDS = 30.0
+_LOCK_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class LeaseTerms:
+    """What a holder claims.
+
+    Attributes:
+        holder: Who, in the holder's own words.
+        duration_seconds: How long the claim lasts without renewal.
+        lease_id: Tells this holder's claims from every other's.
+    """
+
+    holder: str
+    duration_seconds: float
+    lease_id: str
+
+    def body(self, *, duration_seconds: float | None = None) -> bytes:
+        """The record of the claim. Each is unlike every other, so that a writer recognises its own."""
+        duration = self.duration_seconds if duration_seconds is None else duration_seconds
+        record = {
+            "format": FORMAT,
+            "lease_id": self.lease_id,
+            "holder": self.holder,
+            "duration_seconds": duration,
+            "nonce": uuid.uuid4().hex,
+        }
+        return json.dumps(record).encode()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Somebody else holds the lease.
+
+    Attributes:
+        holder: Who, where the claim says so.
+        remaining_seconds: When it has run out at the latest, unless it is renewed.
+    """
+
+    holder: str | None
+    remaining_seconds: float
+
+
+class Claim(Protocol):
+    """One way to hold a lease."""
+
+    found_unfinished: bool
+    """Whether the claim before was not given back as whole."""
+
+    @property
+    def runs_out(self) -> bool:
+        """Whether the claim must be renewed to last."""
+
+    def take(self) -> Refusal | None:
+        """Claim the lease, without waiting; ``None`` when it is this holder's now."""
+
+    def stands(self) -> bool:
+        """Whether the claim has not been ended by somebody else, as far as that costs no request."""
+
+    def renew(self) -> bool:
+        """Make the claim last longer; ``False`` when it is another's."""
+
+    def give_back(self, *, whole: bool) -> None:
+        """End the claim. When not ``whole``, leave a note of that to whoever claims next."""
+
+
+class RecordClaim:
+    """A claim that is an object, judged by the storage's clock alone.
+
+    Args:
+        objects: Where the object lives.
+        key: Its key.
+        terms: What is claimed.
+    """
+
+    runs_out = True
+
+    def __init__(self, objects: ObjectStore, key: str, terms: LeaseTerms) -> None:
+        self._objects = objects
+        self._key = key
+        self._terms = terms
+        self._etag = ""
+        self.found_unfinished = False
+
+    def take(self) -> Refusal | None:
+        """See :meth:`Claim.take`. Costs one write when the lease is free, a read more when it is not."""
+        expect: Expectation = Absent()
+        found: StoredObject | None = None
+        while True:
+            try:
+                self._etag = self._objects.put(self._key, self._terms.body(), expect).etag
+            except PreconditionFailedError as error:
+                found = error.found
+                if found is None:
+                    expect = Absent()  # given back at this moment
+                    continue
+                claimed = _read(found.body)
+                remaining = _remaining_seconds(found, claimed)
+                if remaining > 0 and claimed.get("lease_id") != self._terms.lease_id:
+                    return Refusal(_text(claimed.get("holder")), remaining)
+                # Exactly the claim that has run out: of two who see that, one gets it.
+                expect = Unchanged(found.etag)
+                continue
+            self.found_unfinished = found is not None
+            return None
+
+    def stands(self) -> bool:
+        """See :meth:`Claim.stands`. Only time ends it, which the lease keeps."""
+        return True
+
+    def renew(self) -> bool:
+        """See :meth:`Claim.renew`."""
+        etag = self._etag
+        while True:
+            try:
+                self._etag = self._objects.put(self._key, self._terms.body(), Unchanged(etag)).etag
+            except PreconditionFailedError as error:
+                # An earlier renewal of ours may have been applied without our learning of it.
+                if error.found is None or _read(error.found.body).get("lease_id") != self._terms.lease_id:
+                    return False
+                etag = error.found.etag
+                continue
+            return True
+
+    def give_back(self, *, whole: bool) -> None:
+        """See :meth:`Claim.give_back`."""
+        if whole:
+            if not self._objects.delete_current(self._key, self._etag):
+                self._delete_own()
+            self._objects.drop_empty_folder(self._key.rpartition("/")[0] + "/")
+            return
+        with contextlib.suppress(PreconditionFailedError):  # taken over already, or erased with the session
+            self._objects.put(self._key, self._terms.body(duration_seconds=0), Unchanged(self._etag))
+
+    def _delete_own(self) -> None:
+        """A renewal may have been applied without our learning of it: then the claim is ours under another ETag."""
+        found = self._objects.get(self._key)
+        if found is not None and _read(found.body).get("lease_id") == self._terms.lease_id:
+            self._objects.delete_current(self._key, found.etag)
+
+
+class FileClaim:
+    """A claim that is a lock on a file: the system ends it when its process dies, however it dies.
+
+    The file says who holds it. A file with something in it and no lock on it is what a process that died left.
+
+    Args:
+        objects: Where the file lies.
+        key: Its key.
+        terms: What is claimed.
+    """
+
+    runs_out = False
+
+    def __init__(self, objects: FileObjects, key: str, terms: LeaseTerms) -> None:
+        self._objects = objects
+        self._key = key
+        self._path = objects.folder / key
+        self._terms = terms
+        self._descriptor: int | None = None
+        self.found_unfinished = False
+
+    def take(self) -> Refusal | None:
+        """See :meth:`Claim.take`."""
+        folder = self._key.rpartition("/")[0] + "/"
+        while True:
+            self._objects.make_folder(folder)
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            except FileNotFoundError:  # the session was erased in between, with its folder
+                continue
+            except OSError as error:
+                raise self._failed(error) from error
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                claimed = _read(os.read(descriptor, 65536))
+                os.close(descriptor)
+                return Refusal(_text(claimed.get("holder")), _LOCK_RETRY_SECONDS)
+            if not self._is_the_file(descriptor):
+                os.close(descriptor)  # its holder gave it back while it was being opened
+                continue
+            self.found_unfinished = os.fstat(descriptor).st_size > 0
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, self._terms.body())
+            self._descriptor = descriptor
+            return None
+
+    def stands(self) -> bool:
+        """See :meth:`Claim.stands`. A lock lasts; only the session's erasure ends it early."""
+        return self._descriptor is not None and self._is_the_file(self._descriptor)
+
+    def renew(self) -> bool:
+        """See :meth:`Claim.renew`."""
+        return self.stands()
+
+    def give_back(self, *, whole: bool) -> None:
+        """See :meth:`Claim.give_back`."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            # Removed while it is still locked: whoever opened it meanwhile sees that it is not the file any more.
+            if whole and self._is_the_file(descriptor):
+                self._path.unlink(missing_ok=True)
+                self._objects.drop_empty_folder(self._key.rpartition("/")[0] + "/")
+        except OSError as error:
+            raise self._failed(error) from error
+        finally:
+            os.close(descriptor)
+
+    def _is_the_file(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.lstat())
+        except FileNotFoundError:
+            return False
+
+    def _failed(self, error: OSError) -> SessionStorageError:
+        return SessionStorageError(
+            f"path={self._path} | the session could not be locked: {error}",
+            code=type(error).__name__,
+            key=self._key,
+            session_id=session_id_in(self._key),
+        )
+
+
+def can_lock_files() -> bool:
+    """Whether this system's locks end with their process, whatever becomes of the file. Windows' do not allow that."""
+    return fcntl is not None
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    """What a claim says; nothing when it cannot be understood."""
+    try:
+        claimed = json.loads(body)
+    except ValueError:
+        return {}
+    return claimed if isinstance(claimed, dict) else {}
+
+
+def _remaining_seconds(found: StoredObject, claimed: dict[str, Any]) -> float:
+    """How long a claim lasts from the moment it was read, by the storage's clock."""
+    duration = claimed.get("duration_seconds")
+    if not isinstance(duration, (int, float)) or isinstance(duration, bool) or not duration >= 0:
+        duration = _UNKNOWN_DURATION_SECONDS
+    if duration == 0:
+        return 0.0  # given back, with a note
+    age = (found.read_at - found.last_modified).total_seconds()
+    return min(duration, _LONGEST_BELIEVED_SECONDS) + CLOCK_RESOLUTION_SECONDS - age
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
