@@ -67,15 +67,16 @@ compat: $(COMPAT_VERSIONS:%=.venv-strands-%/.installed) ## run the contract suit
 		echo "Strands $$version"; .venv-strands-$$version/bin/python -m pytest -q tests/contract $(ARGS) || exit 1; \
 	done
 
-lint: $(VENV)/.dev ## ruff, formatting included
+lint: $(VENV)/.dev ## ruff, formatting included, and the arrows between rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@PYTHONPATH=layer:. $(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
 
 openapi: $(VENV)/.dev ## write docs/openapi.json, the HTTP contract, from the code
-	@PYTHONPATH=layer:. $(BIN)/python -m lambda_src.doors.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@PYTHONPATH=layer:. $(BIN)/python -m lambda_src.doors > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

@@ -4,7 +4,6 @@ make openapi        # writes docs/openapi.json again
 """
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions import __version__
@@ -117,17 +116,3 @@ def document(router: "ApiGatewayResolver") -> str:
     for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         generated["components"]["schemas"].pop(unused, None)
     return json.dumps(generated, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def main() -> None:
-    """Print the contract."""
-    from lambda_src.doors.routes import build_router
-    from lambda_src.settings import load_settings
-    from lambda_src.turns.endpoint import Endpoint
-
-    # The contract does not depend on the settings; the store is never opened.
-    sys.stdout.write(document(build_router(Endpoint(load_settings({"SESSION_STORE": "file:///sessions"})))))
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ from lambda_src.answers import errors
 from lambda_src.answers.logs import logger
 from lambda_src.runtime import aws
 from lambda_src.runtime.event_loop import AbandonedError, Result, within
-from lambda_src.runtime.first_import import import_agent
+from lambda_src.turns.first_import import import_agent
 from lambda_src.turns.repeats import Asked
 from lambda_src.turns.session_use import SessionUse
 from lambda_src.turns.turn import TimeLimit, stream_turn

@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 
-from lambda_src.runtime.first_import import import_agent
 from lambda_src.runtime.service_models import ServiceModels, use_service_models
+from lambda_src.turns.first_import import import_agent
 
 
 @pytest.fixture
