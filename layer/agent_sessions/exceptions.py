@@ -57,15 +57,140 @@ class SessionCorruptError(SessionException):
     """An object of the session cannot be understood. ``key`` names it; the others are unharmed."""
 
 
+# The errors of storage after which somebody has to change something before sending again can help. What is in neither
+# list is taken for transient: a caller who sends again in vain loses less than one who is told to give up wrongly.
+_PERMANENT_ERRNO = frozenset(
+    {
+        # Not allowed, or not on this disk: EROFS is a disk that is mounted for reading alone.
+        "EACCES",
+        "EPERM",
+        "EROFS",
+        # The path: a loop of links, a name that is too long or that this file system does not take, a file where a
+        # folder should be or the other way round, a pipe, a socket or a device.
+        "ELOOP",
+        "ENAMETOOLONG",
+        "EILSEQ",
+        "ENOTDIR",
+        "EISDIR",
+        "ENXIO",
+        "ENODEV",
+        "SymbolicLink",
+        # What this file system cannot do, and what is larger than it takes.
+        "ENOTSUP",
+        "EOPNOTSUPP",
+        "ENOSYS",
+        "EINVAL",
+        "ENOTTY",
+        "EXDEV",
+        "EMLINK",
+        "EFBIG",
+        "EOVERFLOW",
+    }
+)
+_PERMANENT_S3 = frozenset(
+    {
+        # Who asks. An expired token is none: another process has a new one.
+        "AccessDenied",
+        "AccountProblem",
+        "AllAccessDisabled",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "InvalidToken",
+        "NotSignedUp",
+        "InvalidSecurity",
+        "InvalidPayer",
+        "UnauthorizedAccess",
+        # Where: no such bucket, not in this region, not what this endpoint does.
+        "NoSuchBucket",
+        "InvalidBucketName",
+        "InvalidBucketState",
+        "PermanentRedirect",
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "MethodNotAllowed",
+        "NotImplemented",
+        "NotSupported",
+        # What: a key or an object that S3 does not take, an object in an archive, a request that it cannot understand.
+        "KeyTooLongError",
+        "KeyTooLong",
+        "InvalidArgument",
+        "InvalidRequest",
+        "InvalidURI",
+        "InvalidObjectName",
+        "InvalidObjectState",
+        "EntityTooLarge",
+        "MetadataTooLarge",
+        "MalformedXML",
+        "InvalidDigest",
+        "InvalidStorageClass",
+        "InvalidEncryptionAlgorithmError",
+        "MaxMessageLengthExceeded",
+        "MissingContentLength",
+        # The key that encrypts is disabled, deleted or not to be used.
+        "KMS.DisabledException",
+        "KMS.NotFoundException",
+        "KMS.KMSInvalidStateException",
+        "KMS.InvalidKeyUsageException",
+        # Answers without a code, by their status.
+        "301",
+        "308",
+        "400",
+        "401",
+        "403",
+        "404",
+        "405",
+        "411",
+        "413",
+        "414",
+        "501",
+        # What botocore raises before it sends anything: nobody has said who asks, or where, or the arguments are wrong.
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "NoRegionError",
+        "InvalidRegionError",
+        "InvalidEndpointConfigurationError",
+        "ParamValidationError",
+        "UnauthorizedSSOTokenError",
+        "SSOTokenLoadError",
+    }
+)
+
+
 class SessionStorageError(SessionException):
-    """The storage refused or failed. Whether the last write was applied is unknown; a retry is safe.
+    """The storage refused or failed. Whether the last write was applied is unknown; a retry does no harm.
 
     Attributes:
-        code: The storage's own error code, such as ``SlowDown`` or ``AccessDenied``.
+        code: The storage's own error code: of S3, such as ``SlowDown`` or ``AccessDenied``; of a file system the name
+            of the error number, such as ``ENOSPC`` or ``EROFS``.
+        is_transient: Whether sending again later can help without anybody's doing. ``False`` for what is not allowed,
+            not there or not possible: ``AccessDenied``, ``NoSuchBucket``, ``KeyTooLongError``, ``EACCES``, ``EROFS``,
+            ``ELOOP``. ``True`` for throttles, time-outs, broken connections, 5xx, and for what is used up: ``ENOSPC``,
+            ``EDQUOT``, ``EMFILE``; ``EIO`` and ``ESTALE``, for a network file system recovers from them; and where it
+            is not known.
+
+    Args:
+        message: What happened.
+        code: See above.
+        is_transient: See above; what the code says when not given.
+        session_id: The session concerned, where one is known.
+        key: The object's key (S3) or path (files).
     """
 
     def __init__(
-        self, message: str, *, code: str | None = None, session_id: str | None = None, key: str | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        is_transient: bool | None = None,
+        session_id: str | None = None,
+        key: str | None = None,
     ) -> None:
         super().__init__(message, session_id=session_id, key=key)
         self.code = code
+        self.is_transient = is_transient_code(code) if is_transient is None else is_transient
+
+
+def is_transient_code(code: str | None) -> bool:
+    """Whether an error of storage with this code can pass by itself; ``True`` where that is not known."""
+    return code not in _PERMANENT_ERRNO and code not in _PERMANENT_S3

@@ -364,7 +364,13 @@ class AgentLog:
         session_id = self._journal.session_id
         message = f"session_id={session_id} | not stored, reload the session: an earlier write failed: {failure}"
         if isinstance(failure, SessionStorageError):
-            raise SessionStorageError(message, code=failure.code, session_id=session_id, key=failure.key) from failure
+            raise SessionStorageError(
+                message,
+                code=failure.code,
+                is_transient=failure.is_transient,
+                session_id=session_id,
+                key=failure.key,
+            ) from failure
         raise SessionConflictError(message, session_id=session_id, key=failure.key) from failure
 
 

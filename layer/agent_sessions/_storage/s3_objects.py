@@ -18,7 +18,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from agent_sessions._records.layout import session_id_in
-from agent_sessions.exceptions import SessionStorageError
+from agent_sessions.exceptions import SessionStorageError, is_transient_code
 from agent_sessions.object_store import (
     Absent,
     Expectation,
@@ -52,6 +52,21 @@ UNANNOUNCED_BYTES = 64 * 1024
 """Larger bodies are sent when S3 has said that it will take them: see :func:`_send_at_once`."""
 
 _NAMED_IN_ERRORS = 20
+
+_PASSING_STATUS = {408, 409, 425, 429}
+_PASSING_CODES = {
+    "RequestTimeout",
+    "RequestTimeTooSkewed",  # a process that was frozen has an old time for a moment
+    "ExpiredToken",
+    "TokenRefreshRequired",
+    "BadDigest",
+    "IncompleteBody",
+    "XAmzContentSHA256Mismatch",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "NoSuchKey",
+}
+"""S3's answers of 4xx that sending again can mend: what was lost on its way, and who asks with what has run out."""
 
 _pools: weakref.WeakKeyDictionary[Any, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
 _pools_lock = threading.Lock()
@@ -332,6 +347,7 @@ class S3Objects(ObjectStore):
         return SessionStorageError(
             f"bucket={self.bucket}, key={key} | S3 could not {doing} it: {error}{hint}",
             code=code,
+            is_transient=is_transient_code(code) and not (isinstance(error, ClientError) and _is_refusal(error, code)),
             key=key,
             session_id=session_id_in(key),
         )
@@ -364,6 +380,14 @@ def _code(error: ClientError) -> str:
     code = str(error.response.get("Error", {}).get("Code", "Unknown"))
     # Some answers have no body to take a code from.
     return {"412": "PreconditionFailed", "409": "ConditionalRequestConflict"}.get(code, code)
+
+
+def _is_refusal(error: ClientError, code: str) -> bool:
+    """Whether S3 calls it the request's fault, with a code that nobody has listed, and not a throttle or a time-out."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    if not 400 <= status < 500 or status in _PASSING_STATUS:  # noqa: PLR2004 - HTTP's classes
+        return False
+    return code not in _PASSING_CODES and "Throttl" not in code
 
 
 def _date(metadata: Mapping[str, Any]) -> datetime:
