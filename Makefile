@@ -34,12 +34,15 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml $(UV)
 setup: $(VENV)/.dev ## install everything a developer needs into .venv
 
 lock: $(UV) ## resolve the dependency locks again (needs the package registry)
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra cdk --extra dev -o requirements/dev.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra cdk --extra dev -o requirements/dev.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
 	for version in $(COMPAT_VERSIONS); do \
-		echo "strands-agents==$$version" | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
+		echo "strands-agents==$$version" | $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
 	done
+
+lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges allow
+	$(MAKE) lock UPGRADE=--upgrade
 
 # --- use ------------------------------------------------------------------------------------------------
 
@@ -81,6 +84,15 @@ openapi: $(VENV)/.dev ## write docs/openapi.json, the HTTP contract, from the co
 format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# --- release --------------------------------------------------------------------------------------------
+
+.PHONY: wheel release-notes lock-newest
+wheel: $(VENV)/.dev ## build the wheel of the session library in dist/
+	@$(UV) build --quiet --wheel --out-dir dist .
+
+release-notes: $(VENV)/.dev ## print what the changelog says of a release (TAG=v1.2.3)
+	@$(BIN)/python -m infra.commands.release_notes "$(TAG)"
 
 # --- bench ----------------------------------------------------------------------------------------------
 
