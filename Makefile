@@ -37,6 +37,7 @@ lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra cdk --extra dev -o requirements/dev.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/docs.in -o requirements/docs.txt
 	for version in $(COMPAT_VERSIONS); do \
 		echo "strands-agents==$$version" | $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
 	done
@@ -80,6 +81,16 @@ types: $(VENV)/.dev ## mypy --strict
 
 openapi: $(VENV)/.dev ## write docs/openapi.json, the HTTP contract, from the code
 	@PYTHONPATH=layer:. $(BIN)/python -m lambda_src.doors > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+.venv-docs/.installed: requirements/docs.txt $(UV)
+	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-docs
+	@$(UV) pip install --quiet --python .venv-docs/bin/python --require-hashes -r $<
+	@touch $@
+
+.PHONY: docs
+docs: .venv-docs/.installed ## build the site with the API reference in build/site (a warning is an error)
+	@$(BIN)/python -m infra.commands.docs_source
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
 
 format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
