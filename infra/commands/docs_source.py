@@ -1,4 +1,4 @@
-"""Lays out what the documentation's site is built from: the documents as they are, and a page for each public module."""
+"""Lays out what the site is built from: the documents as they are, and a page for each public module."""
 
 import ast
 import re
@@ -71,7 +71,7 @@ def _site_links(page: Path, site: Path) -> str:
         words, target = match[1], match[2]
         if re.match(r"[a-z]+:|#", target):
             return match[0]
-        place, _, anchor = target.partition("#")
+        place, _, _ = target.partition("#")
         wanted = (page.parent / place).resolve()
         if wanted == (site / "README.md").resolve():
             wanted, target = site / "index.md", target.replace("README.md", "index.md")
