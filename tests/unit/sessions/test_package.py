@@ -1,0 +1,39 @@
+"""What `import agent_sessions` offers, and what it costs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import agent_sessions
+
+LAYER = Path(agent_sessions.__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", agent_sessions.__all__)
+def test_a_name_of_the_package_is_the_one_of_its_module(name: str) -> None:
+    offered = getattr(agent_sessions, name)
+
+    assert offered.__name__ == name
+    assert offered.__module__.startswith("agent_sessions.")
+    assert name in dir(agent_sessions)
+
+
+def test_a_name_that_is_not_offered_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'S3Session'"):
+        _ = agent_sessions.S3Session
+
+
+def test_importing_the_package_or_one_pure_name_imports_no_boto3() -> None:
+    look = "import sys; print(sorted({name.split('.')[0] for name in sys.modules} & {'boto3', 'botocore', 'strands'}))"
+
+    for start in ("import agent_sessions", "from agent_sessions import owner_prefix, SessionConflictError"):
+        run = subprocess.run(
+            [sys.executable, "-c", f"{start}; {look}"],
+            env={"PYTHONPATH": str(LAYER)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert run.stdout.strip() == "[]"
