@@ -1,40 +1,92 @@
 """Who is asking, and so whose sessions these are."""
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
 
 from agent_sessions.owner import owner_prefix
 from lambda_src.answers.errors import UnauthenticatedError
-from lambda_src.settings import Settings
+from lambda_src.answers.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lambda_src.settings import Settings
+
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+# The values of aws:userid (IAM user guide, "IAM policy elements: Variables and tags", principal key values), with the
+# prefixes of unique ids (same guide, "IAM identifiers") and the letters that STS allows in the name of a session.
+_USER = re.compile(r"AIDA[A-Z0-9]+")
+_ROLE_SESSION = re.compile(r"(AROA[A-Z0-9]+):[\w+=,.@-]+", re.ASCII)
+_ACCOUNT_ITSELF = re.compile(r"(\d{12})", re.ASCII)
+_FEDERATED_USER = re.compile(r"(\d{12}):[\w+=,.@-]+", re.ASCII)
 
 
 def owner_of(event: Mapping[str, Any], settings: Settings) -> str:
     """The key prefix of the caller's sessions.
-
-    With IAM the owner is the *unique id* of the role or user: it is never given to anybody else, and it survives
-    another session name, which ``userArn`` and the part of ``userId`` after the colon do not.
 
     Args:
         event: A Function URL event, whose ``requestContext`` Lambda wrote.
         settings: ``endpoint_auth`` says where callers come from.
 
     Raises:
-        UnauthenticatedError: When IAM is asked for and the event names no IAM principal.
+        UnauthenticatedError: When IAM is asked for and the event names no IAM principal, or one of a form that AWS
+            does not document. Part of a name that nobody knows could be somebody else's name.
     """
     if settings.endpoint_auth == "local":
         return owner_prefix("local", "local")
     if settings.endpoint_auth == "none":
         return owner_prefix("none", "public")
-    account = _iam_text(event, "accountId")
-    # A role is AROA...:session-name, a user AIDA... alone, and the account's root user is the account's number.
-    unique_id, _, _ = _iam_text(event, "userId").partition(":")
-    if not account or not unique_id:
-        raise UnauthenticatedError("Sign the request with AWS Signature Version 4 for the service lambda.")
-    return owner_prefix(account, unique_id)
+    account, user_id = _iam(event, "accountId"), _iam(event, "userId")
+    if account is None and user_id is None:
+        raise _unknown("the request names no IAM principal")
+    if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
+        raise _unknown("accountId is no AWS account", account_id=account)
+    subject = subject_of(account, user_id)
+    if subject is None:
+        raise _unknown("userId has no form that AWS documents for this account", account_id=account, user_id=user_id)
+    return owner_prefix(account, subject)
 
 
-def _iam_text(event: Mapping[str, Any], name: str) -> str:
+def subject_of(account: str, user_id: object) -> str | None:
+    """Who an IAM principal is within its account; ``None`` when its ``userId`` has no form that AWS documents.
+
+    ======================================  =====================  =============
+    principal                               userId                 subject
+    ======================================  =====================  =============
+    user                                    ``AIDA…``              as it is
+    role, assumed by whatever means: SAML,  ``AROA…:name``         ``AROA…``
+    web identity, a service, an instance
+    federated user (GetFederationToken)     ``account:name``       as it is
+    the account's root user                 ``account``            as it is
+    ======================================  =====================  =============
+
+    A role's sessions are one owner: its unique id is never given to anybody else, and it survives another session
+    name, which ``userArn`` and the part after the colon do not. A federated user has nothing but its name.
+
+    Args:
+        account: The principal's account, 12 digits.
+        user_id: ``requestContext.authorizer.iam.userId``.
+    """
+    if not isinstance(user_id, str):
+        return None
+    if role := _ROLE_SESSION.fullmatch(user_id):
+        return role[1]
+    if _USER.fullmatch(user_id):
+        return user_id
+    of_account = _ACCOUNT_ITSELF.fullmatch(user_id) or _FEDERATED_USER.fullmatch(user_id)
+    return user_id if of_account and of_account[1] == account else None
+
+
+def _iam(event: Mapping[str, Any], name: str) -> object:
     value: Any = event
     for key in ("requestContext", "authorizer", "iam", name):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) and "\0" not in value else ""
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _unknown(reason: str, **seen: object) -> UnauthenticatedError:
+    # The operator can tell a caller who did not sign from one whose kind this version does not know.
+    logger.warning("caller not known", extra={"reason": reason, **{name: repr(value) for name, value in seen.items()}})
+    return UnauthenticatedError("Sign the request with AWS Signature Version 4 for the service lambda.")

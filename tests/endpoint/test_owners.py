@@ -1,7 +1,9 @@
 """Whose session it is: callers never meet, whatever they send."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,6 +131,107 @@ def test_a_user_is_an_owner_with_or_without_a_colon(scripted: Scripted) -> None:
 
     assert '"restored_messages":0' in first["body"]
     assert '"restored_messages":2' in second["body"]
+
+
+# The table "principal key values" of the IAM user guide, and which subject each has had since the first version.
+PRINCIPALS = {
+    "a user": ("AIDACKCEVSQ6C2EXAMPLE", "AIDACKCEVSQ6C2EXAMPLE"),
+    "an assumed role": ("AROADBQP57FF2AEXAMPLE:ada.lovelace", "AROADBQP57FF2AEXAMPLE"),
+    "a SAML identity": ("AROASAMLEXAMPLE:ada@example.org", "AROASAMLEXAMPLE"),
+    "a web identity": ("AROAWEBEXAMPLE:CognitoIdentityCredentials", "AROAWEBEXAMPLE"),
+    "a service's role": ("AROASERVICEEXAMPLE:AWSCodeBuild-5b1c7d52-0f7d-4a9b", "AROASERVICEEXAMPLE"),
+    "an instance's profile": ("AROAINSTANCEEXAMPLE:i-0123456789abcdef0", "AROAINSTANCEEXAMPLE"),
+    "a federated user": (f"{ACCOUNT}:ada", f"{ACCOUNT}:ada"),
+    "another federated user": (f"{ACCOUNT}:bob", f"{ACCOUNT}:bob"),
+    "the root user": (ACCOUNT, ACCOUNT),
+}
+
+
+def request_of(user_id: object, account: object = ACCOUNT, *, session_id: str = "chat") -> dict[str, Any]:
+    """A turn of a principal."""
+    event = http_event("POST", f"/sessions/{session_id}/messages", {"prompt": "Hi"})
+    event["requestContext"]["authorizer"]["iam"] |= {"userId": user_id, "accountId": account}
+    return event
+
+
+def test_every_kind_of_principal_that_aws_documents_is_an_owner_of_its_own(scripted: Scripted, tmp_path: Path) -> None:
+    function, _ = scripted(otherwise="Hello.")
+
+    for user_id, _ in PRINCIPALS.values():
+        reply = function.invoke(request_of(user_id))
+        assert '"restored_messages":0' in reply["body"], (user_id, reply["body"])
+
+    owners = {path.name for path in (tmp_path / "sessions").iterdir()}
+    assert owners == {owner_prefix(ACCOUNT, subject) for _, subject in PRINCIPALS.values()}
+    assert len(owners) == len(PRINCIPALS)
+
+
+@pytest.mark.parametrize("kind", PRINCIPALS)
+def test_a_principal_finds_its_session_again(kind: str, scripted: Scripted) -> None:
+    function, _ = scripted(otherwise="Hello.")
+    user_id, _ = PRINCIPALS[kind]
+
+    function.invoke(request_of(user_id))
+
+    assert '"restored_messages":2' in function.invoke(request_of(user_id))["body"]
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        "AROAEXAMPLEALICE",
+        "AROAEXAMPLEALICE:",
+        "AROAEXAMPLEALICE:a:b",
+        "AROAEXAMPLEALICE:a b",
+        "AROAEXAMPLEALICE:a\n",
+        "AROAEXAMPLEALICE:\u00e9",
+        "aroaexamplealice:laptop",
+        " AROAEXAMPLEALICE:laptop",
+        "AROA:laptop",
+        "AROAEXAMPLEALICE\u0660:laptop",
+        "AIDA",
+        "AIDAEXAMPLE:laptop",
+        "AIDAEXAMPLE\n",
+        "AGPAEXAMPLE",
+        "AIPAEXAMPLE:i-0123456789abcdef0",
+        "ASIAEXAMPLE",
+        "anonymous",
+        "Anonymous",
+        "999999999999",
+        "999999999999:ada",
+        f"{ACCOUNT}:",
+        f"{ACCOUNT}:ada:x",
+        f"{ACCOUNT}:a/da",
+        f"{ACCOUNT}0",
+        "\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660\u0661\u0662",
+        "",
+        None,
+        7,
+        True,
+        ["AIDAEXAMPLE"],
+        {"AIDAEXAMPLE": 1},
+    ],
+)
+def test_a_principal_of_a_form_that_nobody_documents_is_nobody_and_the_log_says_so(
+    user_id: object, scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    function, model = scripted(otherwise="Hello.")
+
+    answer = function.invoke(request_of(user_id))
+
+    assert answer["statusCode"] == 401, answer
+    assert model.requests == []
+    assert not list((tmp_path / "sessions").glob("*"))
+    reasons = [line["reason"] for line in map(json.loads, capsys.readouterr().out.splitlines()) if "reason" in line]
+    assert reasons == ["userId has no form that AWS documents for this account"]
+
+
+@pytest.mark.parametrize("account", ["", "12345678901", "1234567890123", "anonymous", None, 123456789012, [ACCOUNT]])
+def test_a_principal_without_an_account_is_nobody(account: object, scripted: Scripted) -> None:
+    function, _ = scripted(otherwise="Hello.")
+
+    assert function.invoke(request_of("AIDAEXAMPLE", account))["statusCode"] == 401
+    assert function.invoke(request_of(account, account))["statusCode"] == 401
 
 
 def test_on_this_machine_there_is_one_owner(scripted: Scripted, tmp_path: Path) -> None:
