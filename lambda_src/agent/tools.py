@@ -3,41 +3,20 @@
 import ast
 import math
 import operator
-from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from simpleeval import InvalidExpression, SimpleEval  # type: ignore[import-untyped] # it has no types
 from strands import tool
 
 MAX_EXPRESSION_LENGTH = 500
 MAX_EXPONENT = 1_000
 MAX_MAGNITUDE = 1e300
 
-_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+_FUNCTIONS = {function.__name__: function for function in (abs, max, min, round)} | {
+    name: getattr(math, name) for name in ("ceil", "cos", "exp", "floor", "log", "log10", "sin", "sqrt", "tan")
 }
-_FUNCTIONS: dict[str, Callable[..., float]] = {
-    "abs": abs,
-    "ceil": math.ceil,
-    "cos": math.cos,
-    "exp": math.exp,
-    "floor": math.floor,
-    "log": math.log,
-    "log10": math.log10,
-    "max": max,
-    "min": min,
-    "round": round,
-    "sin": math.sin,
-    "sqrt": math.sqrt,
-    "tan": math.tan,
-}
-_CONSTANTS = {"pi": math.pi, "e": math.e}
 
 
 @tool
@@ -66,7 +45,7 @@ def calculator(expression: str) -> str:
 
 
 def evaluate(expression: str) -> float:
-    """Evaluate arithmetic by walking its syntax tree; nothing else in the language can be reached.
+    """Evaluate arithmetic; nothing else in the language can be reached.
 
     Raises:
         ValueError: When the expression is not arithmetic, or its result would be too large.
@@ -74,43 +53,50 @@ def evaluate(expression: str) -> float:
     if len(expression) > MAX_EXPRESSION_LENGTH:
         raise ValueError(f"an expression can have at most {MAX_EXPRESSION_LENGTH} characters")
     try:
-        return _value(ast.parse(expression.strip(), mode="eval").body)
+        parsed = ast.parse(expression.strip(), mode="eval").body
+        return _checked(_Arithmetic().eval(expression, previously_parsed=parsed))
     except (SyntaxError, RecursionError, MemoryError):
         raise ValueError("this is not an arithmetic expression") from None
-    except (ArithmeticError, TypeError) as error:
+    except InvalidExpression:
+        raise ValueError("only numbers, + - * / // % **, parentheses and the listed functions are allowed") from None
+    except (ArithmeticError, TypeError, AttributeError) as error:
         raise ValueError(f"cannot be calculated: {error}") from None
 
 
-def _value(node: ast.expr) -> float:
-    match node:
-        case ast.Constant(value=bool()):
-            raise ValueError("only numbers can be calculated with")
-        case ast.Constant(value=int() | float() as number):
-            return _bounded(number)
-        case ast.Name(id=name) if name in _CONSTANTS:
-            return _CONSTANTS[name]
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_value(operand)
-        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _value(operand)
-        case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
-            return _apply(op, _value(left), _value(right))
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
-            return _bounded(_FUNCTIONS[name](*(_value(argument) for argument in arguments)))
-        case _:
-            raise ValueError("only numbers, + - * / // % **, parentheses and the listed functions are allowed")
+class _Arithmetic(SimpleEval):  # type: ignore[misc] # it has no types
+    """Numbers, operators and the listed functions: what else simpleeval can do is taken away."""
+
+    def __init__(self) -> None:
+        super().__init__(functions=_FUNCTIONS, names={"pi": math.pi, "e": math.e})
+        kinds = (ast.Expr, ast.Constant, ast.UnaryOp, ast.BinOp, ast.Call, ast.Name)
+        evaluators: dict[type[ast.AST], Any] = vars(self)["nodes"]
+        self.nodes = {kind: evaluators[kind] for kind in kinds}
+        signs = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+        self.operators = signs | {
+            ast.Add: operator.add,
+            ast.Sub: operator.sub,
+            ast.Mult: operator.mul,
+            ast.Div: operator.truediv,
+            ast.FloorDiv: operator.floordiv,
+            ast.Mod: operator.mod,
+            ast.Pow: _power,
+        }
+
+    def _eval(self, node: ast.AST) -> Any:
+        # Every part is checked, not only the whole: integers have no upper bound in Python.
+        return _checked(super()._eval(node))
 
 
-def _apply(op: ast.operator, left: float, right: float) -> float:
-    # Integers have no upper bound in Python: 9**9**9 would fill the memory before it is too large to print.
-    if isinstance(op, ast.Pow) and abs(right) > MAX_EXPONENT:
+def _power(base: float, exponent: float) -> float:
+    if abs(exponent) > MAX_EXPONENT:
         raise ValueError(f"an exponent can be at most {MAX_EXPONENT}")
-    return _bounded(_OPERATORS[type(op)](left, right))
+    result: float = base**exponent
+    return result
 
 
-def _bounded(number: float) -> float:
-    if isinstance(number, complex):
-        raise ValueError("the result is not a real number")  # noqa: TRY004 - a wrong value, not a wrong type
-    if abs(number) > MAX_MAGNITUDE:
+def _checked(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("only real numbers can be calculated with")  # noqa: TRY004 - a wrong value, not a wrong type
+    if abs(value) > MAX_MAGNITUDE:
         raise ValueError("the result is too large")
-    return number
+    return value
