@@ -47,6 +47,8 @@ WRONG: dict[str, list[object]] = {
         "anthropic.claude-haiku-4-5-20251001-v1:0",
         "bedrock:",
         "bedrock:claude",
+        "bedrock:sa.amazon.nova",
+        "bedrock:amazn.nova-lite-v1:0",
         "bedrock:arn:aws:s3:::bucket",
         "bedrock:arn:aws:bedrock:eu-west-1:111122223333:guardrail/abc",
     ],
