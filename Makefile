@@ -22,21 +22,22 @@ $(UV): requirements/bootstrap.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $(UV)
 
-$(VENV)/.endpoint: requirements/endpoint.txt $(UV)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/endpoint.txt
+$(VENV)/.local: requirements/local.txt $(UV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/local.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml $(UV)
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@ $(VENV)/.endpoint
+	@touch $@ $(VENV)/.local
 
 setup: $(VENV)/.dev ## install everything a developer needs into .venv
 
 lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
-	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra cdk --extra dev -o requirements/dev.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local --extra cdk --extra dev -o requirements/dev.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/docs.in -o requirements/docs.txt
 	for version in $(COMPAT_VERSIONS); do \
 		echo "strands-agents==$$version" | $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
@@ -47,7 +48,7 @@ lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges a
 
 # --- use ------------------------------------------------------------------------------------------------
 
-run: $(VENV)/.endpoint ## serve the agent endpoint on this machine (PORT=, STORE=, MODEL=)
+run: $(VENV)/.local ## serve the agent endpoint on this machine (PORT=, STORE=, MODEL=)
 	@PYTHONPATH=layer:. $(BIN)/python -m local
 
 # --- check ----------------------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ from local.configuration import (
     read_configuration,
 )
 from local.invocation import TIMEOUT_SECONDS
-from local.server import HOST, LocalServer
+from local.refusals import HOST
+from local.server import LocalServer
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -118,7 +119,7 @@ def _end(server: LocalServer) -> int:
     unfinished = server.stop()
     if unfinished:
         _say(f"\nFinishing {unfinished} request{'' if unfinished == 1 else 's'}; Ctrl-C again to cut off.\n")
-    if not server.in_flight.drained(TIMEOUT_SECONDS):
+    if not server.wait(TIMEOUT_SECONDS):
         sys.stderr.write("A request did not end in time and is cut off.\n")
         return 1
     _say("\nStopped.\n")

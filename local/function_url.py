@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 # What a synchronous invocation may carry in either direction (Lambda quotas).
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 
+# Said by the server that sends the answer, whatever the function says of them.
+_OF_THE_CONNECTION = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "proxy-connection", "server", "te", "trailer"}
+    | {"transfer-encoding", "upgrade"}
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# A line break in a value would begin another header, or the body (RFC 9110, 5.5).
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
 # Bodies that arrive as text; all others are base64, an HTML form's included.
 _TEXT = re.compile(r"text/.*|application/(.*\+)?(json|xml)|application/javascript", re.IGNORECASE)
 
@@ -120,20 +129,35 @@ def response_from(result: Any) -> Response:
 
     Raises:
         TypeError: when the result has no meaning over HTTP; a Function URL answers 502 then.
-        ValueError: likewise.
+        ValueError: likewise, with a header that cannot be sent or a status that ends no request.
     """
     if not isinstance(result, dict) or "statusCode" not in result:
         body = result if isinstance(result, str) else json.dumps(result)
         return Response(200, [("content-type", "application/json")], body.encode())
-    headers = [(str(name).lower(), str(value)) for name, value in (result.get("headers") or {}).items()]
-    headers += [("set-cookie", str(cookie)) for cookie in result.get("cookies") or []]
+    headers = [_header(str(name).lower(), str(value)) for name, value in (result.get("headers") or {}).items()]
+    headers = [(name, value) for name, value in headers if name not in _OF_THE_CONNECTION]
+    headers += [_header("set-cookie", str(cookie)) for cookie in result.get("cookies") or []]
     if not any(name == "content-type" for name, _ in headers):
         headers.append(("content-type", "application/json"))
     body = result.get("body") or ""
     if not isinstance(body, str):
         raise TypeError(f"the body of a response must be text, not {type(body).__name__}")
     content = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
-    return Response(int(result["statusCode"]), headers, content)
+    return Response(_final_status(result["statusCode"]), headers, content)
+
+
+def _header(name: str, value: str) -> tuple[str, str]:
+    value = value.strip(" \t")
+    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        raise ValueError(f"the header {name!r} cannot be sent with the value {value!r}")
+    return name, value
+
+
+def _final_status(value: Any) -> int:
+    status = int(value)
+    if not 200 <= status <= 599:  # noqa: PLR2004 - 1xx are no answer yet
+        raise ValueError(f"{status} is no status of an answer")
+    return status
 
 
 def _joined(pairs: Iterable[tuple[str, str]], *, lower: bool = True) -> dict[str, str]:

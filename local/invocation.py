@@ -70,6 +70,12 @@ class InFlight:
             self._closed = True
             return self._count
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no request may begin and none is being answered."""
+        with self._changed:
+            return self._closed and self._count == 0
+
     def drained(self, timeout_seconds: float) -> bool:
         """Wait until nothing is being answered; False when the time is up first."""
         with self._changed:

@@ -1,0 +1,146 @@
+"""What a Function URL does between HTTP and the handler, as an ASGI application.
+
+The handler is ordinary, blocking code: each request gets a thread of its own, so that no turn waits for another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import threading
+import time
+import traceback
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+
+from local.function_url import MAX_PAYLOAD_BYTES, Request, Response, event_from, payload_size, response_from
+from local.invocation import TIMEOUT_SECONDS, LambdaContext
+from local.refusals import function_failed, length_required, refused_by_head, shutting_down, too_large
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
+
+    from local.invocation import Handler, InFlight
+
+_BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+
+class FunctionUrl:
+    """Answers HTTP requests with a Lambda handler.
+
+    Args:
+        handler: The function.
+        in_flight: Counts a request from where the handler gets it until its answer is on the way.
+    """
+
+    def __init__(self, handler: Handler, in_flight: InFlight) -> None:
+        self._handler = handler
+        self._in_flight = in_flight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; what is refused never reaches the handler."""
+        try:
+            request = await _receive(HttpRequest(scope, receive))
+        except _RefusedError as refusal:
+            await _send(refusal.response, scope, receive, send, closing=True)
+            return
+        except ClientDisconnect:
+            return  # half a body is no request, and nobody waits for an answer
+        if not self._in_flight.enter():
+            await _send(shutting_down(), scope, receive, send, closing=True)
+            return
+        try:
+            response = await _in_thread(lambda: _invoke(self._handler, request))
+            await _send(response, scope, receive, send)
+        finally:
+            self._in_flight.leave()
+
+
+class _RefusedError(Exception):
+    """A request is not taken."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+async def _receive(http: HttpRequest) -> Request:
+    """Take a whole request, or raise :class:`_RefusedError`: as soon as its head, or its size so far, says so."""
+    head = _head(http)
+    refusal = refused_by_head(head)
+    if refusal is not None:
+        raise _RefusedError(refusal)
+    pieces: list[bytes] = []
+    size = 0
+    async with contextlib.aclosing(http.stream()) as stream:
+        async for piece in stream:
+            size += len(piece)
+            if size > MAX_PAYLOAD_BYTES:
+                raise _RefusedError(too_large())
+            pieces.append(piece)
+    if "transfer-encoding" in http.headers:
+        raise _RefusedError(length_required())
+    return dataclasses.replace(head, body=b"".join(pieces))
+
+
+def _head(http: HttpRequest) -> Request:
+    scope = http.scope
+    query = scope["query_string"]
+    return Request(
+        method=http.method,
+        target=(scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1"),
+        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in http.headers.raw],
+        source_ip=http.client.host if http.client else "127.0.0.1",
+        protocol=f"HTTP/{scope['http_version']}",
+    )
+
+
+def _invoke(handler: Handler, request: Request) -> Response:
+    context = LambdaContext(deadline=time.monotonic() + TIMEOUT_SECONDS)
+    event = event_from(request, context.aws_request_id, time.time())
+    if payload_size(event) > MAX_PAYLOAD_BYTES:
+        return too_large()
+    try:
+        response = response_from(handler(event, context))
+    except BaseException:  # noqa: BLE001 - Lambda survives whatever a handler raises, SystemExit too, and so does this
+        traceback.print_exc()
+        response = function_failed("It raised; the server's output says why.")
+    if len(response.body) > MAX_PAYLOAD_BYTES:
+        response = function_failed("Its reply is larger than 6 MB.")
+    headers = [*response.headers, ("x-amzn-requestid", context.aws_request_id)]
+    return dataclasses.replace(response, headers=headers)
+
+
+async def _send(response: Response, scope: Scope, receive: Receive, send: Send, *, closing: bool = False) -> None:
+    content = b"" if response.status in _BODILESS else response.body
+    http = HttpResponse(content, response.status)
+    http.raw_headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    if closing:
+        http.raw_headers.append((b"connection", b"close"))
+    await http(scope, receive, send)
+
+
+async def _in_thread(work: Callable[[], Response]) -> Response:
+    """Run blocking work in a new thread; ``asyncio.to_thread`` has a few threads for all requests together."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Response] = loop.create_future()
+
+    def run() -> None:
+        response = work()
+        with contextlib.suppress(RuntimeError):  # the loop has ended: asked twice, the server waits for nobody
+            loop.call_soon_threadsafe(_resolve, done, response)
+
+    threading.Thread(target=run, name="request", daemon=True).start()
+    return await done
+
+
+def _resolve(done: asyncio.Future[Response], response: Response) -> None:
+    if not done.cancelled():
+        done.set_result(response)

@@ -1,0 +1,29 @@
+"""What `make run` installs: what is deployed, in the same versions, and the HTTP server that is not."""
+
+import re
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+SERVER = {"h11", "starlette", "uvicorn"}
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package names and versions of a lock, without the markers of other systems."""
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", (REQUIREMENTS / name).read_text(), re.MULTILINE))
+
+
+def test_the_local_server_runs_on_what_is_deployed() -> None:
+    deployed, local, tested = pins("endpoint.txt"), pins("local.txt"), pins("dev.txt")
+
+    assert deployed.items() <= local.items() <= tested.items()
+    assert set(local) >= SERVER
+
+
+def test_make_run_installs_the_local_lock_and_make_deploy_ships_the_endpoints() -> None:
+    root = REQUIREMENTS.parent
+    makefile = (root / "Makefile").read_text()
+    layer = (root / "infra" / "constructs" / "runtime_layer.py").read_text()
+
+    assert re.search(r"^run: \$\(VENV\)/\.local ", makefile, re.MULTILINE)
+    assert re.search(r"^\$\(VENV\)/\.local: requirements/local\.txt ", makefile, re.MULTILINE)
+    assert '"endpoint.txt"' in layer
