@@ -5,11 +5,11 @@ import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agent_sessions.identifiers import check_identifier
+from agent_sessions.store_url import parse_store_url, shown
 from lambda_src.runtime.model_providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
 
 DEFAULT_MODEL = "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -20,10 +20,8 @@ class SettingsError(ValueError):
 
 
 def _store_url(value: str) -> str:
-    url = urlsplit(value)
-    if (url.scheme == "s3" and url.netloc) or (url.scheme == "file" and not url.netloc and url.path.startswith("/")):
-        return value
-    raise ValueError("must be s3://bucket/prefix or file:///absolute/folder")
+    parse_store_url(value)
+    return value
 
 
 def _model(value: str) -> str:
@@ -115,4 +113,5 @@ def _explain(detail: Mapping[str, object], present: Mapping[str, str]) -> str:
     if detail["type"] == "missing":
         return f"{name.upper()} is not set: {Settings.model_fields[name].description}"
     reason = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{name.upper()}={present.get(name, '')!r}: {reason}"
+    given = present.get(name, "")
+    return f"{name.upper()}={(shown(given) if name == 'session_store' else given)!r}: {reason}"

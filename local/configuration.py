@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+
+from agent_sessions.store_url import FolderAddress, StoreUrlError, allowed_forms, parse_store_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ class Configuration:
     @property
     def needs_aws(self) -> list[str]:
         """The variables whose values need AWS credentials."""
-        wanting = {"STORE": self.store.startswith("s3://"), "MODEL": self.model.startswith("bedrock:")}
+        wanting = {"STORE": parse_store_url(self.store).needs_aws, "MODEL": self.model.startswith("bedrock:")}
         return [name for name, wants in wanting.items() if wants]
 
     def endpoint_environment(self) -> dict[str, str]:
@@ -109,14 +110,14 @@ def _port(text: str) -> int:
 
 
 def _store(text: str) -> str:
-    url = urlsplit(text)
-    is_file = url.scheme == "file" and not url.netloc and url.path.startswith("/")
-    if url.query or url.fragment or not (is_file or (url.scheme == "s3" and url.netloc)):
-        raise ConfigurationError(
-            f"STORE={text!r} is no place for sessions. Allowed: file:///absolute/folder or s3://bucket/prefix."
-        )
-    if is_file:
-        _check_folder(text, Path(unquote(url.path)))
+    try:
+        address = parse_store_url(text)
+    except StoreUrlError as error:
+        why = f": it {error.problem}" if error.problem else ""
+        forms = " or ".join(sorted(allowed_forms()))
+        raise ConfigurationError(f"STORE={shown(text)!r} is no place for sessions{why}. Allowed: {forms}.") from None
+    if isinstance(address, FolderAddress):
+        _check_folder(text, address.folder)
     return text
 
 

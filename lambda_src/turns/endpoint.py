@@ -137,7 +137,8 @@ class Endpoint:
 
     def _open(self) -> SessionStore:
         from agent_sessions.session_store import SessionStore
+        from agent_sessions.store_url import parse_store_url
 
         url = self.settings.session_store
-        client = aws.s3_client() if url.startswith("s3://") else None
+        client = aws.s3_client() if parse_store_url(url).needs_aws else None
         return SessionStore.from_url(url, client=client, ttl_days=self.settings.session_ttl_days)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions._life.session_life import last_use
 from agent_sessions._objects.object_repository import ObjectSessionRepository
 from agent_sessions._records.layout import Layout, agent_id_of, message_id_of, session_id_of
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.expiry import checked_ttl, expires_at
+from agent_sessions.store_url import BucketAddress, FolderAddress, StoreUrlError, parse_store_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import boto3
     from mypy_boto3_s3.client import S3Client
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from agent_sessions.object_store import ListedObject, ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.types import Session, SessionMessage
+
+_STORES: dict[type, type[SessionStore]] = {}
+"""What opens each kind of address."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,14 @@ class SessionPage:
     next_cursor: str | None
 
 
+class OpenOptions(NamedTuple):
+    """What a store is opened with: see :meth:`SessionStore.from_url`."""
+
+    client: S3Client | None
+    boto_session: boto3.Session | None
+    ttl_days: float | None
+
+
 class SessionStore(ABC):
     """The sessions below a prefix of a bucket, or in a folder.
 
@@ -81,6 +92,17 @@ class SessionStore(ABC):
     def __init__(self, *, ttl_days: float | None = None) -> None:
         self.ttl_days = checked_ttl(ttl_days)
 
+    def __init_subclass__(cls, *, address: type | None = None) -> None:
+        """Name the kind of address that the class opens: see ``agent_sessions.store_url``."""
+        super().__init_subclass__()
+        if address is not None:
+            _STORES[address] = cls
+
+    @classmethod
+    def open(cls, address: Any, options: OpenOptions) -> SessionStore:
+        """Open the store at an address of the kind that the class has named. Nothing is read or written yet."""
+        raise NotImplementedError
+
     @staticmethod
     def from_url(
         url: str,
@@ -92,26 +114,19 @@ class SessionStore(ABC):
         """Open the store that a URL names.
 
         Args:
-            url: ``s3://bucket``, ``s3://bucket/prefix`` or ``file:///folder``.
+            url: ``s3://bucket``, ``s3://bucket/prefix`` or ``file:///folder``: see ``agent_sessions.store_url``.
             client: For S3: a client to use as it is.
             boto_session: For S3: what to make the client from, when there is none.
             ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
 
         Raises:
-            ValueError: The URL is neither, or the number of days is negative or not finite.
+            ValueError: The URL is none of these, or the number of days is negative or not finite.
         """
-        parts = urlsplit(url)
-        if parts.query or parts.fragment:
-            raise ValueError(f"store={url!r} | must be s3://bucket/prefix or file:///folder, without ? and #")
-        if parts.scheme == "s3" and parts.netloc:
-            from agent_sessions.s3_session_manager import s3_client
-
-            return S3SessionStore(
-                client or s3_client(boto_session), parts.netloc, parts.path.strip("/"), ttl_days=ttl_days
-            )
-        if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-            return FileSessionStore(Path(unquote(parts.path)), ttl_days=ttl_days)
-        raise ValueError(f"store={url!r} | must be s3://bucket/prefix or file:///folder")
+        try:
+            address = parse_store_url(url)
+        except StoreUrlError as error:
+            raise ValueError(f"store={shown(url)!r} | {error}") from None
+        return _STORES[type(address)].open(address, OpenOptions(client, boto_session, ttl_days))
 
     @property
     @abstractmethod
@@ -259,7 +274,7 @@ class SessionStore(ABC):
         return found
 
 
-class S3SessionStore(SessionStore):
+class S3SessionStore(SessionStore, address=BucketAddress):
     """Sessions in a bucket.
 
     Args:
@@ -277,6 +292,14 @@ class S3SessionStore(SessionStore):
         self._bucket = bucket
         self._objects = S3Objects(client, bucket)
         self._layout = Layout(prefix)
+
+    @classmethod
+    def open(cls, address: BucketAddress, options: OpenOptions) -> S3SessionStore:
+        """See :meth:`SessionStore.open`."""
+        from agent_sessions.s3_session_manager import s3_client
+
+        client = options.client or s3_client(options.boto_session)
+        return cls(client, address.bucket, address.prefix, ttl_days=options.ttl_days)
 
     @property
     def objects(self) -> ObjectStore:
@@ -301,7 +324,7 @@ class S3SessionStore(SessionStore):
         )
 
 
-class FileSessionStore(SessionStore):
+class FileSessionStore(SessionStore, address=FolderAddress):
     """Sessions in a folder.
 
     Args:
@@ -315,6 +338,11 @@ class FileSessionStore(SessionStore):
         super().__init__(ttl_days=ttl_days)
         self._folder = folder
         self._objects = FileObjects(folder)
+
+    @classmethod
+    def open(cls, address: FolderAddress, options: OpenOptions) -> FileSessionStore:
+        """See :meth:`SessionStore.open`."""
+        return cls(address.folder, ttl_days=options.ttl_days)
 
     @property
     def objects(self) -> ObjectStore:
