@@ -7,11 +7,13 @@ about what is stored does not write.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from threading import Event
 
@@ -59,6 +61,18 @@ class Written(NamedTuple):
 
     etag: str
     at: datetime
+
+
+class Erased(NamedTuple):
+    """What one step of an erasure came to.
+
+    Attributes:
+        objects: How many objects and versions it deleted.
+        more: Whether something is left: what did not fit into the step, or was written anew since the step looked.
+    """
+
+    objects: int
+    more: bool
 
 
 class Absent:
@@ -130,15 +144,24 @@ class ObjectStore(ABC):
         """As :meth:`delete_version`, in one request: where the store keeps versions, older ones stay."""
 
     @abstractmethod
-    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
-        """Delete the objects below a prefix, older versions included where the store keeps them and allows it.
+    def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
+        """Delete some of the objects below a prefix, older versions included where the store keeps and shows them.
 
-        What is written while they are being deleted is left alone: it may belong to a new life of a session.
+        One step is a few requests, however much lies there: about a thousand objects are listed and deleted. What is
+        written after the step has listed it is left alone: it may belong to a new life of a session.
 
         Args:
             prefix: Ends with a slash.
             keep: Keys whose current version to leave alone.
-            still: Asked between the listing and the deletion; unless it says yes, nothing is deleted.
+            still: Asked between the listing and the deletion; unless it says yes, nothing is deleted and nothing is
+                left to do.
+
+        Raises:
+            SessionStorageError: Names the keys that could not be deleted.
+        """
+
+    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
+        """Delete everything below a prefix: as many steps of :meth:`erase_some` as it takes, with its arguments.
 
         Returns:
             How many objects and versions were deleted.
@@ -146,14 +169,48 @@ class ObjectStore(ABC):
         Raises:
             SessionStorageError: Names the keys that could not be deleted.
         """
+        count = 0
+        while True:
+            step = self.erase_some(prefix, keep=keep, still=still)
+            count += step.objects
+            # A step that deleted nothing met what somebody has just written, which is to be left alone.
+            if not step.more or not step.objects:
+                return count
+
+    def only_while(self, wanted: Callable[[], bool]) -> AbstractContextManager[None]:  # noqa: ARG002 - see below
+        """Send requests of this thread only while somebody wants them, repetitions of a request included.
+
+        A request may hang for as long as its caller's process is frozen. Without this, its repetition would be sent
+        long after the caller has given up. A store whose requests cannot hang need not do anything.
+
+        Args:
+            wanted: Asked before each request is sent. When it says no, ``SessionStorageError`` with the code
+                ``Abandoned`` is raised instead.
+        """
+        return nullcontext()
 
     @abstractmethod
-    def list(self, prefix: str) -> Iterator[ListedObject]:
-        """Every object below a prefix, in the order of their keys."""
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
+        """The objects below a prefix, in the order of their keys. A thousand cost a request when they are asked for.
+
+        Args:
+            prefix: What the keys begin with.
+            start_after: Only keys behind this one; need not be an object's.
+        """
 
     @abstractmethod
-    def list_folders(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
-        """The names of the folders directly below a prefix, in the order of their keys, after ``start_after``."""
+    def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
+        """The names of the folders directly below a prefix, in the order of their keys. A thousand cost a request.
+
+        Args:
+            prefix: The folder to look into.
+            named: Only names that begin with this.
+            start_after: Only folders behind the one of this name.
+        """
+
+    @abstractmethod
+    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
+        """What a listing would show of these objects, at once and without their bytes; ``None`` where there is none."""
 
     @abstractmethod
     def submit(

@@ -250,9 +250,9 @@ class InterleavedObjects(MemoryObjects):
 
     delete_current = delete_version
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
         self._machine.pause(f"LIST {_short(prefix)}")
-        return iter(list(super().list(prefix)))
+        return iter(list(super().list(prefix, start_after=start_after)))
 
     def submit(
         self,

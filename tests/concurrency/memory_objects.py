@@ -11,6 +11,7 @@ from agent_sessions._records.layout import Layout
 from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.object_store import (
     Absent,
+    Erased,
     Expectation,
     ListedObject,
     ObjectStore,
@@ -74,21 +75,25 @@ class MemoryObjects(ObjectStore):
 
     delete_current = delete_version
 
-    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
+    def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
         doomed = [key for key in self.bodies if key.startswith(prefix) and key not in keep]
         if still is not None and not still():
-            return 0
+            return Erased(0, more=False)
         self.delete(doomed)
-        return len(doomed)
+        return Erased(len(doomed), more=False)
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
-        for key in sorted(key for key in self.bodies if key.startswith(prefix)):
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
+        for key in sorted(key for key in self.bodies if key.startswith(prefix) and key > start_after):
             body, at = self.bodies[key]
             yield ListedObject(key, _etag(body), at, len(body))
 
-    def list_folders(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
-        names = {key[len(prefix) :].split("/")[0] for key in self.bodies if key.startswith(prefix)}
+    def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
+        names = {key[len(prefix) :].split("/")[0] for key in self.bodies if key.startswith(f"{prefix}{named}")}
         yield from sorted(name for name in names if name > start_after)
+
+    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
+        found = [(key, self.bodies.get(key)) for key in keys]
+        return [ListedObject(key, _etag(it[0]), it[1], len(it[0])) if it else None for key, it in found]
 
     def submit(
         self, work: Callable[[], T], *, head_start: float = 0.0, wanted: Event | None = None, begun: bool = False

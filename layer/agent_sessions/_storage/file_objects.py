@@ -12,6 +12,7 @@ import tempfile
 import time
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +20,7 @@ from agent_sessions._records.layout import session_id_in
 from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.object_store import (
     Absent,
+    Erased,
     Expectation,
     ListedObject,
     ObjectStore,
@@ -39,6 +41,7 @@ LOCKS = ".locks"
 _LOCK_FILES = 64
 _TEMPORARY = ".writing-"
 _ABANDONED_SECONDS = 3600
+_ERASED_AT_ONCE = 1000
 
 
 class FileObjects(ObjectStore):
@@ -145,20 +148,27 @@ class FileObjects(ObjectStore):
         """See :meth:`ObjectStore.delete_current`. Files have no older versions."""
         return self.delete_version(key, etag)
 
-    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
-        """See :meth:`ObjectStore.erase`."""
+    def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
+        """See :meth:`ObjectStore.erase_some`."""
         folder = self._checked(prefix)
-        doomed = [entry for entry in self.list(prefix) if entry.key not in keep]
+        found = list(islice((entry for entry in self.list(prefix) if entry.key not in keep), _ERASED_AT_ONCE + 1))
+        doomed, more = found[:_ERASED_AT_ONCE], len(found) > _ERASED_AT_ONCE
         if still is not None and not still():
-            return 0
+            return Erased(0, more=False)
+        erased = 0
         try:
             for entry in doomed:
                 with self._locked(entry.key), contextlib.suppress(FileNotFoundError):
                     path = self.folder / entry.key
                     if _listed_version(path.lstat()) == entry.etag:
                         path.unlink()
+                        erased += 1
+                    else:
+                        more = True
         except OSError as error:
             raise _failed("delete", folder, error) from error
+        if more:
+            return Erased(erased, more=True)
         # Temporary files of processes that died hold conversations, too. Those alive finish within seconds.
         for path in folder.rglob(f"{_TEMPORARY}*"):
             with contextlib.suppress(OSError):
@@ -167,31 +177,60 @@ class FileObjects(ObjectStore):
         for path in sorted((path for path in [folder, *folder.rglob("*")] if path.is_dir()), reverse=True):
             with contextlib.suppress(OSError):  # not empty: it holds what is kept, or somebody has just written
                 path.rmdir()
-        return len(doomed)
+        return Erased(erased, more=False)
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
         """See :meth:`ObjectStore.list`."""
-        folder = self._checked(prefix)
-        for root, folders, names in os.walk(folder):
-            folders.sort()
-            for name in sorted(names):
-                if name.startswith(_TEMPORARY):
-                    continue
-                path = Path(root) / name
-                key = path.relative_to(self.folder).as_posix()
-                with contextlib.suppress(FileNotFoundError):  # deleted since the folder was read
-                    found = path.lstat()
-                    yield ListedObject(key, _listed_version(found), _utc(found.st_mtime), found.st_size)
+        folder, _, named = prefix.rpartition("/")
+        yield from self._list(f"{folder}/" if folder else "", named, start_after)
 
-    def list_folders(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+    def _list(self, folder: str, named: str, start_after: str) -> Iterator[ListedObject]:
+        for key, is_folder in self._names_in(folder):
+            if not key.startswith(f"{folder}{named}") or key == f"{LOCKS}/":
+                continue
+            if is_folder:
+                if key > start_after or start_after.startswith(key):
+                    yield from self._list(key, "", start_after)
+            elif key > start_after and not key.startswith(f"{folder}{_TEMPORARY}"):
+                found = self._stat(key)
+                if found is not None:  # deleted since the folder was read
+                    yield found
+
+    def _names_in(self, folder: str) -> Sequence[tuple[str, bool]]:
+        """The keys in a folder, and whether each is a folder: then it ends with a slash, by which S3 orders it."""
+        path = self._checked(folder)
+        try:
+            with os.scandir(path) as entries:
+                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise _failed("list", path, error) from error
+        return sorted((f"{folder}{name}/" if is_folder else f"{folder}{name}", is_folder) for name, is_folder in found)
+
+    def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
         """See :meth:`ObjectStore.list_folders`."""
-        folder = self._checked(prefix)
-        if not folder.is_dir():
-            return
-        names = [entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
-        for name in sorted(names, key=_with_slash):
-            if _with_slash(name) > _with_slash(start_after) and name != LOCKS:
-                yield name
+        for key, is_folder in self._names_in(prefix):
+            name = key[len(prefix) :]
+            behind = not start_after or name > f"{start_after}/"
+            if is_folder and behind and name.startswith(named) and key != f"{LOCKS}/":
+                yield name[:-1]
+
+    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
+        """See :meth:`ObjectStore.stat_many`."""
+        return [self._stat(key) for key in keys]
+
+    def _stat(self, key: str) -> ListedObject | None:
+        path = self.folder / key
+        try:
+            found = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _failed("read", path, error) from error
+        if stat.S_ISDIR(found.st_mode):
+            return None
+        return ListedObject(key, _listed_version(found), _utc(found.st_mtime), found.st_size)
 
     def submit(
         self,
@@ -285,11 +324,6 @@ else:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _with_slash(name: str) -> str:
-    """What folders are ordered by, as in S3: ``a-b/`` comes before ``a/``."""
-    return f"{name}/" if name else ""
 
 
 def _listed_version(found: os.stat_result) -> str:

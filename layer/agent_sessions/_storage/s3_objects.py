@@ -9,8 +9,10 @@ import threading
 import time
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
@@ -21,6 +23,7 @@ from agent_sessions._records.layout import session_id_in
 from agent_sessions.exceptions import SessionStorageError, is_transient_code
 from agent_sessions.object_store import (
     Absent,
+    Erased,
     Expectation,
     ListedObject,
     ObjectStore,
@@ -83,7 +86,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
-_this_thread = threading.local()  # ``writes`` while it waits for a small write of ours
+_this_thread = threading.local()
+"""``writes`` while it waits for a small write of ours; ``wanted``: see :meth:`ObjectStore.only_while`."""
 
 
 def _send_at_once(request: Any, **_: Any) -> None:
@@ -94,6 +98,13 @@ def _send_at_once(request: Any, **_: Any) -> None:
     """
     if getattr(_this_thread, "writes", False):
         request.headers.pop("Expect", None)
+
+
+def _send_if_wanted(**_: Any) -> None:
+    """Refuse to send what nobody waits for any more: see :meth:`ObjectStore.only_while`."""
+    wanted = getattr(_this_thread, "wanted", None)
+    if wanted is not None and not wanted():
+        raise SessionStorageError("nobody waits for this request any more, it was not sent", code="Abandoned")
 
 
 def _pool_of(client: S3Client) -> ThreadPoolExecutor:
@@ -121,7 +132,9 @@ class S3Objects(ObjectStore):
         self.bucket = bucket
         self._sleep = sleep
         with _pools_lock:
-            client.meta.events.register("before-send.s3.PutObject", _send_at_once, unique_id=_send_at_once.__qualname__)
+            events = client.meta.events
+            events.register("before-send.s3.PutObject", _send_at_once, unique_id=_send_at_once.__qualname__)
+            events.register("before-send.s3", _send_if_wanted, unique_id=_send_if_wanted.__qualname__)
 
     def get(self, key: str) -> StoredObject | None:
         """See :meth:`ObjectStore.get`."""
@@ -194,7 +207,8 @@ class S3Objects(ObjectStore):
 
     def delete_version(self, key: str, etag: str) -> bool:
         """See :meth:`ObjectStore.delete_version`."""
-        entries = [entry for entry in self._versions(key) or () if entry.key == key and entry.etag == etag]
+        versions, _ = self._some_versions(key) or ((), False)
+        entries = [entry for entry in versions if entry.key == key and entry.etag == etag]
         if entries and entries[0].version_id is not None:
             self._delete([{"Key": key, "VersionId": entry.version_id} for entry in entries if entry.version_id])
             return True
@@ -222,42 +236,54 @@ class S3Objects(ObjectStore):
         """Another conditional write of the key was in flight: the jitter keeps two losers from meeting again."""
         self._sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)  # noqa: S311 - no secret
 
-    def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
-        """See :meth:`ObjectStore.erase`."""
-        versions = self._versions(prefix)
-        if versions is None:
+    def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
+        """See :meth:`ObjectStore.erase_some`."""
+        found = self._some_versions(prefix)
+        if found is None:
             # Not allowed to see versions, or a store that has none: what can be listed is what can be deleted.
-            versions = [_Version(entry.key, entry.etag, None, current=True) for entry in self.list(prefix)]
+            listed = [_Version(entry.key, entry.etag, None, True) for entry in islice(self.list(prefix), DELETE_BATCH)]
+            found = listed, len(listed) == DELETE_BATCH
+        versions, more = found
         doomed = [entry for entry in versions if not (entry.current and entry.key in keep)]
         if still is not None and not still():
-            return 0
-        self._delete([entry.identifier for entry in doomed])
-        return len(doomed)
+            return Erased(0, more=False)
+        erased, changed = self._delete([entry.identifier for entry in doomed])
+        return Erased(erased, more or changed > 0)
 
-    def _versions(self, prefix: str) -> list[_Version] | None:
-        """Every version and delete marker below a prefix; ``None`` when they may not be seen."""
+    def _some_versions(self, prefix: str) -> tuple[list[_Version], bool] | None:
+        """The first versions and delete markers below a prefix, and whether there are more.
+
+        Returns:
+            ``None`` when they may not be seen.
+        """
         try:
-            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
-            listed = [
-                (entry["Key"], entry.get("ETag"), entry["VersionId"], entry["IsLatest"])
-                for page in pages
-                for kind in ("Versions", "DeleteMarkers")
-                for entry in cast("list[dict[str, Any]]", page.get(kind, []))
-            ]
+            page = self.client.list_object_versions(Bucket=self.bucket, Prefix=prefix, MaxKeys=DELETE_BATCH)
         except ClientError as error:
             if _code(error) in {"AccessDenied", "NotImplemented"}:
                 return None
             raise self._failed("list", prefix, error) from error
         except _S3_ERRORS as error:
             raise self._failed("list", prefix, error) from error
-        versioned = any(version_id != "null" for _, _, version_id, _ in listed)
-        # Without versioning, naming a version would need a permission that the bucket's users lack.
-        return [
+        listed = [
+            (entry["Key"], entry.get("ETag"), entry["VersionId"], entry["IsLatest"])
+            for kind in ("Versions", "DeleteMarkers")
+            for entry in cast("list[dict[str, Any]]", page.get(kind, []))
+        ]
+        # Without versioning, naming a version would need a permission that the bucket's users lack. Only where there
+        # was versioning are there other versions than "null", or delete markers.
+        versioned = bool(page.get("DeleteMarkers")) or any(version_id != "null" for _, _, version_id, _ in listed)
+        versions = [
             _Version(key, etag, version_id if versioned else None, current=bool(current))
             for key, etag, version_id, current in listed
         ]
+        return versions, bool(page.get("IsTruncated"))
 
-    def _delete(self, doomed: Sequence[ObjectIdentifierTypeDef]) -> None:
+    def _delete(self, doomed: Sequence[ObjectIdentifierTypeDef]) -> tuple[int, int]:
+        """Delete what was listed.
+
+        Returns:
+            How much was deleted, and how much was not, because it has been written anew since. The rest was gone.
+        """
         left: list[tuple[str, str]] = []
         for start in range(0, len(doomed), DELETE_BATCH):
             batch = doomed[start : start + DELETE_BATCH]
@@ -268,6 +294,8 @@ class S3Objects(ObjectStore):
             # S3 answers 200 even when it deleted nothing: each key's fate is in the body.
             left += [(entry.get("Key", "?"), entry.get("Code", "?")) for entry in response.get("Errors", [])]
         # Written anew, or deleted by somebody else, since it was listed: not what was to be deleted.
+        changed = sum(code == "PreconditionFailed" for _, code in left)
+        gone = sum(code == "NoSuchKey" for _, code in left)
         left = [(key, code) for key, code in left if code not in {"PreconditionFailed", "NoSuchKey"}]
         if left:
             named = ", ".join(f"{key} ({code})" for key, code in left[:_NAMED_IN_ERRORS])
@@ -278,21 +306,35 @@ class S3Objects(ObjectStore):
                 key=left[0][0],
                 session_id=session_id_in(left[0][0]),
             )
+        return len(doomed) - changed - gone, changed
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
-        """See :meth:`ObjectStore.list`."""
+    @contextmanager
+    def only_while(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        """See :meth:`ObjectStore.only_while`."""
+        before = getattr(_this_thread, "wanted", None)
+        _this_thread.wanted = wanted
         try:
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            yield
+        finally:
+            _this_thread.wanted = before
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
+        """See :meth:`ObjectStore.list`."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
+        )
+        try:
+            for page in pages:
                 for entry in page.get("Contents", []):
                     yield ListedObject(entry["Key"], entry["ETag"], entry["LastModified"], entry["Size"])
         except _S3_ERRORS as error:
             raise self._failed("list", prefix, error) from error
 
-    def list_folders(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+    def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
         """See :meth:`ObjectStore.list_folders`."""
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket,
-            Prefix=prefix,
+            Prefix=f"{prefix}{named}",
             Delimiter="/",
             StartAfter=f"{prefix}{start_after}/" if start_after else "",
         )
@@ -305,6 +347,23 @@ class S3Objects(ObjectStore):
                         yield name
         except _S3_ERRORS as error:
             raise self._failed("list", prefix, error) from error
+
+    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
+        """See :meth:`ObjectStore.stat_many`."""
+        if len(keys) <= 1:
+            return [self._stat(key) for key in keys]
+        return list(_pool_of(self.client).map(self._stat, keys))
+
+    def _stat(self, key: str) -> ListedObject | None:
+        try:
+            found = self.client.head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in {"NoSuchKey", "404"}:  # an answer to HEAD has no body to take a code from
+                return None
+            raise self._failed("read", key, error) from error
+        except _S3_ERRORS as error:
+            raise self._failed("read", key, error) from error
+        return ListedObject(key, found["ETag"], found["LastModified"], found["ContentLength"])
 
     @property
     def removes_by_age(self) -> bool:
