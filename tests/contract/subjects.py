@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import pytest
 from mypy_boto3_s3 import S3Client
 
 from tests.contract.places import BucketPlace, FolderPlace, Place
@@ -114,3 +115,27 @@ def custom_subject() -> Subject:
     from tests.contract.dict_repository import DictRepository
 
     return Subject("custom", None, {"session_repository": DictRepository()})
+
+
+class OfEachSubject:
+    """Holds each implementation to a capability of ``agent_sessions.conformance``, Strands' own included."""
+
+    @pytest.fixture
+    def repository(self, subject: Subject) -> Any:
+        return subject.repository()
+
+    @pytest.fixture
+    def types(self, subject: Subject) -> ModuleType:
+        return subject.types
+
+    @pytest.fixture
+    def session_exception(self, subject: Subject) -> type[Exception]:
+        return subject.session_exception
+
+
+class OfEachOfOurs:
+    """Holds each repository of this kit to a capability that Strands' own do not promise."""
+
+    @pytest.fixture
+    def repository(self, ours: Subject) -> Any:
+        return ours.repository()

@@ -1,60 +1,14 @@
 """The contract for bytes: images and documents come back as they were, and lie in storage as documented JSON."""
 
 import base64
-from typing import Any
 
-import pytest
-
+from agent_sessions.conformance.binary import PNG, BinaryConformance, message_with_bytes
 from tests.contract.places import read_json
-from tests.contract.subjects import Subject
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+from tests.contract.subjects import OfEachSubject, Subject
 
 
-def message_with_bytes() -> dict[str, Any]:
-    return {
-        "role": "user",
-        "content": [
-            {"text": "Look:"},
-            {"image": {"format": "png", "source": {"bytes": PNG}}},
-            {"document": {"format": "pdf", "name": "paper", "source": {"bytes": b""}}},
-            {"toolResult": {"toolUseId": "t", "status": "success", "content": [{"image": {"source": {"bytes": PNG}}}]}},
-        ],
-    }
-
-
-@pytest.fixture
-def repository(subject: Subject) -> Any:
-    repository = subject.repository()
-    types = subject.types
-    repository.create_session(types.Session(session_id="s1", session_type=types.SessionType.AGENT))
-    repository.create_agent("s1", types.SessionAgent(agent_id="a1", state={}, conversation_manager_state={}))
-    return repository
-
-
-def test_bytes_in_a_message_come_back_as_bytes(subject: Subject, repository: Any) -> None:
-    repository.create_message("s1", "a1", subject.types.SessionMessage.from_message(message_with_bytes(), 0))
-
-    assert repository.read_message("s1", "a1", 0).message == message_with_bytes()
-    assert repository.list_messages("s1", "a1")[0].to_message() == message_with_bytes()
-
-
-def test_bytes_in_a_redaction_come_back_as_bytes(subject: Subject, repository: Any) -> None:
-    repository.create_message("s1", "a1", subject.types.SessionMessage.from_message({"role": "user", "content": []}, 0))
-    found = repository.read_message("s1", "a1", 0)
-    found.redact_message = message_with_bytes()
-
-    repository.update_message("s1", "a1", found)
-
-    assert repository.read_message("s1", "a1", 0).to_message() == message_with_bytes()
-
-
-def test_storing_does_not_change_the_callers_message(subject: Subject, repository: Any) -> None:
-    message = message_with_bytes()
-
-    repository.create_message("s1", "a1", subject.types.SessionMessage.from_message(message, 0))
-
-    assert message == message_with_bytes()
+class TestBytes(OfEachSubject, BinaryConformance):
+    pass
 
 
 def test_bytes_lie_in_storage_as_base64_under_the_documented_marker(ours_stored: Subject) -> None:

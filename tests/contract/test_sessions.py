@@ -1,44 +1,22 @@
 """The contract for sessions: created once, read back, apart from each other."""
 
 import json
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from mypy_boto3_s3 import S3Client
 
+from agent_sessions.conformance.sessions import SessionsConformance
 from tests.contract.places import read_json
-from tests.contract.subjects import Subject, s3_subject
+from tests.contract.subjects import OfEachSubject, Subject, s3_subject
 
 
 def new_session(subject: Subject, session_id: str) -> Any:
     return subject.types.Session(session_id=session_id, session_type=subject.types.SessionType.AGENT)
 
 
-def test_a_created_session_is_read_back(subject: Subject) -> None:
-    repository = subject.repository()
-    created = repository.create_session(new_session(subject, "s1"))
-
-    found = repository.read_session("s1")
-
-    assert created.session_id == found.session_id == "s1"
-    assert found.session_type == subject.types.SessionType.AGENT
-    assert found.created_at == created.created_at
-    assert datetime.fromisoformat(found.created_at).utcoffset() == timedelta(0)
-
-
-def test_a_session_that_was_never_created_reads_as_none(subject: Subject) -> None:
-    assert subject.repository().read_session("nobody") is None
-
-
-def test_creating_a_session_twice_is_refused_and_the_first_stays(subject: Subject) -> None:
-    repository = subject.repository()
-    first = repository.create_session(new_session(subject, "s1"))
-
-    with pytest.raises(subject.session_exception, match="s1"):
-        repository.create_session(new_session(subject, "s1"))
-
-    assert repository.read_session("s1").created_at == first.created_at
+class TestSessions(OfEachSubject, SessionsConformance):
+    pass
 
 
 def test_constructing_a_manager_creates_the_session_and_the_next_one_finds_it(subject: Subject) -> None:
@@ -49,27 +27,6 @@ def test_constructing_a_manager_creates_the_session_and_the_next_one_finds_it(su
     assert first.session_id == second.session_id == "s1"
     assert created is not None
     assert first.session.created_at == second.session.created_at == created.created_at
-
-
-def test_sessions_of_similar_names_are_different_sessions(subject: Subject) -> None:
-    repository = subject.repository()
-    for session_id in ("user1", "user10", "USER1-", "user-1"):
-        repository.create_session(new_session(subject, session_id))
-
-    assert repository.read_session("user10").session_id == "user10"
-    assert repository.read_session("user") is None
-    assert repository.read_session("user1-") is None
-
-
-@pytest.mark.parametrize(
-    "session_id", ["plain", "with space", "äöü-é", "日本語", "a+b=c&d", "per%20cent", "quote'\"", "tilde~.dot", "#?;"]
-)
-def test_every_allowed_id_names_exactly_its_session(subject: Subject, session_id: str) -> None:
-    repository = subject.repository()
-    repository.create_session(new_session(subject, session_id))
-
-    assert repository.read_session(session_id).session_id == session_id
-    assert repository.read_session(session_id + "x") is None
 
 
 def test_fields_of_later_versions_are_ignored(subject: Subject) -> None:

@@ -96,6 +96,19 @@ def test_the_documented_repository_meets_the_contract(folder: Path, tmp_path: Pa
     assert any(path.stat().st_size for path in tmp_path.rglob("sessions.db"))
 
 
+def test_the_documented_repository_passes_the_suite_that_is_shipped(folder: Path) -> None:
+    finished = run(
+        folder,
+        *["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"],
+        str(folder / "test_sqlite_repository.py"),
+    )
+
+    assert finished.returncode == 0, finished.stdout
+    passed = re.search(r"(\d+) passed", finished.stdout)
+    assert passed
+    assert int(passed[1]) >= 40
+
+
 def test_a_conversation_goes_on_in_another_process(folder: Path, tmp_path: Path) -> None:
     process(folder, tmp_path / "sessions.db", prompt="I am Ada.", answer="Hello Ada.")
 

@@ -1,0 +1,19 @@
+"""What every session repository owes, as tests that yours can run: one module a capability, all in ``repository``.
+
+    # test_my_repository.py
+    import pytest
+    from agent_sessions.conformance.repository import RepositoryConformance
+
+    class TestMyRepository(RepositoryConformance):
+        @pytest.fixture
+        def repository(self, tmp_path):
+            return MyRepository(tmp_path)
+
+Needs ``pip install "agent-session-kit[conformance]"``: pytest, and Strands for the conversations.
+"""
+
+import pytest
+
+# Their assertions say what they compared, as those of a test file do.
+for _capability in ("agents", "binary", "conversations", "messages", "orchestrators", "sessions", "writers"):
+    pytest.register_assert_rewrite(f"{__name__}.{_capability}")
