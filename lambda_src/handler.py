@@ -30,16 +30,25 @@ aws.register_snapshot_hooks(endpoint.prime)
 def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Answer a Function URL request, or take the turn of a plain event.
 
+    This is the outermost room. Whatever was raised below, nothing leaves it but an answer or an error of ours: what
+    the runtime is given it writes into the log, and what ends the process ends other people's requests with it.
+
     Raises:
         EndpointError: For plain events only, when there is no reply; over HTTP that is a problem document.
     """
     logger.thread_safe_append_keys(request_id=context.aws_request_id)
     try:
-        if isinstance(event, dict) and "http" in (event.get("requestContext") or {}):
+        if _is_http(event):
             return _answer_http(event, context)
         return _answer_plain_event(event, context)
     finally:
         logger.thread_safe_clear_keys()
+
+
+def _is_http(event: Any) -> bool:
+    """Whether an event is a Function URL's."""
+    about = event.get("requestContext") if isinstance(event, dict) else None
+    return isinstance(about, dict) and isinstance(about.get("http"), dict)
 
 
 def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -47,16 +56,15 @@ def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any
     try:
         check_request(event)
         response = check_response(router.resolve(event, context))
-    except Exception as error:  # noqa: BLE001 - the outermost room: nothing may leave it but an answer
+    except BaseException as error:  # noqa: BLE001 - the outermost room: nothing may leave it but an answer
         refusal = answer_for(error)
         log_refusal(refusal, error)
         response = problems.response(refusal, path=event.get("rawPath") or "", request_id=context.aws_request_id)
     response["headers"] = {"Cache-Control": "no-store", **(response.get("headers") or {})}
-    http = event["requestContext"]["http"]
     logger.info(
         "request answered",
         extra={
-            "method": http.get("method"),
+            "method": event["requestContext"]["http"].get("method"),
             "path": event.get("rawPath"),
             "status": response["statusCode"],
             "duration_ms": round((time.monotonic() - started) * 1000),
@@ -73,7 +81,7 @@ def _answer_plain_event(event: Any, context: LambdaContext) -> dict[str, Any]:
             lambda: context.get_remaining_time_in_millis() / 1000,
             request_id=context.aws_request_id,
         )
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again under a name that can be caught
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised again under a name that can be caught
         refusal = answer_for(error)
         log_refusal(refusal, error)
     # Whoever prints what is raised here would print the chain behind it, and a foreign exception may quote a

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
-from typing import TYPE_CHECKING, Any
-
 from agent_sessions import exceptions as sessions
 from lambda_src.answers import errors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from lambda_src.answers.diagnosis import aws_error, code_of, unwrapped
 
 CONFLICT_RETRY_SECONDS = 1
 STORAGE_RETRY_SECONDS = 2
@@ -39,24 +34,14 @@ def answer_for(error: BaseException, model_error: BaseException | None = None) -
         model_error: What the last model call raised, when that is known. It has precedence: a turn that failed
             because of the model and then could not be stored either is told as the model's failure.
     """
-    error = _unwrapped(error)
+    error = unwrapped(error)
     if isinstance(error, errors.EndpointError):
         return error
-    if model_error is not None and not isinstance(_unwrapped(model_error), sessions.SessionException):
-        return _for_model(_unwrapped(model_error))
+    if model_error is not None and not isinstance(unwrapped(model_error), sessions.SessionException):
+        return _for_model(unwrapped(model_error))
     if isinstance(error, sessions.SessionException):
         return _for_session(error)
     return errors.InternalError("Something unexpected happened. The session is as it was stored last.")
-
-
-def _unwrapped(error: BaseException) -> BaseException:
-    """The error inside Strands' EventLoopException, which nests when several cycles of a turn re-raise it."""
-    for _ in range(100):
-        original = getattr(error, "original_exception", None)
-        if not isinstance(original, BaseException):
-            break
-        error = original
-    return error
 
 
 def _for_session(error: sessions.SessionException) -> errors.EndpointError:
@@ -80,7 +65,7 @@ def _for_session(error: sessions.SessionException) -> errors.EndpointError:
                 "A stored object of this session cannot be understood. Nothing was overwritten; the log names it."
             )
         case _:
-            code = getattr(error, "code", None)
+            code = code_of(error)
             return errors.SessionStorageError(
                 f"The session's storage failed{f' ({code})' if code else ''}. Sending the request again is safe.",
                 retry_after_seconds=STORAGE_RETRY_SECONDS,
@@ -88,8 +73,8 @@ def _for_session(error: sessions.SessionException) -> errors.EndpointError:
 
 
 def _for_model(error: BaseException) -> errors.EndpointError:
-    name, code = type(error).__name__, _aws_error(error).get("Code", "")
-    message = str(_aws_error(error).get("Message", ""))
+    name, code = type(error).__name__, code_of(error) or ""
+    message = str(aws_error(error).get("Message", ""))
     if name == "ModelThrottledException" or code[:1].upper() + code[1:] in _THROTTLED:
         return errors.ModelThrottledError(
             "The model provider asks to slow down. The session is unharmed; send the request again later.",
@@ -105,25 +90,3 @@ def _for_model(error: BaseException) -> errors.EndpointError:
     return errors.ModelFailedError(
         f"The model failed ({code or name}). The session is unharmed; send the request again."
     )
-
-
-def _aws_error(error: BaseException) -> Mapping[str, Any]:
-    """The ``Error`` part of a botocore ClientError's response, without importing botocore to ask for it."""
-    response = getattr(error, "response", None)
-    details = response.get("Error") if isinstance(response, dict) else None
-    return details if isinstance(details, dict) else {}
-
-
-def diagnosis(error: BaseException) -> dict[str, Any]:
-    """What a log may say about an error: its type, its code and where it was raised, never its words.
-
-    The message of a foreign exception may quote what it failed on, and that may be a conversation.
-    """
-    error = _unwrapped(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    return {
-        "error": type(error).__name__,
-        "error_code": getattr(error, "code", None) or _aws_error(error).get("Code"),
-        "error_key": getattr(error, "key", None),
-        "error_at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]],
-    }

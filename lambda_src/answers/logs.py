@@ -9,8 +9,8 @@ import os
 
 from aws_lambda_powertools import Logger
 
+from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.errors import EndpointError, InternalError
-from lambda_src.answers.failures import diagnosis
 
 logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME", "agent-sessions"))
 

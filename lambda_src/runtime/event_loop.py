@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from lambda_src.runtime.escapes import Contained, ContainedThreads, contained_task
+
 Result = TypeVar("Result")
 
 
@@ -67,14 +69,32 @@ def within(seconds: float, work: Callable[[], Result]) -> Result:
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
     loop = asyncio.new_event_loop()
+    loop.set_default_executor(ContainedThreads())
+    loop.set_task_factory(contained_task)
     try:
-        return loop.run_until_complete(work)
+        return _finish(loop, work)
     finally:
         try:
-            loop.run_until_complete(_cancel(asyncio.all_tasks(loop)))
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            _finish(loop, _cancel(asyncio.all_tasks(loop)))
+            _finish(loop, loop.shutdown_asyncgens())
         finally:
             loop.close()
+
+
+def _finish(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a loop until the work is done, though a callback beside it may try to end the process.
+
+    asyncio lets a callback's ``SystemExit`` and ``KeyboardInterrupt`` through, and stops there. The loop is whole and
+    goes on.
+    """
+    task = loop.create_task(work)
+    with Contained():
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except (SystemExit, KeyboardInterrupt):
+                if task.done():
+                    raise
 
 
 async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:

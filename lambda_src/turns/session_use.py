@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.lease import SessionLease
 from lambda_src.answers import errors
+from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import logger
 from lambda_src.runtime.event_loop import AbandonedError, within
@@ -92,9 +92,14 @@ class SessionUse:
     ) -> None:
         """Give the lease back. Whoever comes next looks closer when this turn may have left something unwritten."""
         whole = error is None or answer_for(error).status < errors.InternalError.status
-        # What hangs in the storage must not keep the reply back: half of the time that is left is for this.
-        with contextlib.suppress(AbandonedError):
+        try:
+            # What hangs in the storage must not keep the reply back: half of the time that is left is for this.
             within(self._remaining_seconds() / 2, lambda: self._lease.release(whole=whole))
+        except Exception as failure:  # noqa: BLE001 - the turn is over, and its reply must not be lost for this
+            # It runs out by itself, or with its process.
+            logger.warning(
+                "the lease could not be given back", extra={"session_id": self._session_id, **diagnosis(failure)}
+            )
 
     def open_session(self) -> RepositorySessionManager:
         """Open the session, making it when there is none."""

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 from agent_sessions.tool_pairing import lost_results, tool_use_ids
 from lambda_src.answers import errors
 from lambda_src.answers.failures import answer_for
+from lambda_src.runtime.escapes import Contained, contained
 from lambda_src.runtime.event_loop import run_to_end
+from lambda_src.turns.containment import contain
 from lambda_src.turns.interrupts import agent_input
 from lambda_src.turns.model_calls import ModelCalls
 from lambda_src.turns.refused_media import blames_the_prompt, has_media, without_media
@@ -130,8 +132,10 @@ async def stream_turn(
     try:
         async with hard_stop:
             session = open_session()
-            agent = build(session)
-            todo = plan(session, agent, asked)
+            with Contained():
+                agent = build(session)
+                contain(agent)
+                todo = plan(session, agent, asked)
             if isinstance(todo, Replay):
                 yield todo.restored
                 yield todo.reply
@@ -196,7 +200,7 @@ async def _events(agent: Agent, prompt: Any, turn_id: str) -> AsyncIterator[Turn
 
     seen: set[str] = set()
     try:
-        async for event in agent.stream_async(prompt, invocation_state={"turn_id": turn_id}):
+        async for event in contained(agent.stream_async(prompt, invocation_state={"turn_id": turn_id})):
             if "result" in event:
                 result = event["result"]
                 yield completed(agent, result.message, result.stop_reason, result.interrupts or ())

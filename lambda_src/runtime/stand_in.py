@@ -1,0 +1,29 @@
+"""An object in another one's place, which does one thing differently."""
+
+from typing import Any
+
+
+class StandIn:
+    """Is, to whoever asks, the object it stands for; a subclass says what it does differently.
+
+    The object itself is not touched: a model or a tool may serve several turns at once.
+
+    Args:
+        original: The object it stands for.
+    """
+
+    def __init__(self, original: Any) -> None:
+        object.__setattr__(self, "_original", original)
+
+    @property  # type: ignore[misc] # only ever read
+    def __class__(self) -> Any:
+        """The original's class, which is what ``isinstance`` asks for."""
+        return type(object.__getattribute__(self, "_original"))
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever the subclass does not say itself, the original does."""
+        return getattr(object.__getattribute__(self, "_original"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What is set, is set on the original."""
+        setattr(object.__getattribute__(self, "_original"), name, value)

@@ -1,0 +1,46 @@
+"""What a turn runs of other people's code, so contained that none of it ends more than its own work.
+
+A tool that raises gives the model an error result, whatever it raises: Strands sees to it for an ``Exception``, and
+lets everything else through, past the results of the other tools. A hook that raises ends the turn, and only the turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lambda_src.runtime.escapes import Contained, contained
+from lambda_src.runtime.stand_in import StandIn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from strands import Agent
+    from strands.hooks import BeforeToolCallEvent
+
+
+class ContainedTool(StandIn):
+    """A tool out of which come ordinary errors only."""
+
+    def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        """Run the tool."""
+        return contained(self._original.stream(*args, **kwargs))
+
+
+def contain(agent: Agent) -> None:
+    """Contain an agent's tools and hooks for the turn it was made for."""
+    from strands.hooks import BeforeToolCallEvent
+
+    agent.hooks.add_callback(BeforeToolCallEvent, _contain_tool)
+    tell = agent.hooks.invoke_callbacks_async
+
+    async def tell_contained(event: Any) -> Any:
+        with Contained():
+            return await tell(event)
+
+    agent.hooks.invoke_callbacks_async = tell_contained  # type: ignore[method-assign] # this agent's hooks only
+
+
+def _contain_tool(event: BeforeToolCallEvent) -> None:
+    """Whatever tool the hooks before this one have settled on."""
+    if event.selected_tool is not None:
+        event.selected_tool = ContainedTool(event.selected_tool)  # type: ignore[assignment] # it stands for one
