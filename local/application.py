@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import sys
 import threading
 import time
-import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 
+from lambda_src.answers.diagnosis import diagnosis
 from local.function_url import MAX_PAYLOAD_BYTES, Request, Response, event_from, payload_size, response_from
 from local.invocation import TIMEOUT_SECONDS, LambdaContext
 from local.refusals import function_failed, length_required, refused_by_head, shutting_down, too_large
@@ -109,13 +110,21 @@ def _invoke(handler: Handler, request: Request) -> Response:
         return too_large()
     try:
         response = response_from(handler(event, context))
-    except BaseException:  # noqa: BLE001 - Lambda survives whatever a handler raises, SystemExit too, and so does this
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - Lambda survives whatever a handler raises, and so does this
+        _show(error)
         response = function_failed("It raised; the server's output says why.")
     if len(response.body) > MAX_PAYLOAD_BYTES:
         response = function_failed("Its reply is larger than 6 MB.")
     headers = [*response.headers, ("x-amzn-requestid", context.aws_request_id)]
     return dataclasses.replace(response, headers=headers)
+
+
+def _show(error: BaseException) -> None:
+    """Write what an error is and where it was raised, without its words: they may quote a conversation."""
+    found = diagnosis(error)
+    with contextlib.suppress(OSError):  # whoever was reading may have left
+        sys.stderr.write(f"{found['error']}\n" + "".join(f"  {place}\n" for place in found["error_at"]))
+        sys.stderr.flush()
 
 
 async def _send(response: Response, scope: Scope, receive: Receive, send: Send, *, closing: bool = False) -> None:

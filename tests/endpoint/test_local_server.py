@@ -220,11 +220,20 @@ def test_a_result_that_cannot_be_sent_is_502(result: Any, said: str, server: Loc
     assert said in answer.json["detail"]
 
 
-def test_a_handler_that_raises_is_502_and_the_next_request_is_answered(
-    server: LocalServer, handler: Handler, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("out of ideas"),
+        SystemExit("out of ideas"),
+        KeyboardInterrupt("out of ideas"),
+        BaseExceptionGroup("out of ideas", [GeneratorExit("out of ideas")]),
+    ],
+)
+def test_a_handler_that_raises_is_502_named_without_its_words_and_the_next_request_is_answered(
+    error: BaseException, server: LocalServer, handler: Handler, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(_event: dict[str, Any]) -> Any:
-        raise RuntimeError("out of ideas")
+        raise error from ValueError("out of ideas, too")
 
     handler.answer = fail
     failed = ask(server, "GET", "/")
@@ -232,7 +241,10 @@ def test_a_handler_that_raises_is_502_and_the_next_request_is_answered(
 
     assert failed.status == 502
     assert "out of ideas" not in failed.body.decode()
-    assert "out of ideas" in capfd.readouterr().err
+    shown = capfd.readouterr().err
+    assert shown.startswith(type(error).__name__)
+    assert "test_local_server.py" in shown
+    assert "out of ideas" not in shown
     assert ask(server, "GET", "/").status == 200
 
 
