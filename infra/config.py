@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUseDefault
 
+from infra.packaging.python_package import ROOT
 from infra.policies.bedrock_model import ALLOWED as MODEL_ALLOWED
 from infra.policies.bedrock_model import model_id_of
 
@@ -25,6 +26,8 @@ _LOG_RETENTION_DAYS: Final = (
 # Lambda allows 4 KB for all environment variables together; the others need a fraction of it.
 _PROMPT_BYTES: Final = 3_000
 PROD: Final = "prod"
+# Beside the default prompt: the function reads the same file.
+DEFAULT_MODEL: Final = (ROOT / "lambda_src" / "agent" / "model.txt").read_text(encoding="utf-8").strip()
 
 
 class ConfigError(ValueError):
@@ -68,7 +71,7 @@ class KitConfig(BaseModel):
         allow_inf_nan=False,
     )
     agent_model: str = _setting(
-        "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0",
+        DEFAULT_MODEL,
         MODEL_ALLOWED,
         "The model of the default agent. The function may call this one and no other.",
     )

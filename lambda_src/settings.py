@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -12,7 +13,8 @@ from agent_sessions.identifiers import check_identifier
 from agent_sessions.store_url import parse_store_url, shown
 from lambda_src.runtime.model_providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
 
-DEFAULT_MODEL = "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0"
+# The CDK app reads the same file.
+DEFAULT_MODEL = Path(__file__).with_name("agent").joinpath("model.txt").read_text(encoding="utf-8").strip()
 
 
 class SettingsError(ValueError):

@@ -1,4 +1,4 @@
-"""The agent behind the endpoint. This folder is yours: the builder, its prompt in prompt.md, its tools in tools.py.
+"""The agent behind the endpoint. This folder is yours: the builder, its prompt, model and tools beside it.
 
 It is called once for each request, with the session already chosen; whatever agent it returns is restored from that
 session, answers, and is forgotten. Keep nothing of a conversation at module level: the next request in this process

@@ -165,3 +165,15 @@ def test_what_cdk_json_sets_are_the_defaults() -> None:
     context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
 
     assert load_config(context) == load_config({})
+
+
+def test_the_default_model_is_named_in_one_place() -> None:
+    named = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("infra", "lambda_src", "layer", "local", "cdk.json")
+        for path in ([ROOT / folder] if (ROOT / folder).is_file() else (ROOT / folder).rglob("*"))
+        if path.is_file() and path.suffix in {".py", ".json", ".txt"}
+        if load_config({}).agent_model in path.read_text(encoding="utf-8")
+    ]
+
+    assert named == ["lambda_src/agent/model.txt"]
