@@ -170,8 +170,24 @@ class SessionCorruptError(EndpointError):
     title = "The session is damaged"
 
 
+class UnstorableValueError(EndpointError):
+    """A tool, a hook or the agent's state holds a value that is no JSON; sending the request again does not help."""
+
+    status = 500
+    slug = "unstorable-value"
+    title = "A value cannot be stored"
+
+
+class StorageRefusedError(EndpointError):
+    """The storage refused, and goes on refusing until somebody changes something; sending again does not help."""
+
+    status = 500
+    slug = "storage-refused"
+    title = "The storage refused"
+
+
 class SessionStorageError(EndpointError):
-    """The storage failed or refused."""
+    """The storage failed; sending the request again later is safe, and can help."""
 
     status = 503
     slug = "storage-failed"

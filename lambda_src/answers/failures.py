@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from agent_sessions import exceptions as sessions
 from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import aws_error, code_of, unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 CONFLICT_RETRY_SECONDS = 1
 STORAGE_RETRY_SECONDS = 2
@@ -41,35 +46,84 @@ def answer_for(error: BaseException, model_error: BaseException | None = None) -
         return _for_model(unwrapped(model_error))
     if isinstance(error, sessions.SessionException):
         return _for_session(error)
-    return errors.InternalError("Something unexpected happened. The session is as it was stored last.")
+    return _internal_error()
 
 
 def _for_session(error: sessions.SessionException) -> errors.EndpointError:
-    match error:
-        case sessions.InvalidIdentifierError():
-            return errors.BadRequestError(str(error))
-        case sessions.SessionNotFoundError():
-            return errors.NotFoundError("You have no such session, agent or message.")
-        case sessions.SessionBusyError():
-            return errors.SessionBusyError(
-                f"Another caller is using this session{f': {error.holder}' if error.holder else ''}.",
-                retry_after_seconds=max(1, round(error.retry_after_seconds)),
-            )
-        case sessions.SessionConflictError() | sessions.SessionExistsError():
-            return errors.SessionConflictError(
-                "Another request wrote to this session first. This turn was not stored; send it again.",
-                retry_after_seconds=CONFLICT_RETRY_SECONDS,
-            )
-        case sessions.SessionCorruptError():
-            return errors.SessionCorruptError(
-                "A stored object of this session cannot be understood. Nothing was overwritten; the log names it."
-            )
-        case _:
-            code = code_of(error)
-            return errors.SessionStorageError(
-                f"The session's storage failed{f' ({code})' if code else ''}. Sending the request again is safe.",
-                retry_after_seconds=STORAGE_RETRY_SECONDS,
-            )
+    """The answer for an error of the session library; the nearest class that has one decides.
+
+    The base class has none: an error that nobody gave a name to is a bug, and no failure of the storage.
+    """
+    for kind in type(error).__mro__:
+        if kind in ANSWERS:
+            return ANSWERS[kind](error)
+    return _internal_error()
+
+
+def _internal_error() -> errors.EndpointError:
+    return errors.InternalError("Something unexpected happened. The session is as it was stored last.")
+
+
+def _bad_identifier(error: Any) -> errors.EndpointError:
+    return errors.BadRequestError(str(error))
+
+
+def _not_found(_: Any) -> errors.EndpointError:
+    return errors.NotFoundError("You have no such session, agent or message.")
+
+
+def _busy(error: Any) -> errors.EndpointError:
+    return errors.SessionBusyError(
+        f"Another caller is using this session{f': {error.holder}' if error.holder else ''}.",
+        retry_after_seconds=max(1, round(error.retry_after_seconds)),
+    )
+
+
+def _conflict(_: Any) -> errors.EndpointError:
+    return errors.SessionConflictError(
+        "Another request wrote to this session first. This turn was not stored; send it again.",
+        retry_after_seconds=CONFLICT_RETRY_SECONDS,
+    )
+
+
+def _corrupt(_: Any) -> errors.EndpointError:
+    return errors.SessionCorruptError(
+        "A stored object of this session cannot be understood. Nothing was overwritten; the log names it."
+    )
+
+
+def _unstorable(error: Any) -> errors.EndpointError:
+    return errors.UnstorableValueError(
+        f"A tool, a hook or the agent's state holds a value that is no JSON ({error.type_name}). "
+        "It was not stored. Sending the request again does not help."
+    )
+
+
+def _storage(error: Any) -> errors.EndpointError:
+    code = code_of(error)
+    named = f" ({code})" if code else ""
+    if not error.is_transient:
+        return errors.StorageRefusedError(
+            f"The session's storage refused{named}. Somebody has to change something there before it can work; "
+            "sending the request again does not help."
+        )
+    return errors.SessionStorageError(
+        f"The session's storage failed{named}. Sending the request again is safe.",
+        retry_after_seconds=STORAGE_RETRY_SECONDS,
+    )
+
+
+ANSWERS: Mapping[type, Callable[[Any], errors.EndpointError]] = {
+    sessions.InvalidIdentifierError: _bad_identifier,
+    sessions.SessionNotFoundError: _not_found,
+    sessions.SessionBusyError: _busy,
+    sessions.SessionConflictError: _conflict,
+    sessions.SessionExistsError: _conflict,
+    sessions.SessionCorruptError: _corrupt,
+    sessions.UnstorableValueError: _unstorable,
+    sessions.SessionStorageError: _storage,
+}
+"""The answer for each kind of error that the session library names."""
 
 
 def _for_model(error: BaseException) -> errors.EndpointError:

@@ -23,11 +23,18 @@ DESCRIPTION = (
 _SECURITY_SCHEME = "sigv4"
 
 _INPUT = (errors.MalformedRequestError, errors.BadRequestError, errors.UnsupportedMediaTypeError)
-_STORE = (errors.UnauthenticatedError, errors.SessionStorageError, errors.InternalError, errors.SessionCorruptError)
+_STORE = (
+    errors.UnauthenticatedError,
+    errors.SessionStorageError,
+    errors.StorageRefusedError,
+    errors.InternalError,
+    errors.SessionCorruptError,
+)
 _READ = (*_STORE, errors.OutOfTimeError)
 _TURN = (
     *_INPUT,
     *_STORE,
+    errors.UnstorableValueError,
     errors.SessionConflictError,
     errors.SessionBusyError,
     errors.PayloadTooLargeError,

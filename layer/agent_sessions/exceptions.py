@@ -57,6 +57,30 @@ class SessionCorruptError(SessionException):
     """An object of the session cannot be understood. ``key`` names it; the others are unharmed."""
 
 
+class UnstorableValueError(SessionException):
+    """A value that cannot be stored, in a message, a state or an interrupt: nothing of it was. Storage is unharmed.
+
+    Sending it again cannot help; another value can.
+
+    Attributes:
+        path: Where the value stands, such as ``state.due`` or ``message.content[0].toolResult.content[0].json``.
+        type_name: The value's type, such as ``datetime.date``.
+        reason: What is wrong with it. The value itself is never quoted.
+    """
+
+    def __init__(
+        self, path: str, type_name: str, reason: str, *, session_id: str | None = None, key: str | None = None
+    ) -> None:
+        super().__init__(
+            f"{path} ({type_name}) | cannot be stored: {reason}; sending it again will not help",
+            session_id=session_id,
+            key=key,
+        )
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+
+
 # The errors of storage after which somebody has to change something before sending again can help. What is in neither
 # list is taken for transient: a caller who sends again in vain loses less than one who is told to give up wrongly.
 _PERMANENT_ERRNO = frozenset(
