@@ -5,13 +5,13 @@ class SessionException(Exception):  # noqa: N818 - the name Strands gives it
     """Base of every error this package raises.
 
     Attributes:
-        session_id: The session concerned, where one is known.
+        session_id: The session concerned, where one is known: the key's, when no other is given.
         key: The object's key (S3) or path (files), where a single object is concerned.
     """
 
     def __init__(self, message: str, *, session_id: str | None = None, key: str | None = None) -> None:
         super().__init__(message)
-        self.session_id = session_id
+        self.session_id = session_id if session_id is not None else getattr(key, "session_id", None)
         self.key = key
 
 

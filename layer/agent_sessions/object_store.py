@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +24,30 @@ _T = TypeVar("_T")
 # millisecond of each cold start.
 HEAD_START_SECONDS = 0.003
 """Of the request that somebody waits for, before one that goes beside it: to prepare one takes a millisecond or two."""
+
+
+class Key(str):
+    """A key that says which session it belongs to: what makes it knows, and nobody takes its text apart to learn it.
+
+    Errors about the object say it, too. To a store it is a key as any other.
+
+    Attributes:
+        session_id: The session; ``None`` when it belongs to none.
+    """
+
+    __slots__ = ("session_id",)
+    session_id: str | None
+
+    def __new__(cls, text: str, session_id: str | None = None) -> Self:
+        """Make a key of its text."""
+        key = super().__new__(cls, text)
+        key.session_id = session_id
+        return key
+
+
+def listed_key(text: str, prefix: str) -> Key:
+    """A key that was found below a prefix: it belongs to the session that the prefix belongs to."""
+    return Key(text, getattr(prefix, "session_id", None))
 
 
 class StoredObject(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions._life.session_life import last_use
 from agent_sessions._objects.object_repository import ObjectSessionRepository
-from agent_sessions._records.layout import Layout, agent_id_of, message_id_of, session_id_of
+from agent_sessions._records.layout import Layout, agent_id_of, message_id_below, message_id_of, session_id_of
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.expiry import checked_ttl, expires_at
 from agent_sessions.store_url import BucketAddress, FolderAddress, StoreUrlError, parse_store_url, shown
@@ -257,7 +257,7 @@ class SessionStore(ABC):
     def _session(self, repository: ObjectSessionRepository, session_id: str) -> Session:
         session = repository.read_session(session_id)
         if session is None:
-            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
+            raise SessionNotFoundError(f"Session {session_id} does not exist", key=self.layout.session(session_id))
         return session
 
     def _agent_objects(self, session_id: str, listed: Iterable[ListedObject]) -> list[tuple[str, ListedObject]]:
@@ -269,7 +269,7 @@ class SessionStore(ABC):
             if below is None:
                 continue
             agent_id, rest = below
-            if rest == "agent.json" or (rest.count("/") == 1 and message_id_of(entry.key) is not None):
+            if rest == "agent.json" or message_id_below(rest) is not None:
                 found.append((agent_id, entry))
         return found
 

@@ -11,9 +11,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from agent_sessions._life.session_age import SessionAge, marked_at, stated_ttl, with_mark
-from agent_sessions._records.layout import is_written_by_turns
+from agent_sessions._records.layout import is_head, is_written_by_turns
 from agent_sessions._records.records import (
-    HEADS,
     Record,
     Records,
     corrupt,
@@ -248,9 +247,10 @@ class SessionLife:
         Returns:
             The life that goes on, or ``None`` when nothing does.
         """
-        used = last_use(self._layout.session_folder(session_id), leftovers)
         keys = [entry.key for entry in leftovers]
-        heads = [key for key in keys if key.endswith(HEADS)]
+        folder = self._layout.session_folder(session_id)
+        heads = [key for key in keys if is_head(key.removeprefix(folder))]
+        used = last_use(folder, leftovers)
         for key in heads or keys:
             try:
                 record = self._records.get(key)
@@ -289,7 +289,7 @@ class SessionLife:
 
         erased = erase()
         if found is None and not erased:
-            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
+            raise SessionNotFoundError(f"Session {session_id} does not exist", key=key)
         erase()  # what was on its way when the first pass looked
         if mark is not None and self._records.objects.delete_version(key, mark):
             mark = None
@@ -309,7 +309,7 @@ class SessionLife:
             try:
                 return self._put_mark(session_id, Unchanged(found.etag))
             except PreconditionFailedError as error:
-                if error.found is None or not _goes_on(found, error.found):
+                if error.found is None or not _goes_on(error.key, found, error.found):
                     raise
                 found = error.found
 
@@ -331,10 +331,10 @@ def last_use(session_folder: str, entries: Iterable[ListedObject]) -> datetime |
     return max(times, default=None)
 
 
-def _goes_on(before: StoredObject, after: StoredObject) -> bool:
+def _goes_on(key: str, before: StoredObject, after: StoredObject) -> bool:
     """Whether a session's record is still of the same life, or of one that somebody else is erasing."""
     try:
-        was, now = (Record("", decode("", stored), stored) for stored in (before, after))
+        was, now = (Record(key, decode(key, stored), stored) for stored in (before, after))
     except SessionCorruptError:
         return False  # who wrote it knows more
     return is_erased(now) or life_of(was.content) == life_of(now.content)

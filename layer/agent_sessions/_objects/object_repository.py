@@ -61,7 +61,7 @@ class ObjectSessionRepository(SessionRepository):
             raise ValueError(f"durability={durability!r} | must be 'message' or 'turn'")
         self.objects = objects
         self.layout = layout
-        self.records = Records(objects)
+        self.records = Records(objects, layout)
         self.life = SessionLife(self.records, layout, ttl_days=ttl_days)
         self._consolidates = consolidates
         self._journal_options = {
@@ -251,8 +251,7 @@ class ObjectSessionRepository(SessionRepository):
         found = self.objects.get(key)
         if found is None:
             raise SessionNotFoundError(f"Message {message_id} does not exist", session_id=session_id, key=key)
-        folder = self.layout.agent_folder(session_id, agent_id)
-        aside = f"{folder}quarantine/message_{message_id}-{uuid.uuid4().hex}.json"
+        aside = self.layout.quarantine(session_id, agent_id, message_id, uuid.uuid4().hex)
         self.objects.put(aside, found.body, Absent())
         self.records.delete(key)
         logger.warning("session_id=<%s>, key=<%s>, aside=<%s> | message put into quarantine", session_id, key, aside)
@@ -295,7 +294,9 @@ class ObjectSessionRepository(SessionRepository):
     def _find(self, session_id: str) -> None:
         """Learn which life of the session is meant, once."""
         if self.records.incarnation(session_id) is None and self.life.find(session_id) is None:
-            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
+            raise SessionNotFoundError(
+                f"Session {session_id} does not exist", session_id=session_id, key=self.layout.session(session_id)
+            )
 
     def _own(self, session_id: str, key: str) -> Record | None:
         if self.records.incarnation(session_id) is None and self.life.find(session_id) is None:

@@ -82,7 +82,7 @@ class RestoredEnd:
         if self._next is None or not self._agent.from_copies:
             return False  # a listing has shown every message there was
         try:
-            found = parse("", self._next.result())
+            found = parse(self._key(self._agent.next_id), self._next.result())
         except SessionException:
             return False  # nobody knows; to refuse is safe
         return found is not None and self._records.is_of_this_life(self._agent.session_id, found.content)

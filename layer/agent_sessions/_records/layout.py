@@ -16,8 +16,10 @@ import re
 from typing import NamedTuple
 
 from agent_sessions.identifiers import check_identifier, check_message_id
+from agent_sessions.object_store import Key
 
 _MESSAGE_NAME = re.compile(r"message_(0|[1-9][0-9]*)\.json\Z")
+_HEAD = re.compile(r"(agents/agent_[^/]+/agent|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z", re.DOTALL)
 _AGENT_KEY = re.compile(r"agents/agent_(?P<agent_id>[^/]+)/(?P<rest>.+)\Z", re.DOTALL)
 _WRITTEN_BY_TURNS = re.compile(
     r"(agents/agent_[^/]+/(agent|messages/message_(0|[1-9][0-9]*))|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z",
@@ -42,48 +44,57 @@ class Layout(NamedTuple):
         clean = self.prefix.strip("/")
         return f"{clean}/" if clean else ""
 
-    def session_folder(self, session_id: str) -> str:
+    def session_folder(self, session_id: str) -> Key:
         """The folder of a session, with its trailing slash: ``user1`` is no prefix of ``user10`` then."""
-        return f"{self.root}session_{check_identifier('session', session_id)}/"
+        return Key(f"{self.root}session_{check_identifier('session', session_id)}/", session_id)
 
-    def session(self, session_id: str) -> str:
+    def session(self, session_id: str) -> Key:
         """The session's own record."""
-        return f"{self.session_folder(session_id)}session.json"
+        return self._below(session_id, "session.json")
 
-    def lease(self, session_id: str) -> str:
+    def lease(self, session_id: str) -> Key:
         """The lease that keeps two callers from taking a turn at once."""
-        return f"{self.session_folder(session_id)}lease.json"
+        return self._below(session_id, "lease.json")
 
-    def agent_folder(self, session_id: str, agent_id: str) -> str:
+    def agent_folder(self, session_id: str, agent_id: str) -> Key:
         """The folder of an agent, with its trailing slash."""
-        return f"{self.session_folder(session_id)}agents/agent_{check_identifier('agent', agent_id)}/"
+        return self._below(session_id, f"agents/agent_{check_identifier('agent', agent_id)}/")
 
-    def agent(self, session_id: str, agent_id: str) -> str:
+    def agent(self, session_id: str, agent_id: str) -> Key:
         """An agent's record."""
-        return f"{self.agent_folder(session_id, agent_id)}agent.json"
+        return self._of_agent(session_id, agent_id, "agent.json")
 
-    def history(self, session_id: str, agent_id: str) -> str:
+    def history(self, session_id: str, agent_id: str) -> Key:
         """An agent's consolidated messages: derived, and never the only copy."""
-        return f"{self.agent_folder(session_id, agent_id)}history.json"
+        return self._of_agent(session_id, agent_id, "history.json")
 
-    def messages_folder(self, session_id: str, agent_id: str) -> str:
+    def messages_folder(self, session_id: str, agent_id: str) -> Key:
         """The folder of an agent's messages, with its trailing slash."""
-        return f"{self.agent_folder(session_id, agent_id)}messages/"
+        return self._of_agent(session_id, agent_id, "messages/")
 
-    def message(self, session_id: str, agent_id: str, message_id: int) -> str:
+    def message(self, session_id: str, agent_id: str, message_id: int) -> Key:
         """One message."""
-        return f"{self.messages_folder(session_id, agent_id)}message_{check_message_id(message_id)}.json"
+        return self._of_agent(session_id, agent_id, f"messages/message_{check_message_id(message_id)}.json")
 
-    def multi_agent(self, session_id: str, multi_agent_id: str) -> str:
+    def quarantine(self, session_id: str, agent_id: str, message_id: int, name: str) -> Key:
+        """Where a message that cannot be read is put aside, under a name that nothing else has there."""
+        return self._of_agent(session_id, agent_id, f"quarantine/message_{check_message_id(message_id)}-{name}.json")
+
+    def multi_agent(self, session_id: str, multi_agent_id: str) -> Key:
         """The state of a graph, a swarm or another orchestrator."""
         name = check_identifier("multi-agent", multi_agent_id)
-        return f"{self.session_folder(session_id)}multi_agents/multi_agent_{name}/multi_agent.json"
+        return self._below(session_id, f"multi_agents/multi_agent_{name}/multi_agent.json")
+
+    def _below(self, session_id: str, rest: str) -> Key:
+        return Key(f"{self.session_folder(session_id)}{rest}", session_id)
+
+    def _of_agent(self, session_id: str, agent_id: str, rest: str) -> Key:
+        return Key(f"{self.agent_folder(session_id, agent_id)}{rest}", session_id)
 
 
 def session_id_in(key: str) -> str | None:
-    """The session a key or path lies in, or ``None`` when it lies in none."""
-    names = [part.removeprefix("session_") for part in key.split("/")[:-1] if part.startswith("session_")]
-    return names[-1] if names else None
+    """The session that a key of a layout belongs to. Other text belongs to none, whatever it looks like."""
+    return key.session_id if isinstance(key, Key) else None
 
 
 def message_id_of(key: str) -> int | None:
@@ -96,6 +107,17 @@ def agent_id_of(key_in_session: str) -> tuple[str, str] | None:
     """Split a key below a session's folder into the agent's id and the rest, or ``None`` for other keys."""
     found = _AGENT_KEY.match(key_in_session)
     return (found.group("agent_id"), found.group("rest")) if found else None
+
+
+def message_id_below(key_below_agent: str) -> int | None:
+    """The index that a key below an agent's folder names, or ``None`` when it is no message's."""
+    folder, _, name = key_below_agent.partition("/")
+    return message_id_of(name) if folder == "messages" and "/" not in name else None
+
+
+def is_head(key_in_session: str) -> bool:
+    """Whether a key below a session's folder is the record of an agent or an orchestrator: what every turn writes."""
+    return _HEAD.match(key_in_session) is not None
 
 
 def is_written_by_turns(key_in_session: str) -> bool:

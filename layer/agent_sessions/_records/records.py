@@ -15,7 +15,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from agent_sessions._records.layout import session_id_in
+from agent_sessions._records.layout import is_head
 from agent_sessions.exceptions import (
     SessionConflictError,
     SessionCorruptError,
@@ -36,13 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from agent_sessions._records.layout import Layout
 
 _T = TypeVar("_T", SessionAgent, SessionMessage)
 
 logger = logging.getLogger(__name__)
-
-HEADS = ("/agent.json", "/multi_agent.json")
-"""What every turn writes, and how those names end."""
 
 KIT_FORMAT = 1
 """Version of what stands under ``kit``."""
@@ -88,10 +86,12 @@ class Records:
 
     Args:
         objects: Where the objects live.
+        layout: How they are named.
     """
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, layout: Layout) -> None:
         self.objects = objects
+        self._layout = layout
         self.ttl_days = 0.0
         """Stands in what every turn writes: see :meth:`_stamped`."""
         self._known: dict[str, Version] = {}
@@ -143,7 +143,7 @@ class Records:
         accepted = [self.accept(session_id, record) for record in found]
         left = [old for old, own in zip(found, accepted, strict=True) if old is not None and own is None]
         # Looked at once more: was it this process's own life that has ended, the others are of the present one.
-        if sweeps and left and self._lives_still(session_id, left[0].key):
+        if sweeps and left and self._lives_still(session_id):
             for record in left:
                 self.objects.delete_version(record.key, record.stored.etag)
         return [record for record in accepted if record is not None]
@@ -179,7 +179,7 @@ class Records:
         Raises:
             SessionConflictError: There is one of this life already.
         """
-        body, name = encode(key, self._stamped(key, content), self._living_in(session_id), nonce)
+        body, name = encode(key, self._stamped(session_id, key, content), self._living_in(session_id), nonce)
         expect: Expectation = Absent()
         while True:
             try:
@@ -197,7 +197,7 @@ class Records:
                         session_id=session_id,
                         key=key,
                     ) from error
-                if not self._lives_still(session_id, key):
+                if not self._lives_still(session_id):
                     raise SessionConflictError(
                         f"session_id={session_id}, key={key} | the session has been erased and begun anew since",
                         session_id=session_id,
@@ -222,7 +222,7 @@ class Records:
             SessionNotFoundError: The session has been erased since it was opened; nothing is left of the record.
         """
         version = self.create(session_id, key, content)
-        if not self._lives_still(session_id, key):
+        if not self._lives_still(session_id):
             # Left there, it would pass for a session that a lifecycle rule has damaged, and be restored.
             self.take_back(key, version)
             raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id, key=key)
@@ -236,7 +236,7 @@ class Records:
             SessionNotFoundError: It is gone.
         """
         known = self._known[key]
-        body, nonce = encode(key, self._stamped(key, content), self._living_in(session_id))
+        body, nonce = encode(key, self._stamped(session_id, key, content), self._living_in(session_id))
         etag = known.etag
         while True:
             try:
@@ -272,31 +272,26 @@ class Records:
         self.objects.delete([key])
         self._known.pop(key, None)
 
-    def _stamped(self, key: str, content: dict[str, Any]) -> dict[str, Any]:
+    def _stamped(self, session_id: str, key: str, content: dict[str, Any]) -> dict[str, Any]:
         """Say in what every turn writes how long the session was to live.
 
         Should the session's own record be missing one day, it tells the remains of a session that had expired, which a
         lifecycle rule was removing when the ttl was raised, from a session that somebody else's rule has damaged.
         """
-        if not self.ttl_days or not key.endswith(HEADS):
+        if not self.ttl_days or not is_head(key.removeprefix(self._layout.session_folder(session_id))):
             return content
         return {**content, "kit": {**kit_of(content), "ttl_days": self.ttl_days}}
 
     def _living_in(self, session_id: str) -> str:
         incarnation = self._incarnations.get(session_id)
         if incarnation is None:
-            raise SessionNotFoundError(f"Session {session_id} does not exist", session_id=session_id)
+            raise SessionNotFoundError(f"Session {session_id} does not exist", key=self._layout.session(session_id))
         return incarnation
 
-    def _lives_still(self, session_id: str, key: str) -> bool:
+    def _lives_still(self, session_id: str) -> bool:
         """Whether the life that is written is the session's present one: only then is another one's record old."""
-        folder = f"session_{session_id}/"
-        present = self.objects.get(f"{key[: key.index(folder)]}{folder}session.json")
-        if present is None:
-            return False
-        content = decode(key, present)
-        life = life_of(content)
-        return life == self._incarnations.get(session_id)
+        present = self.get(self._layout.session(session_id))
+        return present is not None and life_of(present.content) == self._incarnations.get(session_id)
 
     def is_of_this_life(self, session_id: str, content: dict[str, Any]) -> bool:
         """Whether a record was written in the life of the session that is read and written, or by Strands."""
@@ -315,9 +310,7 @@ def encode(key: str, content: dict[str, Any], incarnation: str, nonce: str | Non
     try:
         text = json.dumps({**content, "kit": kit}, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        raise SessionException(
-            f"key={key} | cannot be stored as JSON: {error}", session_id=session_id_in(key), key=key
-        ) from error
+        raise SessionException(f"key={key} | cannot be stored as JSON: {error}", key=key) from error
     try:
         return text.encode(), nonce
     except UnicodeEncodeError:  # half of a surrogate pair, as some models emit it
@@ -360,7 +353,7 @@ def decode(key: str, stored: StoredObject) -> dict[str, Any]:
 
 def corrupt(key: str, why: str) -> SessionCorruptError:
     """The error for an object that cannot be understood."""
-    return SessionCorruptError(f"key={key} | {why}", session_id=session_id_in(key), key=key)
+    return SessionCorruptError(f"key={key} | {why}", key=key)
 
 
 def kit_of(content: dict[str, Any]) -> dict[str, Any]:

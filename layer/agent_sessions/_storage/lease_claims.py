@@ -9,7 +9,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agent_sessions._records.layout import session_id_in
 from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, Unchanged
 
@@ -252,7 +251,6 @@ class FileClaim:
             f"path={self._path} | the session could not be locked: {error}",
             code=type(error).__name__,
             key=self._key,
-            session_id=session_id_in(self._key),
         )
 
 

@@ -19,7 +19,6 @@ from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingErr
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from agent_sessions._records.layout import session_id_in
 from agent_sessions.exceptions import SessionStorageError, is_transient_code
 from agent_sessions.object_store import (
     Absent,
@@ -30,6 +29,7 @@ from agent_sessions.object_store import (
     PreconditionFailedError,
     StoredObject,
     Written,
+    listed_key,
 )
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ class S3Objects(ObjectStore):
         except _S3_ERRORS as error:
             raise self._failed("list", prefix, error) from error
         listed = [
-            (entry["Key"], entry.get("ETag"), entry["VersionId"], entry["IsLatest"])
+            (listed_key(entry["Key"], prefix), entry.get("ETag"), entry["VersionId"], entry["IsLatest"])
             for kind in ("Versions", "DeleteMarkers")
             for entry in cast("list[dict[str, Any]]", page.get(kind, []))
         ]
@@ -292,7 +292,9 @@ class S3Objects(ObjectStore):
             except _S3_ERRORS as error:
                 raise self._failed("delete", batch[0]["Key"], error) from error
             # S3 answers 200 even when it deleted nothing: each key's fate is in the body.
-            left += [(entry.get("Key", "?"), entry.get("Code", "?")) for entry in response.get("Errors", [])]
+            asked = {entry["Key"]: entry["Key"] for entry in batch}  # a key in the answer does not know its session
+            errors = [(entry.get("Key", "?"), entry.get("Code", "?")) for entry in response.get("Errors", [])]
+            left += [(asked.get(key, key), code) for key, code in errors]
         # Written anew, or deleted by somebody else, since it was listed: not what was to be deleted.
         changed = sum(code == "PreconditionFailed" for _, code in left)
         gone = sum(code == "NoSuchKey" for _, code in left)
@@ -304,7 +306,6 @@ class S3Objects(ObjectStore):
                 f"bucket={self.bucket} | {len(left)} objects could not be deleted: {named}{more}",
                 code=left[0][1],
                 key=left[0][0],
-                session_id=session_id_in(left[0][0]),
             )
         return len(doomed) - changed - gone, changed
 
@@ -326,7 +327,9 @@ class S3Objects(ObjectStore):
         try:
             for page in pages:
                 for entry in page.get("Contents", []):
-                    yield ListedObject(entry["Key"], entry["ETag"], entry["LastModified"], entry["Size"])
+                    yield ListedObject(
+                        listed_key(entry["Key"], prefix), entry["ETag"], entry["LastModified"], entry["Size"]
+                    )
         except _S3_ERRORS as error:
             raise self._failed("list", prefix, error) from error
 
@@ -408,7 +411,6 @@ class S3Objects(ObjectStore):
             code=code,
             is_transient=is_transient_code(code) and not (isinstance(error, ClientError) and _is_refusal(error, code)),
             key=key,
-            session_id=session_id_in(key),
         )
 
 
