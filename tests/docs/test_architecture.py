@@ -33,7 +33,8 @@ def test_the_picture_shows_every_room() -> None:
 
     for package in (ROOT / "lambda_src", ROOT / "layer" / "agent_sessions"):
         rooms = {path.parent for path in package.glob("*/__init__.py")}
-        assert rooms - shown == set()
+        # The suite for other people's repositories is on no request's way.
+        assert rooms - shown - {package / "conformance"} == set()
 
 
 def test_every_module_and_folder_that_the_page_names_is_there() -> None:
