@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers.failures import answer_for
-from lambda_src.answers.logs import log_refusal, logger, quiet_libraries
+from lambda_src.answers.logs import keep_words_out, log_refusal, logger
 from lambda_src.doors import plain_event, problems
 from lambda_src.doors.payload import check_request, check_response
 from lambda_src.doors.routes import build_router
@@ -21,7 +21,7 @@ from lambda_src.turns.endpoint import Endpoint
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-quiet_libraries()
+keep_words_out()
 endpoint = Endpoint(load_settings())
 router = build_router(endpoint)
 aws.register_snapshot_hooks(endpoint.prime)

@@ -1,43 +1,62 @@
 """Structured logs without a word of any conversation.
 
-Our own lines say what happened to which session. The libraries below log requests, tool inputs and errors verbatim,
-some of them at WARNING: they may say *that* something happened and where, not what it was about.
+Our own lines say what happened to which session. Everybody else's may quote: the libraries below log requests, tool
+inputs and errors verbatim, some of them at WARNING, and an error's message quotes what it failed on. They may say
+*that* something happened and where, not what it was about. The same holds for what Python itself writes to stderr.
 """
 
 import logging
 import os
+import re
+import sys
+import threading
+import warnings
+from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.errors import EndpointError, InternalError
 
-logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME", "agent-sessions"))
+SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "agent-sessions")
+logger = Logger(service=SERVICE)
 
 LIBRARIES_THAT_QUOTE = (
+    "LiteLLM",
+    "agent_sessions",
     "anthropic",
     "asyncio",
     "aws_lambda_powertools",
     "boto3",
     "botocore",
+    "google_genai",
     "httpcore",
     "httpx",
+    "litellm",
     "mcp",
+    "mistralai",
     "ollama",
     "openai",
     "opentelemetry",
+    "py.warnings",
     "s3transfer",
     "strands",
     "urllib3",
 )
+"""Loggers that get no other handler than ours, whatever somebody does to the root logger later."""
+
+_NAMED_VALUE = re.compile(r"(?:(\w+)=<)?%[sdr]")
+_NAMES_OF_IDS = {"session_id", "agent_id", "multi_agent_id", "message_id", "key", "aside", "messages", "renewed"}
 
 
 class WithoutWords(logging.Handler):
-    """Passes on that a library logged something, and where in its code, but not its words."""
+    """Passes on that somebody logged something, and where in the code, but not its words."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the record's origin, and the type of the exception it is about."""
-        error = record.exc_info[0] if record.exc_info else None
+        """Log the record's origin, and what the exception is that it is about."""
+        if record.name.partition(".")[0] == SERVICE:
+            return  # one of ours, which has been written already
+        error = record.exc_info[1] if record.exc_info else None
         log = logger.error if record.levelno >= logging.ERROR else logger.warning
         log(
             "a library reported something",
@@ -47,19 +66,59 @@ class WithoutWords(logging.Handler):
                 # A format string is written by a programmer; what it is filled with may be anything. A message
                 # without arguments may have been filled in before.
                 "library_message": record.msg if record.args and isinstance(record.msg, str) else None,
-                "error": error.__name__ if error else None,
+                **_ids_in(record),
+                **(diagnosis(error) if error else {"error": None}),
             },
         )
 
 
-def quiet_libraries() -> None:
-    """Keep conversations out of the function's log, whatever log level the function is given."""
+def _ids_in(record: logging.LogRecord) -> dict[str, Any]:
+    """The ids and keys among a line's arguments, where it is the session library's: it calls them by these names."""
+    if record.name.partition(".")[0] != "agent_sessions" or not isinstance(record.args, tuple):
+        return {}
+    names = _NAMED_VALUE.findall(str(record.msg))
+    return {name: value for name, value in zip(names, record.args, strict=False) if name in _NAMES_OF_IDS}
+
+
+def keep_words_out() -> None:
+    """Keep conversations out of the function's log, whatever log level it is given and whoever writes there.
+
+    Called once, before anybody else's code runs.
+    """
     handler = WithoutWords(logging.WARNING)
+    # Lambda's own handler writes records as they are.
+    logging.getLogger().handlers = [handler]
     for name in LIBRARIES_THAT_QUOTE:
         library = logging.getLogger(name)
         library.setLevel(logging.WARNING)
         library.handlers = [handler]
         library.propagate = False
+    # What follows is written to stderr otherwise, with the error's message or the line's arguments.
+    logging.raiseExceptions = False
+    threading.excepthook = _log_end_of_thread
+    sys.unraisablehook = _log_unraisable
+    warnings.showwarning = _log_warning
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+        logger.error("a thread ended in an error", extra=diagnosis(ended.exc_value))
+
+
+def _log_unraisable(unraisable: Any) -> None:
+    if unraisable.exc_value is not None:
+        logger.warning("an error could not be raised", extra=diagnosis(unraisable.exc_value))
+
+
+def _log_warning(
+    message: Warning | str,  # noqa: ARG001 - it may quote, as pydantic's do
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,  # noqa: ARG001 - Python's signature
+    line: str | None = None,  # noqa: ARG001 - likewise
+) -> None:
+    logger.warning("a warning", extra={"error": category.__name__, "error_at": [f"{filename}:{lineno}"]})
 
 
 def log_refusal(refusal: EndpointError, error: BaseException) -> None:
@@ -71,5 +130,5 @@ def log_refusal(refusal: EndpointError, error: BaseException) -> None:
     """
     cause = error.__cause__ if isinstance(error, EndpointError) and error.__cause__ else error
     # Only an error when somebody should look at the endpoint itself; the rest is for callers and for metrics.
-    log = logger.error if isinstance(refusal, InternalError) else logger.warning
+    log = logger.error if refusal.status == InternalError.status else logger.warning
     log("request refused", extra={"problem": refusal.slug, "status": refusal.status, **diagnosis(cause)})

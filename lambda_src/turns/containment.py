@@ -1,7 +1,8 @@
-"""What a turn runs of other people's code, so contained that none of it ends more than its own work.
+"""What a turn runs of other people's code, so contained that none of it ends more than its own work, or is overheard.
 
 A tool that raises gives the model an error result, whatever it raises: Strands sees to it for an ``Exception``, and
 lets everything else through, past the results of the other tools. A hook that raises ends the turn, and only the turn.
+What Strands prints unless it is told otherwise is the conversation, and what is printed here is the function's log.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ class ContainedTool(StandIn):
 
 
 def contain(agent: Agent) -> None:
-    """Contain an agent's tools and hooks for the turn it was made for."""
+    """Contain an agent's tools and hooks for the turn it was made for, and have it print nothing."""
+    from strands.handlers import PrintingCallbackHandler, null_callback_handler
     from strands.hooks import BeforeToolCallEvent
 
+    if type(agent.callback_handler) is PrintingCallbackHandler:  # the default: nobody chose it
+        agent.callback_handler = null_callback_handler
     agent.hooks.add_callback(BeforeToolCallEvent, _contain_tool)
     tell = agent.hooks.invoke_callbacks_async
 

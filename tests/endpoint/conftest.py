@@ -2,6 +2,8 @@
 
 import itertools
 import logging
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,13 @@ def _fresh_processes() -> Iterator[None]:
         for name, logger in logging.root.manager.loggerDict.items()
         if isinstance(logger, logging.Logger)
     }
+    own = sys.unraisablehook, threading.excepthook, logging.raiseExceptions
     with processes():
         # A new process has a new logger that writes to this process's output.
         logging.root.manager.loggerDict.pop("agent-sessions", None)
         yield
+    sys.unraisablehook, threading.excepthook, logging.raiseExceptions = own
+    logging.root.handlers = [handler for handler in logging.root.handlers if type(handler).__name__ != "WithoutWords"]
     for name, (level, handlers, propagate) in loggers.items():
         logger = logging.getLogger(name)
         logger.level, logger.handlers, logger.propagate = level, handlers, propagate
