@@ -218,3 +218,12 @@ class SessionStorageError(SessionException):
 def is_transient_code(code: str | None) -> bool:
     """Whether an error of storage with this code can pass by itself; ``True`` where that is not known."""
     return code not in _PERMANENT_ERRNO and code not in _PERMANENT_S3
+
+
+def named(error: BaseException) -> str:
+    """What a log line may say of an error: its class, and its code where the storage gave it one.
+
+    An error's message quotes what it failed on, and that may be a conversation; so do the errors behind it.
+    """
+    code = getattr(error, "code", None) if isinstance(error, SessionStorageError) else None
+    return type(error).__name__ if code is None else f"{type(error).__name__} {code}"

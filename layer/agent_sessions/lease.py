@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from agent_sessions._storage.file_objects import FileObjects
 from agent_sessions._storage.lease_claims import Claim, FileClaim, LeaseTerms, RecordClaim, Refusal, can_lock_files
-from agent_sessions.exceptions import SessionBusyError, SessionStorageError
+from agent_sessions.exceptions import SessionBusyError, SessionStorageError, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,7 +189,7 @@ class SessionLease:
             try:
                 renewed = self._claim.renew()
             except SessionStorageError as error:
-                logger.warning("session_id=<%s> | the lease could not be renewed: %s", self.session_id, error.code)
+                logger.warning("session_id=<%s> | the lease could not be renewed: %s", self.session_id, named(error))
                 return not self.lost
             if renewed:
                 self._good_until = asked_at + self._terms.duration_seconds
@@ -219,7 +219,7 @@ class SessionLease:
             self._claim.give_back(whole=whole)
         except SessionStorageError as error:
             # It runs out by itself. The holder has done its work; that must not fail for this.
-            logger.warning("session_id=<%s> | the lease is left to run out: %s", self.session_id, error.code)
+            logger.warning("session_id=<%s> | the lease is left to run out: %s", self.session_id, named(error))
 
     def __enter__(self) -> Self:
         """Take the lease, waiting as long as the constructor was told."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agent_sessions._life.renewal import Renewal
-from agent_sessions.exceptions import SessionException, SessionNotFoundError
+from agent_sessions.exceptions import SessionException, SessionNotFoundError, named
 from agent_sessions.expiry import renewal_due, renewal_required
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ class Upkeep:
         except SessionException as error:
             age = self._life.age(self._session_id)
             if age.marked_at is not None and not renewal_required(age.marked_at, age.last_used, self._life.ttl_days):
-                logger.warning("session_id=<%s> | objects not renewed, the next turn will: %s", self._session_id, error)
+                logger.warning(
+                    "session_id=<%s> | objects not renewed, the next turn will: %s", self._session_id, named(error)
+                )
                 return
             raise
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent_sessions._objects.copies import Base, Entry, FoundBase, read_base, write_base
 from agent_sessions._records.records import new_nonce
-from agent_sessions.exceptions import SessionException
+from agent_sessions.exceptions import SessionException, named
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class HistoryObject:
         try:
             found = asked.result()
         except SessionException as error:
-            logger.warning("key=<%s> | the derived copy cannot be read: %s", self.key, error)
+            logger.warning("key=<%s> | the derived copy cannot be read: %s", self.key, named(error))
             self._unsure = True
             return None
         self._etag = found.etag if found else None
@@ -121,7 +121,7 @@ class HistoryObject:
         except (SessionException, PreconditionFailedError) as error:
             self._unsure = isinstance(error, SessionException)
             # Without it the next restore is slower, and as right.
-            logger.warning("session_id=<%s>, key=<%s> | not written: %s", self._session_id, self.key, error)
+            logger.warning("session_id=<%s>, key=<%s> | not written: %s", self._session_id, self.key, named(error))
             return None
         return self.base
 
@@ -143,7 +143,7 @@ class HistoryObject:
         try:
             self._records.objects.delete_version(self.key, unnamed)
         except SessionException as error:
-            logger.warning("session_id=<%s>, key=<%s> | not removed: %s", self._session_id, self.key, error)
+            logger.warning("session_id=<%s>, key=<%s> | not removed: %s", self._session_id, self.key, named(error))
 
     def sweep(self) -> None:
         """Begin to remove what is stored and goes with no record: left by a writer that died."""
@@ -162,7 +162,7 @@ class HistoryObject:
             if sweeping is not None:
                 sweeping.result()
         except SessionException as error:
-            logger.warning("session_id=<%s>, key=<%s> | not removed: %s", self._session_id, self.key, error)
+            logger.warning("session_id=<%s>, key=<%s> | not removed: %s", self._session_id, self.key, named(error))
 
     def remove(self, message_id: int) -> list[Entry]:
         """Remove the base when it holds a message that is about to change, or may hold it.
