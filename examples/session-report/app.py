@@ -1,5 +1,7 @@
 """A CDK app of its own: one function with the session layer and leave to read."""
 
+import hashlib
+import tempfile
 from pathlib import Path
 
 from aws_cdk import App, Aws, CfnOutput, Duration, RemovalPolicy, Stack
@@ -9,7 +11,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-FUNCTION = Path(__file__).resolve().parent / "function"
+MODULE = Path(__file__).resolve().parent / "function" / "session_report.py"
 
 
 class SessionReport(Stack):
@@ -43,21 +45,39 @@ class SessionReport(Stack):
         )
         if key_arn is not None:
             role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key_arn]))
-        function = lambda_.Function(
-            self,
-            "Function",
-            runtime=lambda_.Runtime.PYTHON_3_13,
-            architecture=lambda_.Architecture.ARM_64,
-            handler="session_report.lambda_handler",
-            code=lambda_.Code.from_asset(str(FUNCTION), exclude=["__pycache__"]),
-            layers=[lambda_.LayerVersion.from_layer_version_arn(self, "Sessions", layer_arn)],
-            environment={"SESSION_STORE": f"s3://{bucket}/sessions"},
-            role=role,
-            log_group=log_group,
-            memory_size=512,
-            timeout=Duration.seconds(60),
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            function = lambda_.Function(
+                self,
+                "Function",
+                runtime=lambda_.Runtime.PYTHON_3_13,
+                architecture=lambda_.Architecture.ARM_64,
+                handler="session_report.lambda_handler",
+                code=readable_by_lambda(MODULE, Path(folder)),
+                layers=[lambda_.LayerVersion.from_layer_version_arn(self, "Sessions", layer_arn)],
+                environment={"SESSION_STORE": f"s3://{bucket}/sessions"},
+                role=role,
+                log_group=log_group,
+                memory_size=512,
+                timeout=Duration.seconds(60),
+            )
         CfnOutput(self, "FunctionName", value=function.function_name)
+
+
+def readable_by_lambda(module: Path, folder: Path) -> lambda_.AssetCode:
+    """Package a function of one module.
+
+    Lambda runs it as another user than the one who builds, so the module's mode must not be what the umask here makes
+    it. The CDK's own hash knows the content alone: with it, a package of other modes would count as uploaded already.
+
+    Args:
+        module: The module.
+        folder: An empty folder, which has to last until the function is constructed.
+    """
+    shipped = folder / module.name
+    shipped.write_bytes(module.read_bytes())
+    shipped.chmod(0o644)
+    digest = hashlib.sha256(b"0644 " + module.name.encode() + b"\0" + module.read_bytes()).hexdigest()
+    return lambda_.Code.from_asset(str(folder), asset_hash=digest)
 
 
 if __name__ == "__main__":

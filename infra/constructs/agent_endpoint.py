@@ -12,7 +12,7 @@ from constructs import Construct
 from infra.config import KitConfig
 from infra.constructs.runtime_layer import cpu_architecture, python_runtime
 from infra.constructs.session_bucket import PREFIX, SessionBucket
-from infra.packaging.local_bundling import built_code
+from infra.packaging.built_code import built_code
 from infra.packaging.python_package import ROOT, copy_package
 from infra.policies.model_access import model_statements, wildcards
 from infra.policies.nag_waivers import waive
@@ -51,7 +51,7 @@ class AgentEndpoint(Construct):
             runtime=python_runtime(config.python_version),
             architecture=cpu_architecture(config.architecture),
             handler="lambda_src.handler.lambda_handler",
-            code=_code(config.python_version),
+            code=_code(self, config.python_version),
             layers=layers,
             role=self.role,
             log_group=self.log_group,
@@ -152,13 +152,13 @@ class AgentEndpoint(Construct):
         ]
 
 
-def _code(python_version: str) -> lambda_.AssetCode:
+def _code(scope: Construct, python_version: str) -> lambda_.AssetCode:
     source = ROOT / "lambda_src"
 
     def build(output: Path) -> None:
         copy_package(source, output, python_version=python_version, installed_as=_TASK_ROOT)
 
-    return built_code(source, build)
+    return built_code(scope, source, build)
 
 
 def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:

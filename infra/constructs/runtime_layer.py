@@ -7,7 +7,7 @@ from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.packaging.local_bundling import built_code
+from infra.packaging.built_code import built_code
 from infra.packaging.python_package import ROOT
 from infra.packaging.runtime_layer_build import LayerTarget, build_runtime_layer, describe, require_uv
 
@@ -36,7 +36,7 @@ class RuntimeLayer(Construct):
         self.layer = lambda_.LayerVersion(
             self,
             "Layer",
-            code=built_code(_LOCK.parent, build),
+            code=built_code(self, _LOCK.parent, build),
             description=f"Strands, Powertools and boto3 for Python {target.python_version} on {target.architecture}",
             compatible_runtimes=[python_runtime(target.python_version)],
             compatible_architectures=[cpu_architecture(target.architecture)],

@@ -7,7 +7,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from infra.packaging.local_bundling import built_code
+from infra.packaging.built_code import built_code
 from infra.packaging.python_package import ROOT, copy_package
 from infra.packaging.runtime_layer_build import INSTALLED_AS
 
@@ -38,7 +38,7 @@ class SessionLayer(Construct):
         self.layer = lambda_.LayerVersion(
             self,
             "Layer",
-            code=built_code(ROOT / "layer" / "agent_sessions", build),
+            code=built_code(self, ROOT / "layer" / "agent_sessions", build),
             description="agent_sessions: durable agent sessions on Amazon S3",
             license="Apache-2.0",
             # A new version replaces the old one; functions of other stacks still use that.

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import Final
 
 from infra.packaging.bytecode import compile_tree, remove_bytecode
 from infra.packaging.interpreters import Interpreter, find_interpreter, tool
+from infra.packaging.shipped_files import PackageError, folder_size, normalise, set_modes, shipped_mode
 
 # Lambda's Python 3.12 and later run on Amazon Linux 2023 (glibc 2.34), which takes wheels of either tag.
 _PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
@@ -27,7 +29,7 @@ INSTALLED_AS: Final = "/opt/python"
 LIMIT_BYTES: Final = 250 * 1024 * 1024  # Lambda: function and layers together, unzipped
 
 
-class LayerBuildError(RuntimeError):
+class LayerBuildError(PackageError):
     """The layer cannot be built here; the message says what to do."""
 
 
@@ -84,10 +86,12 @@ def build_runtime_layer(lock: Path, target: LayerTarget, output: Path, cache: Pa
             built = Path(scratch) / "built"
             report = _build(lock, target, interpreter, built)
             (built / "report.json").write_text(json.dumps(asdict(report)), encoding="utf-8")
+            set_modes(built)  # whoever builds next may be another user
             with contextlib.suppress(OSError):
                 built.rename(kept)
     report = LayerReport(**json.loads((kept / "report.json").read_text(encoding="utf-8")))
     shutil.copytree(kept / "layer", output, copy_function=_link, symlinks=True, dirs_exist_ok=True)
+    normalise(output)
     return report
 
 
@@ -115,12 +119,6 @@ def describe(name: str, target: LayerTarget, report: LayerReport) -> str:
             f" second longer; install Python {target.python_version} (pyenv, uv python install) and deploy again."
         )
     return f"{line}; byte code of Python {report.compiled_with}"
-
-
-def folder_size(folder: Path) -> tuple[int, int]:
-    """Bytes and number of the files below a folder."""
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    return sum(sizes), len(sizes)
 
 
 def _build(lock: Path, target: LayerTarget, interpreter: Interpreter | None, folder: Path) -> LayerReport:
@@ -188,14 +186,17 @@ def _cache_key(lock: Path, target: LayerTarget, interpreter: Interpreter | None)
     ):
         digest.update(f"\0{part}".encode())
     here = Path(__file__)
-    for source in (here, here.with_name("bytecode.py")):
+    for source in (here, here.with_name("bytecode.py"), here.with_name("shipped_files.py")):
         digest.update(source.read_bytes())
     return f"{target.python_version}-{target.architecture}-{digest.hexdigest()[:16]}"
 
 
 def _link(source: str, destination: str) -> None:
-    # Hard links spare 60 MB of copying; nothing changes a built layer's files in place.
-    try:
-        os.link(source, destination)
-    except OSError:
-        shutil.copy(source, destination)
+    # Hard links spare 60 MB of copying; nothing changes a built layer's files in place. A link shares its mode with the
+    # cache, which may have got another one since, or belong to somebody whose files we cannot change.
+    kept = Path(source)
+    if stat.S_IMODE(kept.stat().st_mode) == shipped_mode(kept):
+        with contextlib.suppress(OSError):
+            os.link(source, destination)
+            return
+    shutil.copyfile(source, destination)

@@ -19,7 +19,8 @@ from infra.commands.deployment import stack_outputs
 from infra.commands.smoke.report import Report, expect
 from infra.config import KitConfig, load_config
 from infra.packaging.interpreters import Interpreter, find_interpreter
-from infra.packaging.runtime_layer_build import LIMIT_BYTES, folder_size
+from infra.packaging.runtime_layer_build import LIMIT_BYTES
+from infra.packaging.shipped_files import folder_size
 from tests.deploy.cdk_cli import REGION, Cdk, CdkError
 from tests.deploy.conversation import SCRIPT, SESSION, Conversation
 from tests.deploy.declared import check_deployed, role_statements
