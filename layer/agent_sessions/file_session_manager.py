@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions._objects.object_repository import ObjectSessionRepository
 from agent_sessions._records.layout import Layout
 from agent_sessions._storage.file_objects import FileObjects
+from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.repository_session_manager import RepositorySessionManager
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
     Args:
         session_id: The session. It is created when the folder holds none of this id.
         storage_dir: The folder; ``~/.strands/sessions`` when not given, which only its user may enter.
+        root: Where the store begins, when ``storage_dir`` is a part of it: symbolic links between the two are refused.
+            The folder itself when not given, which may be one.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. On a disk the one is as quick as the other.
         lease: The session's lease, where the caller has taken it. While it is held, what stands beyond the restored
@@ -41,19 +44,30 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         session_id: str,
         storage_dir: str | None = None,
         *,
+        root: str | None = None,
         durability: Durability = "message",
         lease: SessionLease | None = None,
         ttl_days: float | None = None,
         **kwargs: Any,
     ) -> None:
-        self.storage_dir = storage_dir or str(Path.home() / ".strands" / "sessions")
-        Path(self.storage_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.storage_dir = storage_dir or _default_folder()
+        objects = FileObjects(Path(self.storage_dir), root=Path(root) if root else None)
+        objects.make_folder("")
         ObjectSessionRepository.__init__(
             self,
-            FileObjects(Path(self.storage_dir)),
+            objects,
             Layout(),
             durability=durability,
             lease=lease,
             ttl_days=ttl_days,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)
+
+
+def _default_folder() -> str:
+    try:
+        return str(Path.home() / ".strands" / "sessions")
+    except RuntimeError as error:
+        raise SessionStorageError(
+            f"no storage_dir is given, and the user has no home: {error}", code="ENOENT"
+        ) from error

@@ -22,8 +22,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Protocol, Self
 
+from agent_sessions._storage.file_claim import FileClaim
 from agent_sessions._storage.file_objects import FileObjects
-from agent_sessions._storage.lease_claims import Claim, FileClaim, LeaseTerms, RecordClaim, Refusal, can_lock_files
+from agent_sessions._storage.lease_claims import Claim, LeaseTerms, RecordClaim, Refusal
 from agent_sessions.exceptions import SessionBusyError, SessionStorageError, named
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class SessionLease:
         self._terms = LeaseTerms(holder, duration_seconds, uuid.uuid4().hex)
         self._claim: Claim = (
             FileClaim(place.objects, self.key, self._terms)
-            if isinstance(place.objects, FileObjects) and can_lock_files()
+            if isinstance(place.objects, FileObjects)
             else RecordClaim(place.objects, self.key, self._terms)
         )
         self._wait_seconds = wait_seconds

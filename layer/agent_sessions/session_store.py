@@ -330,14 +330,16 @@ class FileSessionStore(SessionStore, address=FolderAddress):
     Args:
         folder: The folder; made when the first session is.
         ttl_days: See :class:`SessionStore`.
+        root: The folder, or one above it, below which symbolic links are refused; the folder itself when not given.
     """
 
-    def __init__(self, folder: Path, *, ttl_days: float | None = None) -> None:
+    def __init__(self, folder: Path, *, ttl_days: float | None = None, root: Path | None = None) -> None:
         from agent_sessions._storage.file_objects import FileObjects
 
         super().__init__(ttl_days=ttl_days)
         self._folder = folder
-        self._objects = FileObjects(folder)
+        self._root = root or folder
+        self._objects = FileObjects(folder, root=self._root)
 
     @classmethod
     def open(cls, address: FolderAddress, options: OpenOptions) -> FileSessionStore:
@@ -356,13 +358,15 @@ class FileSessionStore(SessionStore, address=FolderAddress):
 
     def for_owner(self, owner_prefix: str) -> FileSessionStore:
         """See :meth:`SessionStore.for_owner`."""
-        return FileSessionStore(self._folder / owner_prefix, ttl_days=self.ttl_days)
+        return FileSessionStore(self._folder / owner_prefix, ttl_days=self.ttl_days, root=self._root)
 
     def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
         """See :meth:`SessionStore.session_manager`."""
         from agent_sessions.file_session_manager import FileSessionManager
 
-        return FileSessionManager(session_id, str(self._folder), **{"ttl_days": self.ttl_days} | options)
+        return FileSessionManager(
+            session_id, str(self._folder), root=str(self._root), **{"ttl_days": self.ttl_days} | options
+        )
 
 
 def _parsed_cursor(cursor: str | None) -> int:

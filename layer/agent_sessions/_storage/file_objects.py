@@ -7,17 +7,21 @@ import errno
 import hashlib
 import os
 import stat
-import sys
-import tempfile
-import time
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from agent_sessions._records.layout import session_id_in
-from agent_sessions.exceptions import SessionStorageError
+from agent_sessions._records.layout import is_record_name
+from agent_sessions._storage.file_errors import (
+    left_over,
+    not_a_file,
+    refused_link,
+    storage_error,
+)
+from agent_sessions._storage.file_locks import LOCKS, FileLocks
+from agent_sessions._storage.file_paths import FilePaths, check_folder
+from agent_sessions._storage.file_system import TEMPORARY, FileSystem, NotAFileError, read_file
+from agent_sessions._storage.folders import drop_empty, entries_of, make_folders, walk
 from agent_sessions.object_store import (
     Absent,
     Erased,
@@ -27,50 +31,70 @@ from agent_sessions.object_store import (
     PreconditionFailedError,
     StoredObject,
     Written,
+    listed_key,
 )
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    Collected = list[tuple[str, OSError]]
 
 _T = TypeVar("_T")
 
-LOCKS = ".locks"
-"""Folder of the locks that make an update a compare-and-swap among processes: a few files, none named after anyone."""
+_WRITE_ATTEMPTS = 5
+"""Tries of a write whose folder or temporary file is erased meanwhile, with the life of a session that has ended."""
 
-_LOCK_FILES = 64
-_TEMPORARY = ".writing-"
-_ABANDONED_SECONDS = 3600
 _ERASED_AT_ONCE = 1000
+"""Files that a step of an erasure deletes at most."""
+
+DELETED_BY_NFS = ".nfs"
+"""How NFS names a file that was deleted while somebody on the same machine has it open; it goes when it is closed."""
 
 
 class FileObjects(ObjectStore):
     """Files below a folder, keys being relative paths.
 
     A file is written to a temporary name, flushed to the disk and moved into place, so a reader sees the old content
-    or the new. Folders are made with mode 0700, files with 0600. Symbolic links below the folder are refused: they
-    would let whoever may create one choose what is read or overwritten.
+    or the new. Folders are made with mode 0700, files with 0600. Symbolic links below the root are refused: they
+    would let whoever may create one choose what is read or overwritten. The root itself may be one, or lie behind one.
+
+    What the system refuses or fails to do is an error with the path. Only what it says is not there is not there.
 
     Args:
         folder: Where the files live; made when the first one is written.
+        root: The folder, or one above it, from which on links are refused; the folder itself when not given.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, root: Path | None = None) -> None:
         self.folder = folder
+        self.root = root or folder
+        self._paths = FilePaths(folder, self.root)
+        self._system = FileSystem(self._paths.root)
+        self._locks = FileLocks(self._paths.base, self._system)
 
     def get(self, key: str) -> StoredObject | None:
-        """See :meth:`ObjectStore.get`."""
-        path = self._checked(key)
+        """See :meth:`ObjectStore.get`.
+
+        Raises:
+            SessionCorruptError: A folder, a pipe, a socket or a device lies there. It is not waited for.
+        """
+        path, found = self._paths.look(key, "read")
+        return None if found is None else self._read(key, path, found)
+
+    def _read(self, key: str, path: str, seen: os.stat_result) -> StoredObject | None:
+        if not stat.S_ISREG(seen.st_mode):
+            raise not_a_file(path, seen.st_mode, key=key)  # opening a device may do something
         try:
-            descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            body, found = read_file(path)
+        except FileNotFoundError:
+            return None  # deleted since it was looked at
+        except NotAFileError as error:
+            raise not_a_file(path, error.mode, key=key) from None
         except OSError as error:
-            raise _failed("read", path, error) from error
-        with os.fdopen(descriptor, "rb") as file:
-            body = file.read()
-            modified = os.fstat(file.fileno()).st_mtime
-        return StoredObject(body, _etag(body), _utc(modified), datetime.now(UTC))
+            raise storage_error("read", path, error, key=key) from error
+        return StoredObject(body, _etag(body), _utc(found.st_mtime), datetime.now(UTC))
 
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
         """See :meth:`ObjectStore.get_many`."""
@@ -78,70 +102,74 @@ class FileObjects(ObjectStore):
 
     def put(self, key: str, body: bytes, expect: Expectation) -> Written:
         """See :meth:`ObjectStore.put`."""
-        path = self._checked(key)
-        try:
-            self._make_folders(path.parent)
-            if isinstance(expect, Absent):
-                self._create(key, path, body)
-            else:
-                with self._locked(key):
-                    found = self.get(key)
-                    if found is None or found.etag != expect.etag:
-                        raise PreconditionFailedError(key, found)
-                    self._replace(path, body)
-        except OSError as error:
-            raise _failed("write", path, error) from error
-        return Written(_etag(body), datetime.now(UTC))
-
-    def _create(self, key: str, path: Path, body: bytes) -> None:
-        with self._temporary(path, body) as temporary:
+        for attempt in range(_WRITE_ATTEMPTS):
+            path, found = self._paths.look(key, "write")
             try:
-                # A link, not a rename: a rename would replace what another process has just created.
-                os.link(temporary, path)
+                if isinstance(expect, Absent):
+                    self._create(key, path, body)
+                elif found is None:
+                    raise PreconditionFailedError(key, None)
+                else:
+                    self._update(key, path, body, expect.etag, found)
+            except FileNotFoundError as error:
+                # The folder is not there yet. Or somebody erases what is left of an earlier life of the session.
+                if attempt + 1 == _WRITE_ATTEMPTS:
+                    raise storage_error("write", path, error, key=key) from error
+                self.make_folder(listed_key(_folder_of(key) + "/", key))
+            except OSError as error:
+                raise storage_error("write", path, error, key=key) from error
+            else:
+                return Written(_etag(body), datetime.now(UTC))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _create(self, key: str, path: str, body: bytes) -> None:
+        with self._system.temporary(_folder_of(path), body) as temporary:
+            try:
+                self._system.create(temporary, path, lambda: self._locks.held(key))
             except FileExistsError:
                 found = self.get(key)
                 if found is None or found.body != body:
                     raise PreconditionFailedError(key, found) from None
-        _sync_folder(path.parent)
 
-    def _replace(self, path: Path, body: bytes) -> None:
-        with self._temporary(path, body) as temporary:
-            temporary.replace(path)
-        _sync_folder(path.parent)
-
-    @contextlib.contextmanager
-    def _temporary(self, path: Path, body: bytes) -> Iterator[Path]:
-        """A flushed file of unpredictable name beside the path; removed unless it was moved away."""
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=".tmp")  # mode 0600
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            yield Path(name)
-        finally:
-            Path(name).unlink(missing_ok=True)
+    def _update(self, key: str, path: str, body: bytes, etag: str, seen: os.stat_result) -> None:
+        with self._locks.held(key):
+            found = self._read(key, path, seen)
+            if found is None or found.etag != etag:
+                raise PreconditionFailedError(key, found)
+            with self._system.temporary(_folder_of(path), body) as temporary:
+                self._system.replace(temporary, path)
 
     def delete(self, keys: Iterable[str]) -> None:
         """See :meth:`ObjectStore.delete`."""
+        left: Collected = []
+        key = ""
         for key in keys:
-            path = self._checked(key)
+            path, found = self._paths.look(key, "delete")
             try:
-                path.unlink(missing_ok=True)
+                if found is not None:
+                    os.unlink(path)
+            except FileNotFoundError:
+                pass  # somebody was faster
             except OSError as error:
-                raise _failed("delete", path, error) from error
+                left.append((path, error))
+        if left:
+            raise left_over(_folder_of(left[0][0]), left, key=key)
 
     def delete_version(self, key: str, etag: str) -> bool:
         """See :meth:`ObjectStore.delete_version`."""
-        path = self._checked(key)
+        path, found = self._paths.look(key, "delete")
+        if found is None:
+            return False
         try:
-            with self._locked(key):
-                found = self.get(key)
-                if found is None or found.etag != etag:
+            with self._locks.held(key):
+                stored = self._read(key, path, found)
+                if stored is None or stored.etag != etag:
                     return False
-                path.unlink()
+                os.unlink(path)
+        except FileNotFoundError:
+            return False
         except OSError as error:
-            raise _failed("delete", path, error) from error
+            raise storage_error("delete", path, error, key=key) from error
         return True
 
     def delete_current(self, key: str, etag: str) -> bool:
@@ -149,88 +177,115 @@ class FileObjects(ObjectStore):
         return self.delete_version(key, etag)
 
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
-        """See :meth:`ObjectStore.erase_some`."""
-        folder = self._checked(prefix)
-        found = list(islice((entry for entry in self.list(prefix) if entry.key not in keep), _ERASED_AT_ONCE + 1))
-        doomed, more = found[:_ERASED_AT_ONCE], len(found) > _ERASED_AT_ONCE
+        """See :meth:`ObjectStore.erase_some`.
+
+        Everything of a step that can be deleted is, before what is left is raised. Links are deleted, not followed.
+        Files that are being written go as well: whoever died over one has left words of the session in it, and who
+        lives writes once more.
+        """
+        folder, named = self._paths.folder_in(prefix, "delete")
+        if folder is None:
+            return Erased(0, more=False)
+        left: Collected = []
+        kept = {self._paths.path(key) for key in keep}
+        listed = walk(folder, lambda path, error: left.append((path, error)), self._below(prefix))
+        files, folders = _first_files(listed, kept)
         if still is not None and not still():
             return Erased(0, more=False)
-        erased = 0
+        erased, changed = self._unlink_all(files[:_ERASED_AT_ONCE], left)
+        more = changed or len(files) > _ERASED_AT_ONCE
+        if not more:
+            folders = folders if named else [folder, *folders]
+            _drop_folders(folders, {path for path in kept if os.path.lexists(path)}, left)
+        if left:
+            raise left_over(folder, left, key=prefix)
+        return Erased(erased, more=more)
+
+    def _unlink_all(self, files: Sequence[tuple[str, str]], left: Collected) -> tuple[int, bool]:
+        """Delete files; how many were, and whether some are not what was listed any more."""
+        erased, changed = 0, False
+        for path, version in files:
+            try:
+                was_it = self._unlink_version(path, version)
+            except OSError as error:
+                left.append((path, error))
+            else:
+                erased += was_it is True
+                changed = changed or was_it is False
+        return erased, changed
+
+    def _unlink_version(self, path: str, version: str) -> bool | None:
+        """Delete a file if it is still the one that was listed; ``None`` when somebody else has deleted it."""
+        name = path.rpartition("/")[2]
         try:
-            for entry in doomed:
-                with self._locked(entry.key), contextlib.suppress(FileNotFoundError):
-                    path = self.folder / entry.key
-                    if _listed_version(path.lstat()) == entry.etag:
-                        path.unlink()
-                        erased += 1
-                    else:
-                        more = True
+            if name.startswith(TEMPORARY):
+                os.unlink(path)
+                return True
+            with self._locks.held(self._paths.key(path)):
+                if _listed_version(os.lstat(path)) != version:
+                    return False
+                os.unlink(path)
+        except FileNotFoundError:
+            return None
         except OSError as error:
-            raise _failed("delete", folder, error) from error
-        if more:
-            return Erased(erased, more=True)
-        # Temporary files of processes that died hold conversations, too. Those alive finish within seconds.
-        for path in folder.rglob(f"{_TEMPORARY}*"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
-        for path in sorted((path for path in [folder, *folder.rglob("*")] if path.is_dir()), reverse=True):
-            with contextlib.suppress(OSError):  # not empty: it holds what is kept, or somebody has just written
-                path.rmdir()
-        return Erased(erased, more=False)
+            if error.errno != errno.EBUSY or not name.startswith(DELETED_BY_NFS):
+                raise
+            return None
+        return True
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
         """See :meth:`ObjectStore.list`."""
-        folder, _, named = prefix.rpartition("/")
-        yield from self._list(f"{folder}/" if folder else "", named, start_after)
-
-    def _list(self, folder: str, named: str, start_after: str) -> Iterator[ListedObject]:
-        for key, is_folder in self._names_in(folder):
-            if not key.startswith(f"{folder}{named}") or key == f"{LOCKS}/":
-                continue
-            if is_folder:
-                if key > start_after or start_after.startswith(key):
-                    yield from self._list(key, "", start_after)
-            elif key > start_after and not key.startswith(f"{folder}{_TEMPORARY}"):
-                found = self._stat(key)
-                if found is not None:  # deleted since the folder was read
-                    yield found
-
-    def _names_in(self, folder: str) -> Sequence[tuple[str, bool]]:
-        """The keys in a folder, and whether each is a folder: then it ends with a slash, by which S3 orders it."""
-        path = self._checked(folder)
-        try:
-            with os.scandir(path) as entries:
-                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise _failed("list", path, error) from error
-        return sorted((f"{folder}{name}/" if is_folder else f"{folder}{name}", is_folder) for name, is_folder in found)
+        folder, _ = self._paths.folder_in(prefix, "list")
+        if folder is None:
+            return
+        for path, seen in walk(folder, self._cannot_list(prefix), self._below(prefix, start_after)):
+            listed = self._listed(listed_key(self._paths.key(path), prefix), path, seen)
+            if listed is not None:
+                yield listed
 
     def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
         """See :meth:`ObjectStore.list_folders`."""
-        for key, is_folder in self._names_in(prefix):
-            name = key[len(prefix) :]
-            behind = not start_after or name > f"{start_after}/"
-            if is_folder and behind and name.startswith(named) and key != f"{LOCKS}/":
+        folder, _ = self._paths.folder_in(prefix, "list")
+        if folder is None:
+            return
+        behind = f"{start_after}/" if start_after else ""
+        for name in entries_of(folder, self._cannot_list(prefix)):
+            if name.endswith("/") and name > behind and name.startswith(named) and name != f"{LOCKS}/":
                 yield name[:-1]
 
     def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
         """See :meth:`ObjectStore.stat_many`."""
-        return [self._stat(key) for key in keys]
+        looked = [(key, *self._paths.look(key, "read")) for key in keys]
+        return [None if found is None else self._listed(key, path, found) for key, path, found in looked]
 
-    def _stat(self, key: str) -> ListedObject | None:
-        path = self.folder / key
-        try:
-            found = path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
+    def _listed(self, key: str, path: str, seen: os.stat_result) -> ListedObject | None:
+        """An entry of a folder as a listing shows it; ``None`` when it is nobody's record."""
+        name = path.rpartition("/")[2]
+        if name.startswith((TEMPORARY, DELETED_BY_NFS)):
             return None
-        except OSError as error:
-            raise _failed("read", path, error) from error
-        if stat.S_ISDIR(found.st_mode):
+        # A folder in a record's place is listed as the record that it keeps from being there: reading it says so.
+        if stat.S_ISDIR(seen.st_mode) and not is_record_name(name):
             return None
-        return ListedObject(key, _listed_version(found), _utc(found.st_mtime), found.st_size)
+        if stat.S_ISLNK(seen.st_mode) and os.path.isdir(path):
+            raise refused_link(path, key=key)  # what lies behind it would be missing from the list
+        return ListedObject(key, _listed_version(seen), _utc(seen.st_mtime), seen.st_size)
+
+    def _below(self, prefix: str, start_after: str = "") -> Callable[[str], bool]:
+        """Whether a path is asked for, or may have one below it that is; paths of folders end with a slash."""
+
+        def is_wanted(path: str) -> bool:
+            key = self._paths.key(path)
+            is_behind = key > start_after or (key.endswith("/") and start_after.startswith(key))
+            return is_behind and key.startswith(prefix) and key != f"{LOCKS}/"
+
+        return is_wanted
+
+    @staticmethod
+    def _cannot_list(prefix: str) -> Callable[[str, OSError], None]:
+        def failed(path: str, error: OSError) -> None:
+            raise storage_error("list", path, error, key=prefix) from error
+
+        return failed
 
     def submit(
         self,
@@ -252,78 +307,69 @@ class FileObjects(ObjectStore):
 
     def make_folder(self, prefix: str) -> None:
         """See :meth:`ObjectStore.make_folder`."""
-        folder = self._checked(prefix)
+        path, found = self._paths.look(prefix, "write")
+        if found is not None:
+            check_folder(path, found, key=prefix)
+            return
         try:
-            self._make_folders(folder)
+            make_folders(path)
         except OSError as error:
-            raise _failed("write", folder, error) from error
+            raise storage_error("write", path, error, key=prefix) from error
 
     def drop_empty_folder(self, prefix: str) -> None:
         """See :meth:`ObjectStore.drop_empty_folder`."""
-        with contextlib.suppress(OSError):  # it holds something, or it is gone
-            self._checked(prefix).rmdir()
+        path, found = self._paths.look(prefix, "delete")
+        if found is not None:
+            with contextlib.suppress(OSError):  # it holds something; a folder that stays empty says nothing
+                os.rmdir(path)
 
-    def _make_folders(self, folder: Path) -> None:
-        # Path.mkdir gives parents the default mode, and every folder on the way holds conversations.
-        for path in [*reversed(folder.parents), folder]:
-            if path == self.folder or self.folder in path.parents or not path.exists():
-                path.mkdir(mode=0o700, exist_ok=True)
+    def locks_work(self, key: str) -> bool:
+        """Whether files can be locked here. See :class:`FileLocks`.
 
-    def _checked(self, key: str) -> Path:
-        """The path of a key, after looking for symbolic links on the way from the folder to it."""
-        path = self.folder
-        for part in key.split("/"):
-            if part:
-                path = path / part
-                if _is_link(path):
-                    raise SessionStorageError(
-                        f"path={path} | refusing to follow a symbolic link: somebody may have put it there to have "
-                        "other files read or overwritten",
-                        code="SymbolicLink",
-                        key=key,
-                        session_id=session_id_in(key),
-                    )
-        return path
+        Args:
+            key: What is to be locked, for the error.
 
-    @contextlib.contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
-        """Keep other processes from updating the key."""
-        number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % _LOCK_FILES
-        folder = self.folder / LOCKS
-        folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(folder / f"{number:02d}", os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o600)
+        Raises:
+            SessionStorageError: The system refused or failed.
+        """
+        self._paths.look(listed_key("", key), "lock")
         try:
-            _lock(descriptor)  # closing the descriptor, or the process's death, unlocks it
-            yield
-        finally:
-            os.close(descriptor)
+            try:
+                return self._locks.work()
+            except FileNotFoundError:
+                self.make_folder("")
+                return self._locks.work()
+        except OSError as error:
+            raise storage_error("lock", f"{self._paths.base}/{LOCKS}", error, key=key) from error
 
 
-if sys.platform == "win32":  # pragma: no cover - exercised on Windows only
-    import msvcrt
+def _first_files(
+    listed: Iterable[tuple[str, os.stat_result]], kept: Collection[str]
+) -> tuple[Sequence[tuple[str, str]], Sequence[str]]:
+    """What a step of an erasure is about: files with their versions, one more than it deletes, and folders."""
+    files: list[tuple[str, str]] = []
+    folders: list[str] = []
+    for path, seen in listed:
+        if stat.S_ISDIR(seen.st_mode):
+            folders.append(path)
+        elif path not in kept:
+            files.append((path, _listed_version(seen)))
+            if len(files) > _ERASED_AT_ONCE:
+                break
+    return files, folders
 
-    _NO_FOLLOW = 0
 
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-
-    def _sync_folder(folder: Path) -> None:
-        """Windows flushes a folder with the file."""
-else:
-    import fcntl
-
-    _NO_FOLLOW = os.O_NOFOLLOW
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-    def _sync_folder(folder: Path) -> None:
-        """A new name is durable once its folder is."""
-        descriptor = os.open(folder, os.O_RDONLY)
+def _drop_folders(folders: Sequence[str], kept: Collection[str], left: Collected) -> None:
+    for path in reversed(folders):  # those inside of others come first
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            if not any(name.startswith(f"{path}/") for name in kept):
+                drop_empty(path)
+        except OSError as error:
+            left.append((path, error))
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _listed_version(found: os.stat_result) -> str:
@@ -337,20 +383,3 @@ def _etag(body: bytes) -> str:
 
 def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _is_link(path: Path) -> bool:
-    try:
-        return stat.S_ISLNK(path.lstat().st_mode)
-    except OSError:
-        return False
-
-
-def _failed(doing: str, path: Path, error: OSError) -> SessionStorageError:
-    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return SessionStorageError(
-        f"path={path} | could not {doing} it: {error}",
-        code=name,
-        key=str(path),
-        session_id=session_id_in(path.as_posix()),
-    )

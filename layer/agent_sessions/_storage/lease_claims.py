@@ -1,24 +1,19 @@
-"""How a lease is claimed: as an object that is taken over when it has run out, or as a lock on a file."""
+"""How a lease is claimed: what every way has in common, and the claim that is an object, which runs out.
+
+In a folder a lock on a file does better: see ``file_claim``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, Unchanged
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows has no flock
-    fcntl = None  # type: ignore[assignment] # the module is asked for before it is used
-
 if TYPE_CHECKING:
-    from agent_sessions._storage.file_objects import FileObjects
     from agent_sessions.object_store import ObjectStore, StoredObject
 
 FORMAT = 1
@@ -29,7 +24,6 @@ CLOCK_RESOLUTION_SECONDS = 1.0
 
 _LONGEST_BELIEVED_SECONDS = 900.0
 _UNKNOWN_DURATION_SECONDS = 30.0
-_LOCK_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -125,10 +119,10 @@ class RecordClaim:
                 if found is None:
                     expect = Absent()  # given back at this moment
                     continue
-                claimed = _read(found.body)
+                claimed = read_claim(found.body)
                 remaining = _remaining_seconds(found, claimed)
                 if remaining > 0 and claimed.get("lease_id") != self._terms.lease_id:
-                    return Refusal(_text(claimed.get("holder")), remaining)
+                    return Refusal(holder_in(claimed), remaining)
                 # Exactly the claim that has run out: of two who see that, one gets it.
                 expect = Unchanged(found.etag)
                 continue
@@ -147,7 +141,7 @@ class RecordClaim:
                 self._etag = self._objects.put(self._key, self._terms.body(), Unchanged(etag)).etag
             except PreconditionFailedError as error:
                 # An earlier renewal of ours may have been applied without our learning of it.
-                if error.found is None or _read(error.found.body).get("lease_id") != self._terms.lease_id:
+                if error.found is None or read_claim(error.found.body).get("lease_id") != self._terms.lease_id:
                     return False
                 etag = error.found.etag
                 continue
@@ -166,104 +160,15 @@ class RecordClaim:
     def _delete_own(self) -> None:
         """A renewal may have been applied without our learning of it: then the claim is ours under another ETag."""
         found = self._objects.get(self._key)
-        if found is not None and _read(found.body).get("lease_id") == self._terms.lease_id:
+        if found is not None and read_claim(found.body).get("lease_id") == self._terms.lease_id:
             self._objects.delete_current(self._key, found.etag)
 
 
-class FileClaim:
-    """A claim that is a lock on a file: the system ends it when its process dies, however it dies.
-
-    The file says who holds it. A file with something in it and no lock on it is what a process that died left.
-
-    Args:
-        objects: Where the file lies.
-        key: Its key.
-        terms: What is claimed.
-    """
-
-    runs_out = False
-
-    def __init__(self, objects: FileObjects, key: str, terms: LeaseTerms) -> None:
-        self._objects = objects
-        self._key = key
-        self._path = objects.folder / key
-        self._terms = terms
-        self._descriptor: int | None = None
-        self.found_unfinished = False
-
-    def take(self) -> Refusal | None:
-        """See :meth:`Claim.take`."""
-        folder = self._key.rpartition("/")[0] + "/"
-        while True:
-            self._objects.make_folder(folder)
-            try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            except FileNotFoundError:  # the session was erased in between, with its folder
-                continue
-            except OSError as error:
-                raise self._failed(error) from error
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                claimed = _read(os.read(descriptor, 65536))
-                os.close(descriptor)
-                return Refusal(_text(claimed.get("holder")), _LOCK_RETRY_SECONDS)
-            if not self._is_the_file(descriptor):
-                os.close(descriptor)  # its holder gave it back while it was being opened
-                continue
-            self.found_unfinished = os.fstat(descriptor).st_size > 0
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, self._terms.body())
-            self._descriptor = descriptor
-            return None
-
-    def stands(self) -> bool:
-        """See :meth:`Claim.stands`. A lock lasts; only the session's erasure ends it early."""
-        return self._descriptor is not None and self._is_the_file(self._descriptor)
-
-    def renew(self) -> bool:
-        """See :meth:`Claim.renew`."""
-        return self.stands()
-
-    def give_back(self, *, whole: bool) -> None:
-        """See :meth:`Claim.give_back`."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        try:
-            # Removed while it is still locked: whoever opened it meanwhile sees that it is not the file any more.
-            if whole and self._is_the_file(descriptor):
-                self._path.unlink(missing_ok=True)
-                self._objects.drop_empty_folder(self._key.rpartition("/")[0] + "/")
-        except OSError as error:
-            raise self._failed(error) from error
-        finally:
-            os.close(descriptor)
-
-    def _is_the_file(self, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(descriptor), self._path.lstat())
-        except FileNotFoundError:
-            return False
-
-    def _failed(self, error: OSError) -> SessionStorageError:
-        return SessionStorageError(
-            f"path={self._path} | the session could not be locked: {error}",
-            code=type(error).__name__,
-            key=self._key,
-        )
-
-
-def can_lock_files() -> bool:
-    """Whether this system's locks end with their process, whatever becomes of the file. Windows' do not allow that."""
-    return fcntl is not None
-
-
-def _read(body: bytes) -> dict[str, Any]:
+def read_claim(body: bytes) -> dict[str, Any]:
     """What a claim says; nothing when it cannot be understood."""
     try:
         claimed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return claimed if isinstance(claimed, dict) else {}
 
@@ -279,5 +184,7 @@ def _remaining_seconds(found: StoredObject, claimed: dict[str, Any]) -> float:
     return min(duration, _LONGEST_BELIEVED_SECONDS) + CLOCK_RESOLUTION_SECONDS - age
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def holder_in(claimed: dict[str, Any]) -> str | None:
+    """Who holds a claim, where it says so."""
+    holder = claimed.get("holder")
+    return holder if isinstance(holder, str) and holder else None

@@ -1,0 +1,159 @@
+"""How a lease is claimed in a folder: as a lock on a file, which the system ends with the process that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+from agent_sessions._storage.file_errors import not_a_file, storage_error
+from agent_sessions._storage.file_locks import try_lock
+from agent_sessions._storage.file_system import BINARY, NO_FOLLOW, NON_BLOCKING, write_whole
+from agent_sessions._storage.lease_claims import Claim, LeaseTerms, RecordClaim, Refusal, holder_in, read_claim
+from agent_sessions.object_store import listed_key
+
+if TYPE_CHECKING:
+    from agent_sessions._storage.file_objects import FileObjects
+
+_LOCK_RETRY_SECONDS = 1.0
+_LONGEST_CLAIM_BYTES = 65_536
+
+_ATTEMPTS = 1_000
+"""Tries to lock the file that has the name: each one that fails, somebody has given the lease back in that moment."""
+
+
+class FileClaim:
+    """A claim that is a lock on a file: the system ends it when its process dies, however it dies.
+
+    The file says who holds it. A file with something in it and no lock on it is what a process that died left.
+    Where files cannot be locked, and on Windows, whose locks keep a file from being deleted, the claim is an object as
+    in a bucket, and runs out.
+
+    Args:
+        objects: Where the file lies.
+        key: Its key.
+        terms: What is claimed.
+    """
+
+    def __init__(self, objects: FileObjects, key: str, terms: LeaseTerms) -> None:
+        self._objects = objects
+        self._key = key
+        self._folder = listed_key(key.rpartition("/")[0] + "/", key)
+        self._path = f"{os.fspath(objects.folder)}/{key}"
+        self._terms = terms
+        self._descriptor: int | None = None
+        self._instead: Claim | None = None
+        self.found_unfinished = False
+
+    @property
+    def runs_out(self) -> bool:
+        """See :attr:`Claim.runs_out`. A lock does not."""
+        return self._instead is not None and self._instead.runs_out
+
+    def take(self) -> Refusal | None:
+        """See :meth:`Claim.take`."""
+        if sys.platform == "win32" or not self._objects.locks_work(self._key):
+            self._instead = RecordClaim(self._objects, self._key, self._terms)
+            refusal = self._instead.take()
+            self.found_unfinished = self._instead.found_unfinished
+            return refusal
+        for _ in range(_ATTEMPTS):
+            descriptor = self._open()
+            if descriptor is None:
+                continue  # the session was erased in between, with its folder
+            is_ours = False
+            try:
+                mode = os.fstat(descriptor).st_mode
+                if not stat.S_ISREG(mode):
+                    raise not_a_file(self._path, mode, key=self._key)
+                if not try_lock(descriptor):
+                    claimed = read_claim(os.pread(descriptor, _LONGEST_CLAIM_BYTES, 0))
+                    return Refusal(holder_in(claimed), _LOCK_RETRY_SECONDS)
+                if not self._is_the_file(descriptor):
+                    continue  # its holder gave it back while it was being opened
+                self._sign(descriptor)
+                is_ours, self._descriptor = True, descriptor
+            except OSError as error:
+                raise storage_error("lock", self._path, error, key=self._key) from error
+            finally:
+                if not is_ours:
+                    os.close(descriptor)
+            return None
+        changing = OSError(errno.EBUSY, "it is another file each time it is opened", self._path)
+        raise storage_error("lock", self._path, changing, key=self._key)
+
+    def _open(self) -> int | None:
+        """The file, made where there is none; ``None`` when its folder is gone."""
+        self._objects.make_folder(self._folder)
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | BINARY | NO_FOLLOW | NON_BLOCKING, 0o600)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error("lock", self._path, error, key=self._key) from error
+
+    def _sign(self, descriptor: int) -> None:
+        """Write into the file who holds it. Its old content goes last: on a full disk it still says what it said."""
+        self.found_unfinished = os.fstat(descriptor).st_size > 0
+        body = self._terms.body()
+        try:
+            write_whole(descriptor, body)
+            os.ftruncate(descriptor, len(body))
+        except OSError:
+            if not self.found_unfinished:
+                self._remove(descriptor)
+            raise
+
+    def stands(self) -> bool:
+        """See :meth:`Claim.stands`. A lock lasts; only the session's erasure ends it early.
+
+        A system that cannot tell is taken for a no: whoever is in doubt holds nothing.
+        """
+        if self._instead is not None:
+            return self._instead.stands()
+        try:
+            return self._descriptor is not None and self._is_the_file(self._descriptor)
+        except OSError:
+            return False
+
+    def renew(self) -> bool:
+        """See :meth:`Claim.renew`."""
+        return self._instead.renew() if self._instead is not None else self.stands()
+
+    def give_back(self, *, whole: bool) -> None:
+        """See :meth:`Claim.give_back`."""
+        instead, self._instead = self._instead, None
+        if instead is not None:
+            instead.give_back(whole=whole)
+            return
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            if whole:
+                self._remove(descriptor)
+        except OSError as error:
+            raise storage_error("unlock", self._path, error, key=self._key) from error
+        finally:
+            os.close(descriptor)
+
+    def _remove(self, descriptor: int) -> None:
+        """Remove the file while it is locked: whoever has opened it meanwhile sees that it is not the file any more."""
+        if self._is_the_file(descriptor):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+            self._objects.drop_empty_folder(self._folder)
+
+    def _is_the_file(self, descriptor: int) -> bool:
+        """Whether the name is still that of the file which is open."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno == errno.ESTALE:  # NFS: another machine has deleted it
+                return False
+            raise

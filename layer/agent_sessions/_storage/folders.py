@@ -1,0 +1,98 @@
+"""Folders: what lies in them, making them, and dropping them when nothing is left. What cannot be read is told."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
+
+
+def walk(
+    folder: str, failed: Callable[[str, OSError], None], wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, os.stat_result]]:
+    """What lies below a folder, in the order of the keys: each folder before what is in it. Links are not followed.
+
+    Args:
+        folder: Where to begin.
+        failed: Called with what cannot be read. What has been deleted meanwhile is not that.
+        wanted: Which paths to look at; what is below a folder's, which ends with a slash, only where that is wanted.
+    """
+    open_folders = [(folder, iter(entries_of(folder, failed)))]
+    while open_folders:
+        inside_of, names = open_folders[-1]
+        name = next(names, None)
+        if name is None:
+            open_folders.pop()
+            continue
+        path = f"{inside_of}/{name}"
+        if not wanted(path):
+            continue
+        path = path.removesuffix("/")
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failed(path, error)
+            continue
+        yield path, found
+        if name.endswith("/"):
+            open_folders.append((path, iter(entries_of(path, failed))))
+
+
+def entries_of(folder: str, failed: Callable[[str, OSError], None]) -> list[str]:
+    """The names in a folder in the order of their keys. A folder's ends with a slash: ``a-b/`` comes before ``a/``."""
+    found: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            found = [f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries]
+    except FileNotFoundError:
+        pass  # deleted meanwhile
+    except OSError as error:
+        failed(folder, error)
+    return sorted(found)
+
+
+def make_folders(path: str) -> None:
+    """Make a folder and those above it. Every one that is made holds conversations: its mode is 0700.
+
+    Raises:
+        OSError: The system refused or failed, or something else lies there.
+    """
+    inside: list[str] = []
+    while True:
+        try:
+            os.mkdir(path, 0o700)
+        except FileNotFoundError:
+            above = os.path.dirname(path)
+            if above in {"", path}:
+                raise
+            inside.append(path)
+            path = above
+            continue
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+        if not inside:
+            return
+        path = inside.pop()
+
+
+def drop_empty(folder: str) -> None:
+    """Remove a folder unless something is in it, such as what somebody has just written.
+
+    Raises:
+        OSError: The system refused or failed.
+    """
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in _NOT_EMPTY:
+            raise
