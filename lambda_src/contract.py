@@ -121,7 +121,9 @@ class AgentDescription(BaseModel):
     """An agent of a session."""
 
     agent_id: str
-    message_count: int
+    message_count: int = Field(
+        description="Of a long conversation the number of its last message and one: what somebody removed counts, too."
+    )
 
 
 class SessionDescription(BaseModel):
@@ -132,6 +134,9 @@ class SessionDescription(BaseModel):
     last_used_at: str | None
     expires_at: str | None = Field(description="Null when sessions never expire.")
     agents: list[AgentDescription]
+    next_cursor: str | None = Field(
+        description="Null when these are all agents. Of a long session with many agents, send it as cursor for more."
+    )
 
 
 class StoredMessage(BaseModel):

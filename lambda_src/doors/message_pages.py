@@ -16,7 +16,12 @@ PAGE_BYTES = 5_000_000
 
 
 def read_messages(
-    store: SessionStore, session_id: str, agent_id: str | None, limit: int, cursor: str | None
+    store: SessionStore,
+    session_id: str,
+    agent_id: str | None,
+    limit: int,
+    cursor: str | None,
+    within_seconds: float | None = None,
 ) -> Messages:
     """A page of a conversation, with redactions applied.
 
@@ -24,19 +29,22 @@ def read_messages(
         store: The caller's sessions.
         session_id: Which of them.
         agent_id: Whose conversation; ``None`` when the session has a single agent.
-        limit: How many messages at most; fewer when they are large.
+        limit: How many messages at most; fewer when they are large, or the storage is slow.
         cursor: Where the last page ended.
+        within_seconds: When to end the page with what has been read; ``None`` waits for all of it.
 
     Raises:
         BadRequestError: The session has several agents and none was named, or the cursor is not one of ours.
         PayloadTooLargeError: A single message is larger than a reply; ``next_cursor`` leads past it.
         SessionException: What the store says.
     """
+    try:
+        page = store.messages(
+            session_id, agent_id, limit=limit, cursor=cursor, max_bytes=PAGE_BYTES, within_seconds=within_seconds
+        )
+    except ValueError as error:
+        raise errors.BadRequestError(str(error)) from None
     while True:
-        try:
-            page = store.messages(session_id, agent_id, limit=limit, cursor=cursor, max_bytes=PAGE_BYTES)
-        except ValueError as error:
-            raise errors.BadRequestError(str(error)) from None
         reply = Messages(
             session_id=session_id,
             agent_id=page.agent_id,
@@ -59,4 +67,4 @@ def read_messages(
                 next_cursor=page.next_cursor,
             )
         # The bytes of a page are counted as stored; escaped as a reply, quotes and some letters count more.
-        limit = len(page.messages) // 2
+        page = page.first(len(page.messages) // 2)

@@ -28,6 +28,8 @@ from lambda_src.turns.endpoint import Endpoint
 from lambda_src.turns.repeats import session_id_for
 
 MAX_PAGE = 1_000
+PAGE_SECONDS = 8.0
+"""A page is full in less, unless it passes thousands of sessions that have expired, or the storage is slow."""
 
 SessionId = Annotated[str, Path(description="The session's id; any text of up to 240 bytes without separators.")]
 AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
@@ -103,10 +105,13 @@ class Routes:
             headers={"Location": f"/sessions/{session_id}"},
         )
 
-    def describe_session(self, session_id: SessionId) -> contract.SessionDescription:
+    def describe_session(self, session_id: SessionId, cursor: Cursor = None) -> contract.SessionDescription:
         """Tell when a session was made, used and will expire, and how long its conversations are."""
         store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
-        summary = self._in_time(lambda: store.describe(session_id))
+        try:
+            summary = self._in_time(lambda: store.describe(session_id, cursor=cursor))
+        except ValueError as error:
+            raise BadRequestError(str(error)) from None
         return contract.SessionDescription(
             session_id=summary.session_id,
             created_at=summary.created_at,
@@ -116,6 +121,7 @@ class Routes:
                 contract.AgentDescription(agent_id=agent.agent_id, message_count=agent.message_count)
                 for agent in summary.agents
             ],
+            next_cursor=summary.next_cursor,
         )
 
     def list_messages(
@@ -123,13 +129,14 @@ class Routes:
     ) -> contract.Messages:
         """Read a conversation, redactions applied, in pages of messages in order."""
         store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
-        return self._in_time(lambda: read_messages(store, session_id, agent_id, limit, cursor))
+        seconds = self._page_seconds()
+        return self._in_time(lambda: read_messages(store, session_id, agent_id, limit, cursor, seconds))
 
     def list_sessions(self, limit: Limit = 100, cursor: Cursor = None) -> contract.Sessions:
         """List the caller's sessions, ordered by id."""
-        store = self._endpoint.store(self._owner())
+        store, seconds = self._endpoint.store(self._owner()), self._page_seconds()
         try:
-            page = self._in_time(lambda: store.sessions(limit=limit, cursor=cursor))
+            page = self._in_time(lambda: store.sessions(limit=limit, cursor=cursor, within_seconds=seconds))
         except ValueError as error:
             raise BadRequestError(str(error)) from None
         return contract.Sessions(session_ids=list(page.session_ids), next_cursor=page.next_cursor)
@@ -172,6 +179,11 @@ class Routes:
 
     def _in_time(self, work: Callable[[], Result]) -> Result:
         return self._endpoint.in_time(work, self._remaining_seconds())
+
+    def _page_seconds(self) -> float:
+        """How long a page may take. What has been found by then is sent, and its cursor goes on."""
+        left = self._remaining_seconds()() - self._endpoint.settings.deadline_margin_seconds
+        return min(PAGE_SECONDS, left / 2)
 
     def _remaining_seconds(self) -> Callable[[], float]:
         context = self._router.lambda_context  # this request's, whoever asks

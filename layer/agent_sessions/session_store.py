@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent_sessions._life.session_life import last_use
+from agent_sessions._life.living import list_living
+from agent_sessions._objects.conversation_pages import Conversation, read_page
+from agent_sessions._objects.description import describe_objects
 from agent_sessions._objects.object_repository import ObjectSessionRepository
-from agent_sessions._records.layout import Layout, agent_id_of, message_id_below, message_id_of, session_id_of
+from agent_sessions._records.cursors import CursorKind, read_cursor, read_message_cursor, write_cursor
+from agent_sessions._records.layout import Layout
+from agent_sessions._records.message_records import agents_with_records, list_agent_ids
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.expiry import checked_ttl, expires_at
 from agent_sessions.store_url import BucketAddress, FolderAddress, StoreUrlError, parse_store_url, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     import boto3
     from mypy_boto3_s3.client import S3Client
 
-    from agent_sessions.object_store import ListedObject, ObjectStore
+    from agent_sessions.object_store import ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.types import Session, SessionMessage
+
+AGENTS_NAMED = 20
+"""Agents that are named to whoever has to choose one of them."""
 
 _STORES: dict[type, type[SessionStore]] = {}
 """What opens each kind of address."""
@@ -30,7 +39,11 @@ _STORES: dict[type, type[SessionStore]] = {}
 
 @dataclass(frozen=True)
 class AgentSummary:
-    """An agent of a session, and how many messages of it are stored."""
+    """An agent of a session, and how many messages of it are stored.
+
+    Of a session of about a thousand objects or more it is the number of the last message and one: a message that
+    somebody has removed from the middle counts, too.
+    """
 
     agent_id: str
     message_count: int
@@ -45,7 +58,8 @@ class SessionSummary:
         created_at: ISO 8601, UTC.
         last_used_at: When a turn wrote to it last, by the storage's clock; ISO 8601, UTC.
         expires_at: When it will have expired; ``None`` when sessions do not expire.
-        agents: Its agents, ordered by id.
+        agents: Its agents, ordered by id. A long session with very many agents shows some of them.
+        next_cursor: Gets the agents behind these; ``None`` when there are no others.
     """
 
     session_id: str
@@ -53,6 +67,7 @@ class SessionSummary:
     last_used_at: str | None
     expires_at: str | None
     agents: tuple[AgentSummary, ...]
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +78,14 @@ class MessagePage:
     messages: tuple[SessionMessage, ...]
     next_cursor: str | None
 
+    def first(self, count: int) -> MessagePage:
+        """The page with its first messages only; its cursor gets the others. The count is below the page's."""
+        return MessagePage(self.agent_id, self.messages[:count], str(self.messages[count].message_id))
+
 
 @dataclass(frozen=True)
 class SessionPage:
-    """Some sessions, ordered by id; ``next_cursor`` gets the ones after them, ``None`` when there are none."""
+    """Some sessions, ordered by id, perhaps none; ``next_cursor`` gets what comes after them, ``None`` at the end."""
 
     session_ids: tuple[str, ...]
     next_cursor: str | None
@@ -88,6 +107,9 @@ class SessionStore(ABC):
     Args:
         ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
     """
+
+    clock: Callable[[], float] = staticmethod(time.monotonic)
+    """Seconds, for what is asked to end in time."""
 
     def __init__(self, *, ttl_days: float | None = None) -> None:
         self.ttl_days = checked_ttl(ttl_days)
@@ -152,28 +174,31 @@ class SessionStore(ABC):
                 when not given.
         """
 
-    def describe(self, session_id: str) -> SessionSummary:
+    def describe(self, session_id: str, *, cursor: str | None = None) -> SessionSummary:
         """What is known of a session without reading its messages.
+
+        Args:
+            session_id: The session.
+            cursor: ``next_cursor`` of an earlier summary: the agents behind those.
 
         Raises:
             SessionNotFoundError: There is none of this id.
+            ValueError: The cursor is none.
         """
+        after_agent_id = None if cursor is None else read_cursor(CursorKind.AGENTS, cursor)
         repository = self._repository()
         session = self._session(repository, session_id)
-        listed = list(self.objects.list(self.layout.session_folder(session_id)))
-        counts: dict[str, int] = {}
-        for agent_id, entry in self._agent_objects(session_id, listed):
-            counts.setdefault(agent_id, 0)
-            counts[agent_id] += message_id_of(entry.key) is not None
-        found = repository.life.age(session_id).last_used
-        last_used = max(last_use(self.layout.session_folder(session_id), listed) or found, found)
+        found = describe_objects(repository.records, self.layout, session_id, after_agent_id=after_agent_id)
+        known = repository.life.age(session_id).last_used
+        last_used = max(found.last_used or known, known)
         expires = expires_at(last_used, self.ttl_days)
         return SessionSummary(
             session_id=session_id,
             created_at=session.created_at,
             last_used_at=last_used.isoformat(),
             expires_at=expires.isoformat() if expires else None,
-            agents=tuple(AgentSummary(agent_id, counts[agent_id]) for agent_id in sorted(counts)),
+            agents=tuple(AgentSummary(agent_id, count) for agent_id, count in found.message_counts.items()),
+            next_cursor=None if found.next_agent_id is None else write_cursor(CursorKind.AGENTS, found.next_agent_id),
         )
 
     def messages(
@@ -184,8 +209,9 @@ class SessionStore(ABC):
         limit: int = 100,
         cursor: str | None = None,
         max_bytes: int = 5_000_000,
+        within_seconds: float | None = None,
     ) -> MessagePage:
-        """Read a conversation, page by page.
+        """Read a conversation, page by page. A page costs a page, however long the conversation is.
 
         Args:
             session_id: The session.
@@ -193,54 +219,56 @@ class SessionStore(ABC):
             limit: At most so many messages, 1 or more.
             cursor: ``next_cursor`` of the page before.
             max_bytes: At most so many bytes as stored; a single larger message comes alone.
+            within_seconds: When to end the page with what has been read; ``None`` waits for all of it.
 
         Raises:
             SessionNotFoundError: There is no such session or agent.
             SessionCorruptError: A message of the page cannot be read; the error names its key.
             ValueError: The limit or the cursor is none, or the session has several agents and none was named.
         """
-        first_id = _parsed_cursor(cursor)
+        time_is_up = self._timer(within_seconds)
+        first_id = read_message_cursor(cursor)
         if limit < 1:
             raise ValueError(f"limit={limit} | must be 1 or more")
         repository = self._repository()
         self._session(repository, session_id)
-        sizes: dict[str, dict[int, int]] = {}
-        for found_id, entry in self._agent_objects(
-            session_id, self.objects.list(self.layout.session_folder(session_id))
-        ):
-            message_id = message_id_of(entry.key)
-            sizes.setdefault(found_id, {})
-            if message_id is not None:
-                sizes[found_id][message_id] = entry.size
-        agent_id = _chosen_agent(session_id, agent_id, sorted(sizes))
-        wanted, rest = _page_of(sizes[agent_id], first_id, limit, max_bytes)
-        return MessagePage(
-            agent_id=agent_id,
-            messages=tuple(repository.read_messages(session_id, agent_id, wanted)),
-            next_cursor=str(rest[0]) if rest else None,
-        )
+        chosen = self._only_agent(session_id) if agent_id is None else agent_id
+        conversation = Conversation(repository.records, self.layout, session_id, chosen)
+        page = read_page(conversation, first_id, limit=limit, max_bytes=max_bytes, time_is_up=time_is_up)
+        if not page.messages and page.next_id is None:
+            self._check_agent(session_id, chosen)
+        next_cursor = None if page.next_id is None else str(page.next_id)
+        return MessagePage(agent_id=chosen, messages=tuple(page.messages), next_cursor=next_cursor)
 
-    def sessions(self, *, limit: int = 100, cursor: str | None = None) -> SessionPage:
+    def sessions(
+        self, *, limit: int = 100, cursor: str | None = None, within_seconds: float | None = None
+    ) -> SessionPage:
         """List sessions, ordered by id: S3 cannot order them by time.
+
+        A page may hold fewer than ``limit``, even none, and have a cursor: it passes at most 10,000 folders, and ends
+        when it has listed 100 times what sessions that may have expired are made of.
 
         Args:
             limit: At most so many, 1 or more.
             cursor: ``next_cursor`` of the page before.
+            within_seconds: When to end the page with what has been found; ``None`` for no such time.
+
+        Raises:
+            ValueError: The limit or the cursor is none.
         """
+        time_is_up = self._timer(within_seconds)
         if limit < 1:
             raise ValueError(f"limit={limit} | must be 1 or more")
-        repository = self._repository()
-        found: list[str] = []
-        start_after = f"session_{cursor}" if cursor else ""
-        for folder in self.objects.list_folders(self.layout.root, start_after=start_after):
-            session_id = session_id_of(folder)
-            # A folder is no session: what is being erased or landed late has one too.
-            if session_id is None or repository.read_session(session_id) is None:
-                continue
-            if len(found) == limit:
-                return SessionPage(tuple(found), found[-1])
-            found.append(session_id)
-        return SessionPage(tuple(found), None)
+        page = list_living(
+            self.objects,
+            self.layout,
+            ttl_days=self.ttl_days,
+            limit=limit,
+            position=None if cursor is None else read_cursor(CursorKind.SESSIONS, cursor),
+            time_is_up=time_is_up,
+        )
+        next_cursor = None if page.position is None else write_cursor(CursorKind.SESSIONS, page.position)
+        return SessionPage(tuple(page.session_ids), next_cursor)
 
     def delete_session(self, session_id: str) -> None:
         """Erase everything of a session.
@@ -260,18 +288,30 @@ class SessionStore(ABC):
             raise SessionNotFoundError(f"Session {session_id} does not exist", key=self.layout.session(session_id))
         return session
 
-    def _agent_objects(self, session_id: str, listed: Iterable[ListedObject]) -> list[tuple[str, ListedObject]]:
-        """The records of a session's agents and their messages, by agent."""
-        folder = self.layout.session_folder(session_id)
-        found = []
-        for entry in listed:
-            below = agent_id_of(entry.key[len(folder) :])
-            if below is None:
-                continue
-            agent_id, rest = below
-            if rest == "agent.json" or message_id_below(rest) is not None:
-                found.append((agent_id, entry))
-        return found
+    def _only_agent(self, session_id: str) -> str:
+        found = list(islice(list_agent_ids(self.objects, self.layout, session_id), AGENTS_NAMED + 1))
+        if len(found) > 1:
+            found = agents_with_records(self.objects, self.layout, session_id, found)
+        if len(found) > 1:
+            more = " and others" if len(found) > AGENTS_NAMED else ""
+            names = ", ".join(sorted(found)[:AGENTS_NAMED])
+            raise ValueError(f"session_id={session_id} | name one of its agents: {names}{more}")
+        if not found:
+            raise SessionNotFoundError(f"Session {session_id} has no agent", key=self.layout.session(session_id))
+        return found[0]
+
+    def _check_agent(self, session_id: str, agent_id: str) -> None:
+        if not agents_with_records(self.objects, self.layout, session_id, [agent_id]):
+            raise SessionNotFoundError(
+                f"Session {session_id} has no agent {agent_id}", key=self.layout.agent(session_id, agent_id)
+            )
+
+    def _timer(self, within_seconds: float | None) -> Callable[[], bool]:
+        """What tells whether so many seconds have passed since now."""
+        if within_seconds is None:
+            return lambda: False
+        ends = self.clock() + within_seconds
+        return lambda: self.clock() >= ends
 
 
 class S3SessionStore(SessionStore, address=BucketAddress):
@@ -367,32 +407,3 @@ class FileSessionStore(SessionStore, address=FolderAddress):
         return FileSessionManager(
             session_id, str(self._folder), root=str(self._root), **{"ttl_days": self.ttl_days} | options
         )
-
-
-def _parsed_cursor(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit()):
-        raise ValueError(f"cursor={cursor!r} | must be the next_cursor of an earlier page")
-    return int(cursor)
-
-
-def _chosen_agent(session_id: str, agent_id: str | None, present: list[str]) -> str:
-    if agent_id is None and len(present) > 1:
-        raise ValueError(f"session_id={session_id} | name one of its agents: {', '.join(present)}")
-    chosen = agent_id if agent_id is not None else (present[0] if present else None)
-    if chosen is None or chosen not in present:
-        what = "has no agent" if chosen is None else f"has no agent {chosen}"
-        raise SessionNotFoundError(f"Session {session_id} {what}", session_id=session_id)
-    return chosen
-
-
-def _page_of(sizes: dict[int, int], first_id: int, limit: int, max_bytes: int) -> tuple[list[int], list[int]]:
-    """The ids of one page, and those after it."""
-    ids = sorted(message_id for message_id in sizes if message_id >= first_id)
-    total = 0
-    for count, message_id in enumerate(ids):
-        total += sizes[message_id]
-        if count == limit or (count and total > max_bytes):
-            return ids[:count], ids[count:]
-    return ids, []

@@ -130,6 +130,31 @@ def test_sessions_are_listed_in_pages_by_id(store: dict[str, str]) -> None:
         assert second == {"session_ids": ["c"], "next_cursor": None}
 
 
+@pytest.mark.parametrize("path", ["/sessions", "/sessions/chat"])
+@pytest.mark.parametrize("cursor", ["b", "chat", "czo", "../..", "%00", "YTpkZWZhdWx0=", "x" * 2_000, "ä"])
+def test_a_cursor_that_no_page_has_given_is_refused(path: str, cursor: str, scripted: Scripted) -> None:
+    function, _ = scripted("Hello.")
+    function.reply("Hi")
+
+    refused = function.http("GET", path, query={"cursor": cursor})
+
+    assert (refused.status, refused.problem) == (422, "invalid-request"), refused.text
+    assert "next_cursor" in refused.json["detail"]
+
+
+def test_a_cursor_says_nothing_of_the_session_it_leads_to(store: dict[str, str]) -> None:
+    with BedrockServer(otherwise="Hello.") as bedrock:
+        function = on_bedrock(bedrock, store)
+        for session_id in ("my secret plan", "your secret plan"):
+            function.reply("Hi", session_id)
+
+        cursor = function.http("GET", "/sessions", query={"limit": 1}).json["next_cursor"]
+
+        assert "secret" not in cursor
+        rest = function.http("GET", "/sessions", query={"limit": 1, "cursor": cursor}).json
+        assert rest == {"session_ids": ["your secret plan"], "next_cursor": None}
+
+
 def test_a_deleted_session_is_gone_and_its_id_starts_afresh(store: dict[str, str]) -> None:
     with BedrockServer(otherwise="Hello.") as bedrock:
         function = on_bedrock(bedrock, store)

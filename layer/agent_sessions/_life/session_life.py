@@ -10,8 +10,9 @@ import logging
 import uuid
 from typing import TYPE_CHECKING
 
+from agent_sessions._life.last_use import find_last_use, last_use
 from agent_sessions._life.session_age import SessionAge, marked_at, stated_ttl, with_mark
-from agent_sessions._records.layout import is_head, is_written_by_turns
+from agent_sessions._records.layout import is_head
 from agent_sessions._records.records import (
     Record,
     Records,
@@ -28,7 +29,7 @@ from agent_sessions.object_store import Absent, Expectation, PreconditionFailedE
 from agent_sessions.types import Session, SessionType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from datetime import datetime
 
     from agent_sessions._records.layout import Layout
@@ -180,7 +181,7 @@ class SessionLife:
             if found is not None and incarnation_in(found) in {None, incarnation_of(record.content)}:
                 used = max(used, found.last_modified)
         if is_expired(used, now, self.ttl_days):
-            used = max(used, self._last_written(session_id) or used)
+            used = max(used, self._last_written(session_id, now) or used)
         if is_expired(used, now, self.ttl_days):
             logger.info("session_id=<%s>, last_used_at=<%s> | expired", session_id, used.isoformat())
             return False
@@ -200,7 +201,7 @@ class SessionLife:
         record = self._records.get(self._layout.session(session_id))
         if record is not None and (is_erased(record) or not self.is_current(session_id, record)):
             return True
-        used = [self._last_written(session_id, but=but), record.stored.last_modified if record else None]
+        used = [self._last_written(session_id, now, but=but), record.stored.last_modified if record else None]
         last_used = max((at for at in used if at is not None), default=None)
         if last_used is None or is_expired(last_used, now, self.ttl_days):
             return True
@@ -211,9 +212,15 @@ class SessionLife:
         """Whether a session's record is of the life that was found."""
         return life_of(record.content) == self._records.incarnation(session_id)
 
-    def _last_written(self, session_id: str, *, but: str | None = None) -> datetime | None:
-        folder = self._layout.session_folder(session_id)
-        return last_use(folder, (entry for entry in self._records.objects.list(folder) if entry.key != but))
+    def _last_written(self, session_id: str, now: datetime, *, but: str | None = None) -> datetime | None:
+        """When a turn wrote last; any time at which the session has not expired is as good as the last."""
+        return find_last_use(
+            self._records.objects,
+            self._layout,
+            session_id,
+            is_enough=lambda at: not is_expired(at, now, self.ttl_days),
+            but=but,
+        )
 
     # --- ending -----------------------------------------------------------------------------------------
 
@@ -323,12 +330,6 @@ class SessionLife:
         """Whether a mark is still what is stored; without one, whether there is still no record."""
         found = self._records.objects.get(self._layout.session(session_id))
         return (found.etag if found else None) == mark
-
-
-def last_use(session_folder: str, entries: Iterable[ListedObject]) -> datetime | None:
-    """When a turn wrote last to a session, as a listing shows it."""
-    times = (entry.last_modified for entry in entries if is_written_by_turns(entry.key[len(session_folder) :]))
-    return max(times, default=None)
 
 
 def _goes_on(key: str, before: StoredObject, after: StoredObject) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from agent_sessions._conversation.journal import Journal
 from agent_sessions._life.session_life import SessionLife
 from agent_sessions._objects.agent_objects import drop_log
+from agent_sessions._objects.conversation_pages import Conversation, read_page
 from agent_sessions._objects.turn_writer import Durability, ObjectJournal
 from agent_sessions._records.message_records import list_message_ids, message_in
 from agent_sessions._records.records import Record, Records, parsed
@@ -208,6 +209,8 @@ class ObjectSessionRepository(SessionRepository):
     ) -> list[SessionMessage]:
         """List an agent's messages in the order of their ids.
 
+        With ``limit`` and ``first_id`` it costs what is read, with ``offset`` a listing of the whole conversation, too.
+
         Args:
             session_id: The session.
             agent_id: The agent.
@@ -219,24 +222,14 @@ class ObjectSessionRepository(SessionRepository):
         Raises:
             SessionCorruptError: A message cannot be read; the error names its key.
         """
-        ids = [message_id for message_id, _ in list_message_ids(self.objects, self.layout, session_id, agent_id)]
-        wanted = [message_id for message_id in ids if message_id >= first_id]
-        if offset == 0:
-            # Records of an earlier life take no part in the count, and which they are shows only when they are read.
-            return self.read_messages(session_id, agent_id, wanted, limit)
-        return self.read_messages(session_id, agent_id, wanted)[offset:][:limit]
-
-    def read_messages(
-        self, session_id: str, agent_id: str, ids: list[int], limit: int | None = None
-    ) -> list[SessionMessage]:
-        """Read messages by their ids, at once. Ids without a message of this life of the session are left out."""
         self._find(session_id)
-        found: list[SessionMessage] = []
-        while ids and (limit is None or len(found) < limit):
-            batch, ids = (ids, []) if limit is None else (ids[: limit - len(found)], ids[limit - len(found) :])
-            keys = [self.layout.message(session_id, agent_id, message_id) for message_id in batch]
-            found += [message_in(record) for record in self.records.own_many(session_id, keys)]
-        return found
+        if limit is not None and limit > 0 and offset == 0:
+            conversation = Conversation(self.records, self.layout, session_id, agent_id)
+            return read_page(conversation, first_id, limit=limit).messages
+        ids = [message_id for message_id, _ in list_message_ids(self.objects, self.layout, session_id, agent_id)]
+        keys = [self.layout.message(session_id, agent_id, message_id) for message_id in ids if message_id >= first_id]
+        # Records of an earlier life take no part in the count, and which they are shows only when they are read.
+        return [message_in(record) for record in self.records.own_many(session_id, keys)][offset:][:limit]
 
     def quarantine_message(self, session_id: str, agent_id: str, message_id: int) -> str:
         """Put a message that cannot be read aside, so that the rest of the session can be used again.

@@ -1,0 +1,192 @@
+"""Which sessions live: a page of them at a time, whatever lies between them.
+
+The records of many sessions are read at once. One that was written within the lifetime says that its session lives.
+Where one is older, what turns have written decides: one listing shows that of this session and of all that follow in
+a thousand keys, so that a run of sessions that have expired is passed in a few requests, and no record is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent_sessions._life.last_use import find_last_use
+from agent_sessions._life.session_life import is_erased
+from agent_sessions._records.layout import is_written_by_turns, session_id_of
+from agent_sessions._records.message_records import LISTED_AT_ONCE
+from agent_sessions._records.records import parse
+from agent_sessions.exceptions import InvalidIdentifierError, SessionCorruptError
+from agent_sessions.expiry import is_expired
+from agent_sessions.identifiers import check_identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from agent_sessions._records.layout import Layout
+    from agent_sessions.object_store import ListedObject, ObjectStore, StoredObject
+
+FEWEST_READ, MOST_READ = 16, 128
+"""Sessions whose records are asked for at once."""
+
+FOLDERS_A_PAGE = 10_000
+LISTINGS_A_PAGE = 100
+"""What a page passes at most, however little it finds; then it ends with a cursor."""
+
+
+class LivingPage(NamedTuple):
+    """Some sessions that live, in the order of their keys.
+
+    Attributes:
+        session_ids: They may be none, though others follow.
+        position: The name behind which the next page begins; ``None`` when nothing follows.
+    """
+
+    session_ids: list[str]
+    position: str | None
+
+
+def list_living(
+    objects: ObjectStore,
+    layout: Layout,
+    *,
+    ttl_days: float,
+    limit: int,
+    position: str | None = None,
+    time_is_up: Callable[[], bool] = lambda: False,
+) -> LivingPage:
+    """List sessions that are neither expired nor being erased.
+
+    Args:
+        objects: Where the objects live.
+        layout: How they are named.
+        ttl_days: Days after its last use at which a session expires; ``0`` for never.
+        limit: At most so many, 1 or more.
+        position: See :class:`LivingPage`.
+        time_is_up: Asked between requests; then the page ends with what it has, be it nothing.
+    """
+    scan = _Scan(objects, layout, ttl_days, time_is_up)
+    start_after = f"session_{position}" if position is not None else ""
+    folders = objects.list_folders(layout.root, named="session_", start_after=start_after)
+    names = (name for folder in folders if (name := session_id_of(folder)) is not None)
+    found: list[str] = []
+    passed, count = 0, min(max(limit + 1, FEWEST_READ), MOST_READ)
+    while chunk := list(islice(names, count)):
+        for name, lives in scan.judge(chunk):
+            if lives is None or (lives and len(found) == limit):
+                return LivingPage(found, position)
+            found += [name] * lives
+            position = name
+        passed += len(chunk)
+        if len(found) == limit or time_is_up() or passed >= FOLDERS_A_PAGE:
+            return LivingPage(found, position if next(names, None) is not None else None)
+        count = min(2 * count, MOST_READ)
+    return LivingPage(found, None)
+
+
+class _Damaged:
+    """Something lies where a session's record should be, and cannot be read."""
+
+
+class _Scan:
+    """Judges sessions in their order, and remembers what listings have shown of those to come."""
+
+    def __init__(self, objects: ObjectStore, layout: Layout, ttl_days: float, time_is_up: Callable[[], bool]) -> None:
+        self._objects = objects
+        self._layout = layout
+        self._ttl_days = ttl_days
+        self._time_is_up = time_is_up
+        self._used: dict[str, bool] = {}  # whether a turn has written within the lifetime, where a listing has shown it
+        self._now: datetime | None = None  # by the storage's clock
+        self._in_expired_run = False
+        self._listings = 0
+
+    def judge(self, names: list[str]) -> Iterable[tuple[str, bool | None]]:
+        """Whether each of some sessions lives, in their order; ``None`` where this scan has come to its end."""
+        ids = [name for name in names if _is_identifier(name)]
+        if self._in_expired_run:
+            self._pass_expired(ids)
+        records = self._read([session_id for session_id in ids if self._used.get(session_id, True)])
+        for name in names:
+            stored = records.get(name)
+            lives = stored is not None and self._lives(name, stored)
+            self._in_expired_run = not lives
+            yield name, lives
+
+    def _read(self, session_ids: list[str]) -> dict[str, StoredObject | _Damaged | None]:
+        keys = [self._layout.session(session_id) for session_id in session_ids]
+        try:
+            return dict(zip(session_ids, self._objects.get_many(keys), strict=True))
+        except SessionCorruptError:  # one of them is no object at all; the others are not to suffer from it
+            return {session_id: self._read_one(key) for session_id, key in zip(session_ids, keys, strict=True)}
+
+    def _read_one(self, key: str) -> StoredObject | _Damaged | None:
+        try:
+            return self._objects.get(key)
+        except SessionCorruptError:
+            return _Damaged()
+
+    def _lives(self, session_id: str, stored: StoredObject | _Damaged) -> bool | None:
+        """Whether a session lives. One that is damaged is there: whoever opens it is told what is wrong with it."""
+        if isinstance(stored, _Damaged):
+            return True
+        self._now = stored.read_at
+        with contextlib.suppress(SessionCorruptError):
+            record = parse(self._layout.session(session_id), stored)
+            if record is not None and is_erased(record):
+                return False
+        if self._is_young(stored.last_modified):
+            return True
+        if session_id not in self._used and not self._look(session_id):
+            return None
+        return self._used[session_id]
+
+    def _pass_expired(self, session_ids: list[str]) -> None:
+        """List on as long as what is listed has expired: its records need not be read."""
+        for session_id in session_ids:
+            known = self._used.get(session_id)
+            if known or (known is None and not (self._look(session_id) and not self._used[session_id])):
+                return
+
+    def _look(self, session_id: str) -> bool:
+        """List what is stored of a session and of those behind it, unless that has been done often enough."""
+        if self._now is None or self._listings >= LISTINGS_A_PAGE or (self._listings and self._time_is_up()):
+            return False
+        self._listings += 1
+        folder = self._layout.session_folder(session_id)
+        keys = self._objects.list(f"{self._layout.root}session_", start_after=folder)
+        page = list(islice(keys, LISTED_AT_ONCE))
+        is_cut = len(page) == LISTED_AT_ONCE
+        groups = {name: list(entries) for name, entries in groupby(page, self._name_of) if name}
+        for name, entries in groups.items():
+            is_used = any(self._is_use(entry) for entry in entries)
+            if is_used or not is_cut or name != self._name_of(page[-1]):
+                self._used[name] = is_used
+        if session_id not in self._used:
+            self._used[session_id] = session_id in groups and self._is_used(session_id)
+        return True
+
+    def _is_used(self, session_id: str) -> bool:
+        found = find_last_use(self._objects, self._layout, session_id, is_enough=self._is_young)
+        return found is not None and self._is_young(found)
+
+    def _is_use(self, entry: ListedObject) -> bool:
+        _, _, key = entry.key[len(self._layout.root) :].partition("/")
+        return (key == "session.json" or is_written_by_turns(key)) and self._is_young(entry.last_modified)
+
+    def _is_young(self, at: datetime) -> bool:
+        return self._now is None or not is_expired(at, self._now, self._ttl_days)
+
+    def _name_of(self, entry: ListedObject) -> str:
+        """The session an object lies in; nothing for an object beside the sessions' folders."""
+        folder, slash, _ = entry.key[len(self._layout.root) :].partition("/")
+        return (session_id_of(folder) or "") if slash else ""
+
+
+def _is_identifier(name: str) -> bool:
+    try:
+        check_identifier("session", name)
+    except InvalidIdentifierError:
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""A page of a conversation: it costs a page, wherever it begins and however long the conversation is.
+
+The messages of a page are asked for by their names, which are numbered without gaps. Only where a name is missing is it
+asked whether that is the end: the agent's record may say so, a short conversation is listed, a long one is searched.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent_sessions._objects.copies import read_log
+from agent_sessions._records.layout import message_id_of
+from agent_sessions._records.message_records import LISTED_AT_ONCE, message_in
+from agent_sessions._records.message_search import look_for_messages, next_message_id
+from agent_sessions._records.records import Record, Records, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agent_sessions._records.layout import Layout
+    from agent_sessions.object_store import StoredObject
+    from agent_sessions.types import SessionMessage
+
+FIRST_READ = 16
+"""Messages asked for at first. Then twice as many each time, as long as what was found says that they fit."""
+
+MOST_READ = 128
+
+
+class Conversation(NamedTuple):
+    """Whose messages are read.
+
+    Attributes:
+        records: Where the records are; which life of the session is read is known there.
+        layout: How they are named.
+        session_id: The session.
+        agent_id: The agent.
+    """
+
+    records: Records
+    layout: Layout
+    session_id: str
+    agent_id: str
+
+
+class Page(NamedTuple):
+    """Some messages in order, and the id with which the next page begins; ``None`` behind the last message."""
+
+    messages: list[SessionMessage]
+    next_id: int | None
+
+
+def read_page(
+    conversation: Conversation,
+    first_id: int,
+    *,
+    limit: int,
+    max_bytes: float = float("inf"),
+    time_is_up: Callable[[], bool] = lambda: False,
+) -> Page:
+    """Read the messages from an id on.
+
+    It asks for at most twice ``limit`` and a few dozen names, and two hundred more where messages are missing.
+
+    Args:
+        conversation: Whose messages.
+        first_id: The smallest id wanted.
+        limit: At most so many, 1 or more.
+        max_bytes: At most so many bytes as stored; a single larger message comes alone.
+        time_is_up: Asked between requests; then the page ends with what it has, be it nothing.
+
+    Raises:
+        SessionCorruptError: A message of the page cannot be read; the error names its key.
+    """
+    messages: list[SessionMessage] = []
+    size, asked_at_once, start = 0, FIRST_READ, first_id
+    gaps: _Gaps | None = None
+    while True:
+        count = min(asked_at_once, limit - len(messages) + 1, _fitting(size, len(messages), max_bytes))
+        missing_from: int | None = None
+        ids = range(start, start + count)
+        for message_id, stored in zip(ids, _read(conversation, ids), strict=True):
+            if stored is not None and len(messages) == limit:
+                return Page(messages, message_id)  # whatever it is, the next page says
+            record = _accepted(conversation, message_id, stored)
+            if record is None:
+                missing_from = message_id if missing_from is None else missing_from
+                continue
+            missing_from = None
+            if messages and size + len(record.stored.body) > max_bytes:
+                return Page(messages, message_id)
+            messages.append(message_in(record))
+            size += len(record.stored.body)
+        start += count
+        if missing_from is not None:
+            gaps = gaps or _Gaps(conversation)
+            following = gaps.next_id(missing_from)
+            if following is None:
+                return Page(messages, None)
+            start = max(start, following)
+        if time_is_up():
+            return Page(messages, start)
+        asked_at_once = min(2 * asked_at_once, MOST_READ)
+
+
+def _fitting(size: int, count: int, max_bytes: float) -> int:
+    """How many more messages are likely to fit: what is read and does not fit is read in vain."""
+    if not size:
+        return FIRST_READ
+    return max(1, int(min((max_bytes - size) / (size / count) + 1, MOST_READ)))
+
+
+def _read(conversation: Conversation, ids: range) -> Sequence[StoredObject | None]:
+    records, layout, session_id, agent_id = conversation
+    return records.objects.get_many([layout.message(session_id, agent_id, message_id) for message_id in ids])
+
+
+def _accepted(conversation: Conversation, message_id: int, stored: StoredObject | None) -> Record | None:
+    """The message's record if it is of this life. Judged one by one: who stops early hears of no damage behind."""
+    records, layout, session_id, agent_id = conversation
+    return records.accept(session_id, parse(layout.message(session_id, agent_id, message_id), stored))
+
+
+class _Gaps:
+    """Tells where a conversation goes on behind a name that is missing.
+
+    The agent's record is believed when it says that the missing message is the next to be written. A conversation that
+    one request lists is known exactly; in a longer one the next message is searched.
+    """
+
+    def __init__(self, conversation: Conversation) -> None:
+        records, layout, session_id, agent_id = conversation
+        self._objects = records.objects
+        self._folder = layout.messages_folder(session_id, agent_id)
+        self._present = look_for_messages(records.objects, layout, session_id, agent_id)
+        record = records.own(session_id, layout.agent(session_id, agent_id))
+        log = read_log(record.kit.get("log")) if record is not None else None
+        self._stated_next_id = log.next_id if log is not None else None
+        self._ids: list[int] | None = None  # all there are, once they are known
+
+    def next_id(self, missing: int) -> int | None:
+        """The next id behind a missing one, or ``None`` when that was the end."""
+        if missing == self._stated_next_id:
+            return None
+        if self._ids is None:
+            listed = list(islice(self._objects.list(self._folder), LISTED_AT_ONCE))
+            if len(listed) == LISTED_AT_ONCE:
+                return next_message_id(self._present, missing + 1)
+            found = (message_id_of(entry.key) for entry in listed if "/" not in entry.key[len(self._folder) :])
+            self._ids = sorted(message_id for message_id in found if message_id is not None)
+        return next((message_id for message_id in self._ids if message_id > missing), None)
