@@ -5,7 +5,19 @@ import binascii
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from lambda_src import schemas
 
 KINDS = ("text", "image", "document", "video", "cachePoint")
 _DOCUMENT_NAME = r"^[A-Za-z0-9()\[\]-]+( [A-Za-z0-9()\[\]-]+)*$"
@@ -16,31 +28,39 @@ _IMAGE_SIGNATURES: dict[str, tuple[bytes, ...]] = {
     "webp": (b"RIFF",),
 }
 
+_PDF_HEADER = b"%PDF-"
+_PDF_HEADER_WITHIN = 1024
+"""Readers look for the header in so many bytes (PDF reference, appendix H)."""
+
+
+def base64_bytes(text: str) -> bytes:
+    """The bytes of base64 text: the standard alphabet, with padding and nothing else.
+
+    Raises:
+        ValueError: It is none.
+    """
+    message = "must be base64 text (standard alphabet, with padding)"
+    # Even in strict mode Python takes padding that completes nothing.
+    if len(text) % 4 or text.endswith("==="):
+        raise ValueError(message)
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise ValueError(message) from None
+
 
 def _decoded(value: object) -> bytes:
     if not isinstance(value, str) or not value:
         raise ValueError("must be base64 text")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("must be base64 text (standard alphabet, with padding)") from None
+    return base64_bytes(value)
 
 
-def _storable(value: object) -> object:
-    # A lone surrogate is legal in JSON and in str, but no UTF-8: it could be neither stored nor sent to a model.
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("must not contain unpaired surrogates")
-    return value
-
-
-Base64 = Annotated[
-    bytes, BeforeValidator(_decoded), WithJsonSchema({"type": "string", "contentEncoding": "base64", "minLength": 4})
-]
-Text = Annotated[str, BeforeValidator(_storable)]
+Base64 = Annotated[bytes, BeforeValidator(_decoded), WithJsonSchema(schemas.base64())]
 
 
 class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    # Strict: the contract says which types are taken, and Python would take "yes" for true.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Source(_Block):
@@ -54,6 +74,12 @@ class Image(_Block):
 
     format: Literal["png", "jpeg", "gif", "webp"]
     source: Source
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The published schema, which knows the signatures."""
+        signatures = {name: schemas.base64(starts_with=begins) for name, begins in _IMAGE_SIGNATURES.items()}
+        return schemas.by_format(handler.resolve_ref_schema(handler(core)), signatures)
 
     @model_validator(mode="after")
     def _bytes_are_what_they_claim(self) -> Self:
@@ -82,12 +108,18 @@ class Document(_Block):
         description="Letters, digits, single spaces, hyphens, parentheses and square brackets.",
     )
     source: Source
-    context: Text | None = None
+    context: str | None = None
     citations: Citations | None = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The published schema, which knows how a PDF begins."""
+        pdf = schemas.base64(contains=_PDF_HEADER, within=_PDF_HEADER_WITHIN)
+        return schemas.by_format(handler.resolve_ref_schema(handler(core)), {"pdf": pdf})
 
     @model_validator(mode="after")
     def _bytes_are_what_they_claim(self) -> Self:
-        if self.format == "pdf" and b"%PDF-" not in self.source.data[:1024]:
+        if self.format == "pdf" and _PDF_HEADER not in self.source.data[:_PDF_HEADER_WITHIN]:
             raise ValueError("the bytes are not a pdf document")
         return self
 
@@ -108,7 +140,7 @@ class CachePoint(_Block):
 class ContentBlock(_Block):
     """One part of a prompt: exactly one of text, image, document, video and cachePoint."""
 
-    text: Text | None = None
+    text: Annotated[str, WithJsonSchema(schemas.SPOKEN_TEXT)] | None = None
     image: Image | None = None
     document: Document | None = None
     video: Video | None = None
@@ -128,6 +160,11 @@ class ContentBlock(_Block):
         if self.text is not None and not self.text.strip():
             raise ValueError("text must not be blank")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The published schema, which says that there is exactly one kind."""
+        return schemas.exactly_one_of(handler.resolve_ref_schema(handler(core)))
 
     def to_strands(self) -> dict[str, Any]:
         """The block as Strands and Bedrock spell it, with real bytes."""

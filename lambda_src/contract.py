@@ -1,13 +1,60 @@
 """The shapes of requests and replies: what is validated on the way in and documented in ``docs/openapi.json``."""
 
+import math
+import re
+from collections.abc import Callable
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from agent_sessions.identifiers import check_identifier
+from lambda_src import schemas
 from lambda_src.content import ContentBlock
 
+MAX_BLOCKS = 1_000
 MAX_INTERRUPT_RESPONSES = 100
+
+
+def _checked(kind: str) -> Callable[[str], str]:
+    """A validator of ids that can be stored, and that nobody can have made of two."""
+
+    def check(value: str) -> str:
+        if schemas.REPLACEMENT_CHARACTER in value:
+            raise ValueError("must not contain U+FFFD, which stands for text that could not be decoded")
+        try:
+            return check_identifier(kind, value)
+        except ValueError as error:
+            # The place says which id it is, and the caller knows what it sent.
+            raise ValueError(str(error).rpartition(" | ")[2]) from None
+
+    return check
+
+
+def _without_percent(value: str) -> str:
+    # Some gateways decode a path before they write the event. Without a percent sign in the id, decoding twice is
+    # decoding once.
+    if "%" in value:
+        raise ValueError("must not contain %, which would mean another session where a path is decoded twice")
+    return value
+
+
+def _matching(schema: dict[str, Any], message: str) -> Callable[[str], str]:
+    """A validator for what a schema of text says with its pattern and its length."""
+    pattern, longest = re.compile(schema["pattern"]), schema.get("maxLength", math.inf)
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value) or len(value) > longest:
+            raise ValueError(message)
+        return value
+
+    return check
+
+
+def whole_number(value: object) -> object:
+    """Text of a query as JSON writes an integer, and nothing else that Python would take for one."""
+    if isinstance(value, str) and not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", value):
+        raise ValueError("must be a whole number")
+    return value
 
 
 def _blocks(value: object) -> object:
@@ -15,6 +62,8 @@ def _blocks(value: object) -> object:
         return [{"text": value}]
     if not isinstance(value, list) or not value:
         raise ValueError("must be text or a list of content blocks, and not empty")
+    if len(value) > MAX_BLOCKS:
+        raise ValueError(f"must not have more than {MAX_BLOCKS} content blocks")
     return value
 
 
@@ -24,10 +73,33 @@ def _says_something(blocks: list[ContentBlock]) -> list[ContentBlock]:
     return blocks
 
 
-AgentId = Annotated[str, AfterValidator(lambda value: check_identifier("agent", value))]
+AgentId = Annotated[str, AfterValidator(_checked("agent")), WithJsonSchema(schemas.ID)]
+SessionId = Annotated[str, AfterValidator(_checked("session")), WithJsonSchema(schemas.ID)]
+SessionIdInPath = Annotated[
+    str,
+    AfterValidator(_checked("session")),
+    AfterValidator(_without_percent),
+    WithJsonSchema({**schemas.ID_IN_PATH, "description": "Any text of up to 240 bytes without separators."}),
+]
+_NO_CURSOR = "must be the next_cursor of an earlier page"
+OpaqueCursor = Annotated[
+    str, AfterValidator(_matching(schemas.OPAQUE_CURSOR, _NO_CURSOR)), WithJsonSchema(schemas.OPAQUE_CURSOR)
+]
+MessagesCursor = Annotated[
+    str, AfterValidator(_matching(schemas.MESSAGES_CURSOR, _NO_CURSOR)), WithJsonSchema(schemas.MESSAGES_CURSOR)
+]
+IdempotencyKey = Annotated[
+    str,
+    AfterValidator(_matching(schemas.IDEMPOTENCY_KEY, "must be 1 to 200 printable ASCII characters")),
+    WithJsonSchema(schemas.IDEMPOTENCY_KEY),
+]
 Prompt = Annotated[
     list[ContentBlock],
-    BeforeValidator(_blocks, json_schema_input_type=Annotated[str, Field(min_length=1)] | list[ContentBlock]),
+    BeforeValidator(
+        _blocks,
+        json_schema_input_type=Annotated[str, WithJsonSchema(schemas.SPOKEN_TEXT)]
+        | Annotated[list[ContentBlock], Field(min_length=1, max_length=MAX_BLOCKS, json_schema_extra=schemas.A_PROMPT)],
+    ),
     AfterValidator(_says_something),
 ]
 _BLOCK_SCHEMA = {
@@ -38,14 +110,17 @@ _BLOCK_SCHEMA = {
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Strict, because the contract's types are JSON's: what Python could make of "yes" or 1 is another request.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class InterruptResponse(_Body):
     """The answer to one interrupt."""
 
     interrupt_id: str = Field(min_length=1, description="As the reply that asked named it.")
-    response: Any = Field(description="The answer: any JSON value but null, handed to whoever asked.")
+    response: Annotated[Any, WithJsonSchema(schemas.ANY_BUT_NULL)] = Field(
+        description="The answer: any JSON value but null, handed to whoever asked."
+    )
 
     @model_validator(mode="after")
     def _answers_something(self) -> Self:
@@ -62,7 +137,12 @@ class FirstTurnBody(_Body):
 
 
 class TurnBody(_Body):
-    """One turn: either a prompt, or the answers to the interrupts that the last reply named."""
+    """One turn: either a prompt, or the answers to the interrupts that the last reply named.
+
+    A member that is null is as good as absent. An interrupt is answered once.
+    """
+
+    model_config = ConfigDict(json_schema_extra=schemas.TURN)
 
     prompt: Prompt | None = Field(default=None, description="Text, or content blocks with bytes as base64.")
     interrupt_responses: list[InterruptResponse] | None = Field(
@@ -190,16 +270,25 @@ class Problem(BaseModel):
     next_cursor: str | None = Field(default=None, description="payload-too-large: the page after the large message.")
 
 
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain NUL, which stands between issuer and subject")
+    return value
+
+
+OwnerText = Annotated[str, Field(min_length=1), AfterValidator(_without_nul)]
+
+
 class OwnerName(_Body):
     """Whose session it is, as ``agent_sessions.owner.owner_prefix`` takes it."""
 
-    issuer: str = Field(min_length=1)
-    subject: str = Field(min_length=1)
+    issuer: OwnerText
+    subject: OwnerText
 
 
 class PlainEvent(TurnBody):
     """A turn without HTTP, for Step Functions, EventBridge and ``aws lambda invoke``."""
 
-    owner: Annotated[str, Field(min_length=1)] | OwnerName
-    session_id: Annotated[str, AfterValidator(lambda value: check_identifier("session", value))]
+    owner: OwnerText | OwnerName
+    session_id: SessionId
     request_id: str = Field(min_length=1, max_length=200, description="The sender's own name for this request.")

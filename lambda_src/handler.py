@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import keep_words_out, log_refusal, logger
 from lambda_src.doors import plain_event, problems
-from lambda_src.doors.payload import check_request, check_response
+from lambda_src.doors.http_request import described, is_http
+from lambda_src.doors.payload import check_response
 from lambda_src.doors.routes import build_router
 from lambda_src.runtime import aws
 from lambda_src.settings import load_settings
@@ -38,34 +39,26 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """
     logger.thread_safe_append_keys(request_id=context.aws_request_id)
     try:
-        if _is_http(event):
+        if is_http(event):
             return _answer_http(event, context)
         return _answer_plain_event(event, context)
     finally:
         logger.thread_safe_clear_keys()
 
 
-def _is_http(event: Any) -> bool:
-    """Whether an event is a Function URL's."""
-    about = event.get("requestContext") if isinstance(event, dict) else None
-    return isinstance(about, dict) and isinstance(about.get("http"), dict)
-
-
 def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     started = time.monotonic()
     try:
-        check_request(event)
         response = check_response(router.resolve(event, context))
     except BaseException as error:  # noqa: BLE001 - the outermost room: nothing may leave it but an answer
         refusal = answer_for(error)
         log_refusal(refusal, error)
-        response = problems.response(refusal, path=event.get("rawPath") or "", request_id=context.aws_request_id)
+        response = problems.response(refusal, path=event.get("rawPath"), request_id=context.aws_request_id)
     response["headers"] = {"Cache-Control": "no-store", **(response.get("headers") or {})}
     logger.info(
         "request answered",
         extra={
-            "method": event["requestContext"]["http"].get("method"),
-            "path": event.get("rawPath"),
+            **described(event),
             "status": response["statusCode"],
             "duration_ms": round((time.monotonic() - started) * 1000),
         },

@@ -5,6 +5,7 @@ Functions ``Catch`` or ``Retry`` matches. Messages are written for the caller an
 because the Lambda runtime logs what a plain event raises.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -80,6 +81,23 @@ class NotFoundError(EndpointError):
     status = 404
     slug = "not-found"
     title = "Not found"
+
+
+class MethodNotAllowedError(EndpointError):
+    """The path takes other methods.
+
+    Args:
+        detail: See :class:`EndpointError`.
+        allowed: The methods it takes.
+    """
+
+    status = 405
+    slug = "method-not-allowed"
+    title = "The path does not take this method"
+
+    def __init__(self, detail: str, *, allowed: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.allowed = tuple(allowed)
 
 
 class InterruptPendingError(EndpointError):

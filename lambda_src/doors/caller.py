@@ -88,5 +88,6 @@ def _iam(event: Mapping[str, Any], name: str) -> object:
 
 def _unknown(reason: str, **seen: object) -> UnauthenticatedError:
     # The operator can tell a caller who did not sign from one whose kind this version does not know.
-    logger.warning("caller not known", extra={"reason": reason, **{name: repr(value) for name, value in seen.items()}})
+    told = {name: value if isinstance(value, str) else type(value).__name__ for name, value in seen.items()}
+    logger.warning("caller not known", extra={"reason": reason, **told})
     return UnauthenticatedError("Sign the request with AWS Signature Version 4 for the service lambda.")

@@ -21,9 +21,12 @@ DESCRIPTION = (
     "document (RFC 9457)."
 )
 _SECURITY_SCHEME = "sigv4"
+_PUBLIC = ("health",)
+"""Operations that ask nobody who is calling. With IAM, the Function URL asks all the same."""
 
-_INPUT = (errors.MalformedRequestError, errors.BadRequestError, errors.UnsupportedMediaTypeError)
+_DOOR = (errors.MalformedRequestError, errors.BadRequestError, errors.MethodNotAllowedError)
 _STORE = (
+    *_DOOR,
     errors.UnauthenticatedError,
     errors.SessionStorageError,
     errors.StorageRefusedError,
@@ -32,9 +35,9 @@ _STORE = (
 )
 _READ = (*_STORE, errors.OutOfTimeError)
 _TURN = (
-    *_INPUT,
     *_STORE,
     errors.UnstorableValueError,
+    errors.UnsupportedMediaTypeError,
     errors.SessionConflictError,
     errors.SessionBusyError,
     errors.PayloadTooLargeError,
@@ -46,6 +49,20 @@ _TURN = (
     errors.ModelAccessError,
     errors.OutOfTimeError,
 )
+
+
+def _header(schema: dict[str, Any], description: str, *, always: bool = True) -> dict[str, Any]:
+    return {"description": description, "required": always, "schema": {"type": "string", **schema}}
+
+
+_SECONDS = {"pattern": "^[1-9][0-9]*$"}
+# header: statuses that have it, and what it is
+_HEADERS = {
+    "Location": ((201,), _header({"pattern": "^/sessions/[0-9a-f]{32}$"}, "Where the new session is.")),
+    "WWW-Authenticate": ((401,), _header({}, "How to sign a request.")),
+    "Allow": ((405,), _header({"pattern": "^[A-Z]+(, [A-Z]+)*$"}, "The methods of this path.")),
+    "Retry-After": ((409, 429, 503), _header(_SECONDS, "Seconds to wait, where waiting helps.", always=False)),
+}
 
 # operation: summary, status and model of the reply, what it can be refused with
 _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.EndpointError], ...]]] = {
@@ -60,33 +77,40 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
         "Describe a session",
         200,
         contract.SessionDescription,
-        (*_READ, errors.NotFoundError, errors.BadRequestError),
+        (*_READ, errors.NotFoundError),
     ),
     "list_messages": (
         "Read a conversation",
         200,
         contract.Messages,
-        (*_READ, errors.NotFoundError, errors.BadRequestError, errors.PayloadTooLargeError),
+        (*_READ, errors.NotFoundError, errors.PayloadTooLargeError),
     ),
-    "list_sessions": ("List sessions", 200, contract.Sessions, (*_READ, errors.BadRequestError)),
-    "delete_session": ("Erase a session", 204, None, (*_STORE, errors.NotFoundError, errors.BadRequestError)),
-    "health": ("Liveness", 200, contract.Health, ()),
+    "list_sessions": ("List sessions", 200, contract.Sessions, _READ),
+    "delete_session": ("Erase a session", 204, None, (*_STORE, errors.NotFoundError)),
+    "health": ("Liveness", 200, contract.Health, _DOOR),
 }
 
 
 def operation(name: str) -> dict[str, Any]:
     """What the router is told about a route beyond its code: its name and its answers."""
     summary, status, model, refusals = _OPERATIONS[name]
-    success: dict[str, Any] = {"description": summary}
+    success: dict[str, Any] = {"description": summary, "headers": _headers(status)}
     success["content"] = {"application/json": {"model": model}} if model else {}
     responses: dict[int, Any] = {status: success}
     for refused_with in sorted({error.status for error in refusals}):
         titles = dict.fromkeys(error.title for error in refusals if error.status == refused_with)
         responses[refused_with] = {
             "description": "; ".join(titles),
+            "headers": _headers(refused_with),
             "content": {MEDIA_TYPE: {"model": contract.Problem}},
         }
     return {"operation_id": name, "summary": summary, "tags": ["sessions"], "responses": responses}
+
+
+def _headers(status: int) -> dict[str, Any]:
+    """The headers of an answer, beyond those that every HTTP response has."""
+    of_status = {name: header for name, (statuses, header) in _HEADERS.items() if status in statuses}
+    return {"Cache-Control": _header({"const": "no-store"}, "Answers are the caller's own.")} | of_status
 
 
 def document(router: "ApiGatewayResolver") -> str:
@@ -114,6 +138,8 @@ def document(router: "ApiGatewayResolver") -> str:
     )
     for path in generated["paths"].values():
         for described in path.values():
+            if described["operationId"] in _PUBLIC:
+                described["security"] = []
             # Powertools adds its own shape of a 422, which this endpoint never sends, to every route.
             unexpected = (
                 "422" in described["responses"] and "application/json" in described["responses"]["422"]["content"]

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from agent_sessions.owner import owner_prefix
 from lambda_src.contract import OwnerName, PlainEvent
-from lambda_src.doors import problems
+from lambda_src.doors.json_values import faults_in
+from lambda_src.doors.validation import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,12 @@ def answer(
         EndpointError: When there is no reply; the subclass says why.
         SessionException: When the session cannot be opened.
     """
+    if faults := faults_in(event):  # Lambda's parser takes NaN, and any depth and digits, for JSON
+        raise invalid([fault._asdict() for fault in faults])
     try:
         request = PlainEvent.model_validate(event)
     except ValidationError as error:
-        raise problems.invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
+        raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
     return endpoint.take_turn(
         owner_of(request.owner),
         request.session_id,

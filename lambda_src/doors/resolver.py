@@ -4,19 +4,66 @@ In Lambda one process serves one request at a time. The local server has a threa
 keeps "the" current request in attributes of a class: one caller's turn would be answered with another's session.
 """
 
+from __future__ import annotations
+
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import LambdaFunctionUrlResolver
 from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent
+from aws_lambda_powertools.utilities.data_classes.common import CaseInsensitiveDict
 
-from lambda_src.doors.payload import parse, serialize
+from lambda_src.doors.http_request import read_request
+from lambda_src.doors.payload import read_json, serialize
+
+if TYPE_CHECKING:
+    from lambda_src.doors.http_request import HttpRequest
+
+
+class RoutedEvent(LambdaFunctionUrlEvent):
+    """The event that Powertools sees: what we decoded, so that nobody decodes it another way.
+
+    Args:
+        request: The request.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        http = {"method": request.method, "path": request.path}
+        super().__init__(
+            {
+                "rawPath": request.path,
+                "rawQueryString": urlencode(request.query, doseq=True),
+                # Powertools compares the content type in its own way. ``json_body`` has looked at it in ours.
+                "headers": {**request.headers, "content-type": "application/json"},
+                "requestContext": {**request.context, "http": http, "stage": "$default"},
+            }
+        )
+        self._request = request
+
+    @property
+    def resolved_query_string_parameters(self) -> dict[str, list[str]]:
+        """The values of each parameter."""
+        return {name: list(values) for name, values in self._request.query.items()}
+
+    @property
+    def resolved_headers_field(self) -> dict[str, str]:
+        """The headers, their values whole."""
+        headers: dict[str, str] = CaseInsensitiveDict(self._request.headers)  # type: ignore[no-untyped-call]
+        return headers
+
+    @property
+    def json_body(self) -> Any:
+        """The body, read when a route takes one."""
+        request = self._request
+        content_type = request.headers.get("content-type")
+        return read_json(request.body, is_base64=request.is_base64, content_type=content_type)
 
 
 @dataclass
 class _Request:
-    event: LambdaFunctionUrlEvent | None = None
+    event: RoutedEvent | None = None
     lambda_context: Any = None
     context: dict[str, Any] = field(default_factory=dict)
     processed_stack_frames: list[str] = field(default_factory=list)
@@ -28,15 +75,19 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
     def __init__(self) -> None:
         self._current: ContextVar[_Request] = ContextVar("function_url_request")
         self._outside = _Request()
-        super().__init__(enable_validation=True, serializer=serialize, json_body_deserializer=parse)
+        super().__init__(enable_validation=True, serializer=serialize)
 
     @property
     def _request_state(self) -> _Request:
         return self._current.get(self._outside)
 
     def resolve(self, event: Any, context: Any) -> dict[str, Any]:
-        """Route one request to its handler and return what Lambda expects."""
-        token = self._current.set(_Request(LambdaFunctionUrlEvent(event, parse), context))
+        """Route one request to its handler and return what Lambda expects.
+
+        Raises:
+            EndpointError: The request cannot be decoded. Whatever goes wrong later is answered.
+        """
+        token = self._current.set(_Request(RoutedEvent(read_request(event)), context))
         try:
             return super().resolve(event, context)
         finally:
@@ -47,10 +98,15 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
         for route in [*self._static_routes, *self._dynamic_routes]:
             route._build_middleware_stack(router_middlewares=self._router_middlewares, app=self)  # noqa: SLF001 - as above
 
+    def allowed_methods(self) -> list[str]:
+        """The methods that the current request's path takes; none when there is no such path."""
+        routes = [*self._static_routes, *self._dynamic_routes]
+        return sorted({route.method for route in routes if route.rule.match(self.current_event.path)})
+
     # Powertools declares these as plain attributes, of the class or of the router; it reads and writes them while it
     # resolves. Its own router for local servers replaces them by properties in the same way.
     @property
-    def current_event(self) -> LambdaFunctionUrlEvent:  # type: ignore[override] # see above
+    def current_event(self) -> RoutedEvent:  # type: ignore[override] # see above
         """The request being served in this thread."""
         if self._request_state.event is None:
             raise RuntimeError("no request is being served")

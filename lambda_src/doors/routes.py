@@ -7,22 +7,23 @@ Each route finds out who is asking, opens that owner's part of the store and not
 import secrets
 from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as RouteNotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+from pydantic import BeforeValidator
 
-from agent_sessions.identifiers import check_identifier
 from lambda_src import contract
-from lambda_src.answers.errors import BadRequestError, EndpointError, NotFoundError
+from lambda_src.answers.errors import BadRequestError, EndpointError, MethodNotAllowedError, NotFoundError
 from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import openapi, problems
 from lambda_src.doors.caller import owner_of
+from lambda_src.doors.http_request import decoded
 from lambda_src.doors.message_pages import read_messages
 from lambda_src.doors.resolver import FunctionUrlRouter
+from lambda_src.doors.validation import invalid
 from lambda_src.runtime.event_loop import Result
 from lambda_src.turns.endpoint import Endpoint
 from lambda_src.turns.repeats import session_id_for
@@ -31,17 +32,20 @@ MAX_PAGE = 1_000
 PAGE_SECONDS = 8.0
 """A page is full in less, unless it passes thousands of sessions that have expired, or the storage is slow."""
 
-SessionId = Annotated[str, Path(description="The session's id; any text of up to 240 bytes without separators.")]
+SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
 AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most; a page may hold fewer.")]
-Cursor = Annotated[str | None, Query(min_length=1, max_length=2_000, description="next_cursor of the last page.")]
+Limit = Annotated[
+    int,
+    BeforeValidator(contract.whole_number),
+    Query(ge=1, le=MAX_PAGE, description="How many at most; a page may hold fewer."),
+]
+OpaqueCursor = Annotated[contract.OpaqueCursor | None, Query(description="next_cursor of the last page.")]
+MessagesCursor = Annotated[contract.MessagesCursor | None, Query(description="next_cursor of the last page.")]
 
 IdempotencyKey = Annotated[
-    str | None,
+    contract.IdempotencyKey | None,
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=200,
         description="The caller's own name for this request. Sent again with it, the request gets the same reply.",
     ),
 ]
@@ -87,7 +91,7 @@ class Routes:
         idempotency_key: IdempotencyKey = None,
     ) -> contract.TurnReply:
         """Take one turn of a conversation; the session is made when there is none."""
-        return self._turn(self._session_id(session_id), body, idempotency_key)
+        return self._turn(session_id, body, idempotency_key)
 
     def start_session(
         self,
@@ -105,9 +109,9 @@ class Routes:
             headers={"Location": f"/sessions/{session_id}"},
         )
 
-    def describe_session(self, session_id: SessionId, cursor: Cursor = None) -> contract.SessionDescription:
+    def describe_session(self, session_id: SessionId, cursor: OpaqueCursor = None) -> contract.SessionDescription:
         """Tell when a session was made, used and will expire, and how long its conversations are."""
-        store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
+        store = self._endpoint.store(self._owner())
         try:
             summary = self._in_time(lambda: store.describe(session_id, cursor=cursor))
         except ValueError as error:
@@ -125,14 +129,14 @@ class Routes:
         )
 
     def list_messages(
-        self, session_id: SessionId, agent_id: AgentId = None, limit: Limit = 100, cursor: Cursor = None
+        self, session_id: SessionId, agent_id: AgentId = None, limit: Limit = 100, cursor: MessagesCursor = None
     ) -> contract.Messages:
         """Read a conversation, redactions applied, in pages of messages in order."""
-        store, session_id = self._endpoint.store(self._owner()), self._session_id(session_id)
+        store = self._endpoint.store(self._owner())
         seconds = self._page_seconds()
         return self._in_time(lambda: read_messages(store, session_id, agent_id, limit, cursor, seconds))
 
-    def list_sessions(self, limit: Limit = 100, cursor: Cursor = None) -> contract.Sessions:
+    def list_sessions(self, limit: Limit = 100, cursor: OpaqueCursor = None) -> contract.Sessions:
         """List the caller's sessions, ordered by id."""
         store, seconds = self._endpoint.store(self._owner()), self._page_seconds()
         try:
@@ -144,7 +148,7 @@ class Routes:
     def delete_session(self, session_id: SessionId) -> Response[None]:
         """Erase a session with everything that belongs to it."""
         # Not in a thread that could be left behind: what erases must not wake up later, in another life of the session.
-        self._endpoint.store(self._owner()).delete_session(self._session_id(session_id))
+        self._endpoint.store(self._owner()).delete_session(session_id)
         return Response(status_code=204)
 
     def health(self) -> contract.Health:
@@ -157,7 +161,7 @@ class Routes:
 
     def refuse(self, error: Exception) -> Response[str]:
         """Answer with a problem document instead of a reply."""
-        refusal = _refusal(error)
+        refusal = self._refusal(error)
         log_refusal(refusal, error)
         answer = problems.response(
             refusal,
@@ -192,26 +196,13 @@ class Routes:
     def _owner(self) -> str:
         return owner_of(self._router.current_event.raw_event, self._endpoint.settings)
 
-    def _session_id(self, raw: str) -> str:
-        """The id a path names; decoded once, and without what could be decoded twice.
-
-        Whether ``rawPath`` arrives encoded depends on who wrote the event. Without a percent sign in the result, it
-        means the same session either way.
-        """
-        session_id = check_identifier("session", unquote(raw))
-        if "%" in session_id:
-            raise BadRequestError(
-                "A session id in a path cannot contain a percent sign.",
-                errors=[{"location": "path.session_id", "detail": "must not contain %"}],
-            )
-        return session_id
-
-
-def _refusal(error: Exception) -> EndpointError:
-    match error:
-        case RequestValidationError():
-            return problems.invalid(error.errors())
-        case RouteNotFoundError():
-            return NotFoundError("There is no such route; GET /openapi.json lists them.")
-        case _:
-            return answer_for(error)
+    def _refusal(self, error: Exception) -> EndpointError:
+        match error:
+            case RequestValidationError():
+                return invalid(error.errors())
+            case RouteNotFoundError():
+                if allowed := self._router.allowed_methods():
+                    return MethodNotAllowedError(f"This path takes {', '.join(allowed)}.", allowed=allowed)
+                return NotFoundError("There is no such route; GET /openapi.json lists them.")
+            case _:
+                return answer_for(error)

@@ -86,7 +86,12 @@ class Endpoint:
                 lambda session: build_agent(session, settings),
                 body,
                 use.limit,
-                Asked.of(idempotency_key, body, after_crash=use.found_unfinished),
+                Asked.of(
+                    idempotency_key,
+                    body,
+                    default_agent_id=self.settings.agent_id,
+                    after_crash=use.found_unfinished,
+                ),
             )
             reply = use.run(turn)
         logger.info(

@@ -66,12 +66,13 @@ class Asked:
     after_crash: bool = False
 
     @classmethod
-    def of(cls, key: str | None, body: TurnBody, *, after_crash: bool) -> Asked:
+    def of(cls, key: str | None, body: TurnBody, *, default_agent_id: str, after_crash: bool) -> Asked:
         """The identity of a request.
 
         Args:
             key: Its idempotency key, as the caller sent it.
             body: What it asks, as it was understood: another spelling of the same makes no other request.
+            default_agent_id: The agent that is meant where none is named. Naming it makes no other request either.
             after_crash: See the attribute.
         """
         if key is None:
@@ -79,7 +80,8 @@ class Asked:
         asked = {
             "prompt": to_json([block.to_strands() for block in body.prompt or ()]),
             "interrupt_responses": [answer.model_dump() for answer in body.interrupt_responses or ()],
-            "agent_id": body.agent_id,
+            # Requests that name no agent had this digest before any other, and keep it.
+            "agent_id": None if body.agent_id == default_agent_id else body.agent_id,
         }
         return cls(_digest(key), _digest(json.dumps(asked, sort_keys=True)), after_crash)
 

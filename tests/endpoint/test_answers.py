@@ -432,7 +432,15 @@ class TestRequests:
         function, _ = scripted()
 
         assert function.http("GET", "/nowhere").problem == "not-found"
-        assert function.http("PUT", "/sessions/chat", {}).problem == "not-found"
+
+    def test_a_path_that_takes_other_methods_names_them(self, scripted: Scripted) -> None:
+        function, _ = scripted()
+
+        refused = function.http("PUT", "/sessions/chat", {})
+        assert (refused.status, refused.problem) == (405, "method-not-allowed")
+        assert refused.headers["allow"] == "DELETE, GET"
+        assert function.http("PATCH", "/sessions/chat/messages").headers["allow"] == "GET, POST"
+        assert function.http("TRACE", "/health").headers["allow"] == "GET"
 
     def test_answers_must_not_be_cached(self, scripted: Scripted) -> None:
         function, _ = scripted("Hello.")
