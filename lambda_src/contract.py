@@ -185,6 +185,13 @@ class Usage(BaseModel):
     cache_write_input_tokens: int = 0
 
 
+class LeftOut(BaseModel):
+    """What the model was not shown as it is, because it refuses it. The conversation itself keeps it."""
+
+    what: str = Field(description="message, or a kind of content block: image, document, cachePoint, toolResult, ...")
+    message_ids: list[int] = Field(description="The messages it stands in.")
+
+
 class TurnReply(BaseModel):
     """What one turn came to."""
 
@@ -195,6 +202,7 @@ class TurnReply(BaseModel):
     interrupts: list[Interrupt]
     usage: Usage
     restored_messages: int = Field(description="How many earlier messages the agent remembered.")
+    left_out: list[LeftOut] = Field(default=[], description="What of the conversation the model was not shown.")
 
 
 class AgentDescription(BaseModel):
@@ -225,6 +233,8 @@ class StoredMessage(BaseModel):
     message_id: int
     created_at: str
     message: Message
+    left_out: list[LeftOut] = Field(default=[], description="Of an answer: what the model was not shown for it.")
+    refused: bool = Field(default=False, description="Of a prompt: whether the model refused it.")
 
 
 class Messages(BaseModel):
@@ -268,6 +278,9 @@ class Problem(BaseModel):
     errors: list[InvalidPart] | None = Field(default=None, description="invalid-request: each thing that is wrong.")
     interrupts: list[Interrupt] | None = Field(default=None, description="interrupt-pending: what the agent asks.")
     next_cursor: str | None = Field(default=None, description="payload-too-large: the page after the large message.")
+    left_out: list[LeftOut] | None = Field(
+        default=None, description="prompt-refused, context-too-long: what of the prompt the model is not shown again."
+    )
 
 
 def _without_nul(value: str) -> str:

@@ -60,7 +60,7 @@ class IdempotencyKeyReusedError(EndpointError):
 
 
 class PromptRefusedError(EndpointError):
-    """The model will not take the files of the prompt; they are no longer part of the conversation."""
+    """The model will not take what the prompt holds beside text; it is not shown that again."""
 
     status = 422
     slug = "prompt-refused"

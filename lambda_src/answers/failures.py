@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions import exceptions as sessions
 from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import aws_error, code_of, unwrapped
+from lambda_src.answers.refusals import refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ CONFLICT_RETRY_SECONDS = 1
 STORAGE_RETRY_SECONDS = 2
 THROTTLE_RETRY_SECONDS = 10
 """Bedrock counts tokens and requests by the minute and names no time to wait; a client that backs off starts here."""
+
+CONTEXT_TOO_LONG = "The conversation no longer fits the model. Send less at once, or start another session."
 
 _THROTTLED = {
     "ThrottlingException",
@@ -134,13 +137,22 @@ def _for_model(error: BaseException) -> errors.EndpointError:
             "The model provider asks to slow down. The session is unharmed; send the request again later.",
             retry_after_seconds=THROTTLE_RETRY_SECONDS,
         )
-    if name == "ContextWindowOverflowException":
-        return errors.ContextTooLongError(
-            "The conversation no longer fits the model. Send less at once, or start another session."
-        )
     # Before its form is filled in, Bedrock hides an Anthropic model behind ResourceNotFoundException.
     if {code, name} & _ACCESS or (code == "ResourceNotFoundException" and "use case details" in message):
         return errors.ModelAccessError(_ACCESS_HELP.format(code=code or name))
+    refusal = refusal_of(error)
+    if refusal is not None and refusal.suspects[:1] == ("length",):
+        return errors.ContextTooLongError(CONTEXT_TOO_LONG)
+    if refusal is not None and refusal.certain:
+        return errors.ModelFailedError(
+            f"The model refuses the prompt ({refusal.code}), alone and without anything else of the conversation. Send "
+            "something else; if it refuses everything, its configuration is to blame."
+        )
+    if code == "ValidationException":
+        return errors.ModelFailedError(
+            f"The model cannot be called as it is configured ({code}). The session is unharmed; sending the request "
+            "again does not help."
+        )
     return errors.ModelFailedError(
         f"The model failed ({code or name}). The session is unharmed; send the request again."
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from lambda_src.answers import errors
 from lambda_src.content import shown
-from lambda_src.contract import Message, Messages, StoredMessage
+from lambda_src.contract import LeftOut, Message, Messages, StoredMessage
 from lambda_src.doors.payload import fits, serialize
+from lambda_src.turns.marks import is_refused, left_out_of
 
 if TYPE_CHECKING:
     from agent_sessions.session_store import SessionStore
+    from agent_sessions.types import SessionMessage
 
 PAGE_BYTES = 5_000_000
 
@@ -48,14 +50,7 @@ def read_messages(
         reply = Messages(
             session_id=session_id,
             agent_id=page.agent_id,
-            messages=[
-                StoredMessage(
-                    message_id=stored.message_id,
-                    created_at=stored.created_at,
-                    message=Message.model_validate(shown(stored.to_message())),
-                )
-                for stored in page.messages
-            ],
+            messages=[_shown(stored) for stored in page.messages],
             next_cursor=page.next_cursor,
         )
         if fits(serialize(reply.model_dump())):
@@ -68,3 +63,14 @@ def read_messages(
             )
         # The bytes of a page are counted as stored; escaped as a reply, quotes and some letters count more.
         page = page.first(len(page.messages) // 2)
+
+
+def _shown(stored: SessionMessage) -> StoredMessage:
+    message = cast("dict[str, Any]", stored.to_message())
+    return StoredMessage(
+        message_id=stored.message_id,
+        created_at=stored.created_at,
+        message=Message.model_validate(shown(message)),
+        left_out=[LeftOut.model_validate(part) for part in left_out_of(message)],
+        refused=is_refused(message),
+    )

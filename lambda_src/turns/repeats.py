@@ -16,6 +16,7 @@ from agent_sessions.exceptions import SessionCorruptError
 from agent_sessions.tool_pairing import tool_use_ids
 from agent_sessions.turn_request import TurnRecord, TurnRequest, stop_reason_of
 from lambda_src.answers import errors
+from lambda_src.answers.failures import CONTEXT_TOO_LONG
 from lambda_src.content import shown, to_json
 from lambda_src.turns.turn_events import Completed, Restored, completed
 
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.types import SessionMessage
+    from lambda_src.answers.refusals import Refusal
     from lambda_src.contract import TurnBody
     from lambda_src.turns.model_calls import ModelCalls
+    from lambda_src.turns.showing import Showing
 
-UNANSWERED = "(This message got no answer: the turn ended early.)"
-"""What stands in the conversation behind a question whose turn ended without an answer, before the next question."""
-
-MEDIA_REFUSED = (
-    "The model refused the files of this prompt. They were removed from the conversation, so that it can go on."
+PROMPT_REFUSED = (
+    "The model refused what this prompt holds beside text. It stays in the conversation, and the model is not shown it "
+    "again; left_out names it."
 )
 
 _ANSWERS = {"end_turn", "max_tokens", "stop_sequence", "guardrail_intervened", "content_filtered"}
@@ -129,8 +130,8 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
     if found.body != asked.body:
         raise errors.IdempotencyKeyReusedError("This Idempotency-Key was used for another request to this session.")
     outcome = found.outcome or {}
-    if outcome.get("refused"):
-        raise errors.PromptRefusedError(MEDIA_REFUSED)
+    if refused_as := refusal_in(outcome):
+        raise refused_as
     replay = _replay_of(session, agent, found)
     if replay is not None:
         return replay
@@ -169,7 +170,7 @@ def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, 
             return None
     return Replay(
         Restored(agent.agent_id, reply.get("restored_messages", found.first_id or 0)),
-        Completed(message, reply["stop_reason"], reply["interrupts"], reply["usage"]),
+        Completed(message, reply["stop_reason"], reply["interrupts"], reply["usage"], reply.get("left_out", [])),
     )
 
 
@@ -193,7 +194,11 @@ class OutcomeRecorder:
         session: Where it is stored.
         restored_messages: What the reply says of them.
         calls: How the model's calls ended.
+        showing: What the model was shown, and whether it refused all of it.
         out_of_time: Whether the turn's time is over.
+
+    Attributes:
+        refused_as: What the caller is told when the model has refused the prompt.
     """
 
     def __init__(
@@ -201,11 +206,14 @@ class OutcomeRecorder:
         session: RepositorySessionManager,
         restored_messages: int,
         calls: ModelCalls,
+        showing: Showing,
         out_of_time: Callable[[], bool],
     ) -> None:
+        self.refused_as: errors.EndpointError | None = None
         self._session = session
         self._restored_messages = restored_messages
         self._calls = calls
+        self._showing = showing
         self._out_of_time = out_of_time
 
     def listen_to(self, agent: Agent) -> None:
@@ -216,22 +224,29 @@ class OutcomeRecorder:
 
     def _conclude(self, event: AfterInvocationEvent) -> None:
         agent, result = event.agent, event.result
+        if result is None and self._showing.refusal is not None:
+            self._conclude_refused(agent, self._showing.refusal)
+            return
         if result is None:
             # An answer cut short by the model's limit ends in an exception, and is an answer.
             if self._calls.stop_reason != "max_tokens":
                 return
-            reply = completed(agent, agent.messages[-1], "max_tokens", ())
+            reply = completed(agent, agent.messages[-1], "max_tokens", (), self._showing.left_out)
         elif result.stop_reason == "cancelled" and self._out_of_time():
             self._session.conclude_turn(agent, {"unanswered": "out-of-time"})
             return
         else:
-            reply = completed(agent, result.message, result.stop_reason, result.interrupts or ())
+            reply = completed(
+                agent, result.message, result.stop_reason, result.interrupts or (), self._showing.left_out
+            )
         outcome: dict[str, Any] = {
             "stop_reason": reply.stop_reason,
             "interrupts": reply.interrupts,
             "usage": reply.usage,
             "restored_messages": self._restored_messages,
         }
+        if reply.left_out:
+            outcome["left_out"] = reply.left_out
         # The log holds the answer already, except where the turn ended before it was one: at an interrupt.
         if not agent.messages or shown(agent.messages[-1]) != reply.message or reply.interrupts:
             outcome["message"] = reply.message
@@ -239,6 +254,38 @@ class OutcomeRecorder:
             # They are written at the same time, and after a crash another message may stand there.
             outcome["digest"] = _digest_of(reply.message)
         self._session.conclude_turn(agent, {"reply": outcome})
+
+    def _conclude_refused(self, agent: Any, refusal: Refusal) -> None:
+        """The model would not take the prompt: it is marked, and who sends it again is told the same."""
+        more_than_text = self._showing.prompt_has_more_than_text()
+        if not refusal.certain and not more_than_text:
+            return  # a client that stumbles over plain text: nothing in the conversation explains it
+        left_out = self._showing.mark_refused_prompt(refusal)
+        if slug := slug_of(refusal, more_than_text=more_than_text):
+            outcome = {"refused": slug, "left_out": left_out}
+            self._session.conclude_turn(agent, outcome)
+            self.refused_as = refusal_in(outcome)
+
+
+def slug_of(refusal: Refusal, *, more_than_text: bool) -> str | None:
+    """Which answer a prompt gets that a model refused; ``None`` when the model refuses even plain text alone.
+
+    That may be the text's fault. It is also what a model says that is not configured as it wants to be.
+    """
+    if refusal.suspects[:1] == ("length",):
+        return errors.ContextTooLongError.slug
+    return errors.PromptRefusedError.slug if more_than_text else None
+
+
+def refusal_in(outcome: dict[str, Any]) -> errors.EndpointError | None:
+    """What the caller of a turn is told whose outcome is that the model refused its prompt."""
+    match outcome:
+        case {"refused": errors.ContextTooLongError.slug}:
+            return errors.ContextTooLongError(CONTEXT_TOO_LONG, left_out=outcome.get("left_out"))
+        case {"refused": _}:
+            return errors.PromptRefusedError(PROMPT_REFUSED, left_out=outcome.get("left_out"))
+        case _:
+            return None
 
 
 def _digest_of(message: dict[str, Any]) -> str:

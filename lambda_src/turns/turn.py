@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from agent_sessions.tool_pairing import lost_results, tool_use_ids
 from lambda_src.answers import errors
@@ -19,8 +19,10 @@ from lambda_src.runtime.event_loop import run_to_end
 from lambda_src.turns.containment import contain
 from lambda_src.turns.interrupts import agent_input
 from lambda_src.turns.model_calls import ModelCalls
-from lambda_src.turns.refused_media import blames_the_prompt, has_media, without_media
-from lambda_src.turns.repeats import MEDIA_REFUSED, UNANSWERED, Asked, OutcomeRecorder, Replay, plan
+from lambda_src.turns.patient_model import be_patient
+from lambda_src.turns.repeats import Asked, OutcomeRecorder, Replay, plan
+from lambda_src.turns.showing import Showing
+from lambda_src.turns.simplify import UNANSWERED
 from lambda_src.turns.turn_events import Completed, Restored, TextDelta, ToolCall, TurnEvent, completed
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ async def fold(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any
                     "stop_reason": event.stop_reason,
                     "interrupts": event.interrupts,
                     "usage": event.usage,
+                    "left_out": event.left_out,
                 }
             case TextDelta() | ToolCall():
                 pass  # for those who watch; the reply holds the whole message
@@ -146,15 +149,20 @@ async def stream_turn(
             if body.prompt is not None and not todo.continues:
                 await close_unanswered(agent)
             agent.hooks.add_callback(calls.event_type(), calls.observe)
-            recorder = OutcomeRecorder(session, restored.restored_messages, calls, lambda: loop.time() >= stop_at)
+            showing = Showing(agent, session)
+            be_patient(agent, showing)
+            showing.listen()
+            recorder = OutcomeRecorder(
+                session, restored.restored_messages, calls, showing, lambda: loop.time() >= stop_at
+            )
             recorder.listen_to(agent)
             session.answer_request(agent, todo.request)
             try:
-                async for event in _stopped_in_order(agent, prompt, stop_at, todo.request.turn_id):
+                async for event in _stopped_in_order(agent, prompt, stop_at, todo.request.turn_id, showing):
                     yield event
             except Exception as error:
-                if refusal := _refusal_of_media(session, agent, calls):
-                    raise refusal from error
+                if recorder.refused_as:
+                    raise recorder.refused_as from error
                 raise
     except Exception as error:
         if isinstance(error, TimeoutError) and hard_stop.expired():
@@ -162,25 +170,15 @@ async def stream_turn(
         raise answer_for(error, calls.error) from error
 
 
-def _refusal_of_media(
-    session: RepositorySessionManager, agent: Agent, calls: ModelCalls
-) -> errors.PromptRefusedError | None:
-    """Take a new prompt's files out of the session when the turn failed because the model will not take them."""
-    if calls.count != 1 or not blames_the_prompt(calls.error) or not has_media(agent.messages[-1]):
-        return None
-    session.redact_latest_message(cast("Any", without_media(agent.messages[-1])), agent)
-    session.conclude_turn(agent, {"refused": errors.PromptRefusedError.slug})
-    session.sync_agent(agent)
-    return errors.PromptRefusedError(MEDIA_REFUSED)
-
-
-async def _stopped_in_order(agent: Agent, prompt: Any, stop_at: float, turn_id: str) -> AsyncIterator[TurnEvent]:
+async def _stopped_in_order(
+    agent: Agent, prompt: Any, stop_at: float, turn_id: str, showing: Showing
+) -> AsyncIterator[TurnEvent]:
     """The turn's events, from an agent that is asked to stop when its time is over and given the time to do so."""
     loop = asyncio.get_running_loop()
     stopping = loop.call_at(stop_at, agent.cancel)
     stopped = False
     try:
-        async for event in _events(agent, prompt, turn_id):
+        async for event in _events(agent, prompt, turn_id, showing):
             if isinstance(event, Completed) and event.stop_reason == "cancelled":
                 stopped = loop.time() >= stop_at
             if not stopped:
@@ -191,7 +189,7 @@ async def _stopped_in_order(agent: Agent, prompt: Any, stop_at: float, turn_id: 
         raise out_of_time()
 
 
-async def _events(agent: Agent, prompt: Any, turn_id: str) -> AsyncIterator[TurnEvent]:
+async def _events(agent: Agent, prompt: Any, turn_id: str, showing: Showing) -> AsyncIterator[TurnEvent]:
     """Strands' stream, reduced to the events of a turn.
 
     Tools find ``turn_id`` in their invocation state: it is the same when a turn that was cut off is continued.
@@ -203,7 +201,7 @@ async def _events(agent: Agent, prompt: Any, turn_id: str) -> AsyncIterator[Turn
         async for event in contained(agent.stream_async(prompt, invocation_state={"turn_id": turn_id})):
             if "result" in event:
                 result = event["result"]
-                yield completed(agent, result.message, result.stop_reason, result.interrupts or ())
+                yield completed(agent, result.message, result.stop_reason, result.interrupts or (), showing.left_out)
             elif "data" in event and isinstance(event["data"], str):
                 yield TextDelta(event["data"])
             elif (call := event.get("current_tool_use")) and call.get("toolUseId") not in seen:
@@ -213,7 +211,7 @@ async def _events(agent: Agent, prompt: Any, turn_id: str) -> AsyncIterator[Turn
         # An answer cut short by the model's limit is stored and is an answer; Strands reports it as an exception.
         if not isinstance(getattr(error, "original_exception", error), MaxTokensReachedException):
             raise
-        yield completed(agent, agent.messages[-1], "max_tokens", ())
+        yield completed(agent, agent.messages[-1], "max_tokens", (), showing.left_out)
 
 
 async def close_unanswered(agent: Agent) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.content import shown
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from strands import Agent
+
+    from lambda_src.turns.marks import LeftOut
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,13 @@ class Completed:
     stop_reason: str
     interrupts: list[dict[str, Any]]
     usage: dict[str, int]
+    left_out: list[dict[str, Any]] = field(default_factory=list)
 
 
 TurnEvent = Restored | TextDelta | ToolCall | Completed
 
 
-def completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequence[Any]) -> Completed:
+def completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequence[Any], left_out: LeftOut) -> Completed:
     """The last event of a turn."""
     # The agent was made for this turn, so that what it has accumulated is what this turn used.
     usage = agent.event_loop_metrics.accumulated_usage
@@ -65,4 +68,5 @@ def completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequence
             "cache_read_input_tokens": usage.get("cacheReadInputTokens", 0),
             "cache_write_input_tokens": usage.get("cacheWriteInputTokens", 0),
         },
+        left_out=left_out,
     )

@@ -68,7 +68,7 @@ def test_each_failure_of_the_model_has_its_answer_and_leaves_a_session_that_work
         assert bedrock.requests[-1].texts[0] == "My name is Ada."
 
 
-def test_files_the_model_refuses_do_not_stay_in_the_conversation(store: dict[str, str]) -> None:
+def test_files_the_model_refuses_are_not_shown_to_it_again(store: dict[str, str]) -> None:
     refused = BedrockFault("ValidationException", "The model returned the following errors: Could not process image")
     with BedrockServer(refused, "What image?", "And on.", strict_roles=True) as bedrock:
         function = on_bedrock(bedrock, store)
@@ -82,7 +82,9 @@ def test_files_the_model_refuses_do_not_stay_in_the_conversation(store: dict[str
         assert bedrock.requests[0].messages[0]["content"][1] == image
         assert bedrock.requests[1].texts[:2] == ["What is this?", "(Image removed: the model refused it.)"]
         assert after["restored_messages"] == 1
-        assert PNG not in function.http("GET", "/sessions/chat/messages").text
+        # The conversation keeps what was said, and says that it was refused.
+        asked = function.http("GET", "/sessions/chat/messages").json["messages"][0]
+        assert (asked["message"]["content"][1], asked["refused"]) == (image, True)
         assert text_of(function.reply("Go on.")) == "And on."
 
 
@@ -104,16 +106,21 @@ def test_files_stay_when_the_model_itself_is_the_problem(message: str, file_stor
         assert PNG in json.dumps(bedrock.requests[1].messages)
 
 
-def test_earlier_files_stay_when_a_later_prompt_is_refused(file_store: dict[str, str]) -> None:
+def test_earlier_files_stay_in_the_conversation_when_a_later_prompt_is_answered_without_them(
+    file_store: dict[str, str],
+) -> None:
     refused = BedrockFault("ValidationException", "The model refused.")
-    with BedrockServer("A dot.", refused, "Yes.") as bedrock:
+    with BedrockServer("A dot.", refused, "Yes.", "Fine.") as bedrock:
         function = on_bedrock(bedrock, file_store)
         function.reply([{"text": "This?"}, {"image": {"format": "png", "source": {"bytes": PNG}}}])
 
-        assert function.say("Only words").problem == "model-failed"
+        answered = function.reply("Only words")
         function.reply("Again?")
 
-        assert PNG in json.dumps(bedrock.requests[2].messages)
+        assert answered["left_out"] == [{"what": "image", "message_ids": [0]}]
+        assert PNG in json.dumps(bedrock.requests[1].messages)
+        assert PNG not in json.dumps([request.messages for request in bedrock.requests[2:]])
+        assert PNG in function.http("GET", "/sessions/chat/messages").text
 
 
 def test_a_failure_behind_a_tool_call_keeps_what_the_tool_did(store: dict[str, str]) -> None:

@@ -78,7 +78,8 @@ def test_no_word_of_a_turn_reaches_the_log(
         f"Nice to meet you, {SECRET}.",
         [f"{SECRET} ", throttled(f"slow down, {SECRET}")],
         model_access_denied(),
-        BedrockFault("ValidationException", f"cannot read {SECRET}"),
+        # Asked again without what got no answer, and without all of what was said before.
+        *[BedrockFault("ValidationException", f"cannot read {SECRET}")] * 3,
         BedrockFault("InternalServerException", f"broke at {SECRET}"),
         ["Half ", ConnectionError()],
         [f"no {SECRET} here", Guardrail("input")],

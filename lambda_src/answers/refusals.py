@@ -1,0 +1,98 @@
+"""Whether a model's error says that the request itself is not valid, told from the provider's own words.
+
+The one place that knows how providers say so: Amazon Bedrock's ``ValidationException``, botocore's check before a
+request is sent, Strands' ``ContextWindowOverflowException``, the statuses 400, 413, 415 and 422 of everybody's API, and
+the ``TypeError`` with which Strands' own providers refuse a kind of block. What says that the model is busy, missing
+or not allowed is no refusal: the same request may be answered later.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from lambda_src.answers.diagnosis import aws_error, code_of
+
+Suspect = Literal["marks", "media", "tools", "shape", "length"]
+
+_REFUSING_STATUSES = {400, 413, 415, 422}
+_REFUSING_AWS_CODES = {"validationexception", "paramvalidationerror"}
+_REFUSING_NAMES = {"ParamValidationError"}
+_OVERFLOW = "ContextWindowOverflowException"
+_MISTAKES = (TypeError, KeyError, AttributeError, NotImplementedError, UnicodeError)
+"""What a provider's client stumbles with over a block that it cannot send."""
+
+# Providers use the same codes for a model that cannot be called like this; no conversation is to blame for that.
+_ABOUT_THE_MODEL = re.compile(
+    r"model identifier|on-demand throughput|inference profile|credit balance|billing|api[ _-]?key"
+    r"|maximum tokens you requested|model_not_found|model .{0,80}does not exist",
+    re.IGNORECASE,
+)
+
+_SUSPECTS: dict[Suspect, re.Pattern[str]] = {
+    "marks": re.compile(r"cach|thinking|reasoning|signature|guard_?content|citation", re.IGNORECASE),
+    "media": re.compile(r"image|document|pdf\b|\bfiles?\b|video|audio|media|modal|vision|attachment", re.IGNORECASE),
+    "tools": re.compile(r"tool", re.IGNORECASE),
+    "shape": re.compile(
+        r"alternat|\broles?\b|blank|empty|whitespace|start with|end with|prefill|consecutive|surrogate", re.IGNORECASE
+    ),
+    "length": re.compile(r"too (long|large|big|many)|exceed|maximum|context (length|window)|tokens?\b", re.IGNORECASE),
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A model will not take what it was shown.
+
+    Attributes:
+        code: What its provider calls that.
+        suspects: What the provider's words point at, likeliest first; empty when they point at nothing.
+        certain: Whether the provider said so. Its client's own mistakes are taken for a refusal only of what else than
+            plain text the conversation holds.
+    """
+
+    code: str
+    suspects: tuple[Suspect, ...]
+    certain: bool = True
+
+
+def refusal_of(error: BaseException) -> Refusal | None:
+    """What a model's error says of the request; ``None`` when it is about something else."""
+    name, words = type(error).__name__, _words(error)
+    if name == _OVERFLOW:
+        return Refusal(name, ("length",))
+    if _ABOUT_THE_MODEL.search(words):
+        return None
+    suspects = tuple(suspect for suspect, pattern in _SUSPECTS.items() if pattern.search(words))
+    if aws_error(error):
+        code = code_of(error) or name
+        return Refusal(code, suspects) if _aws_refuses(error, code) else None
+    if name in _REFUSING_NAMES or _status(error) in _REFUSING_STATUSES:
+        return Refusal(name, suspects)
+    if isinstance(error, _MISTAKES) and _status(error) is None:
+        return Refusal(name, suspects, certain=False)
+    return None
+
+
+def _aws_refuses(error: BaseException, code: str) -> bool:
+    if code.lower() in _REFUSING_AWS_CODES:
+        return True
+    # A model that AWS only hosts: its own status is passed on.
+    original = getattr(error, "response", {}).get("originalStatusCode")
+    return code.lower() == "modelerrorexception" and original in _REFUSING_STATUSES
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that a provider's error carries, wherever its SDK keeps it."""
+    response = getattr(error, "response", None)
+    for holder in (error, response):
+        for name in ("status_code", "http_status", "code", "status"):
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return int(value)
+    return None
+
+
+def _words(error: BaseException) -> str:
+    return str(aws_error(error).get("Message", "")) or str(error)
