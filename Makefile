@@ -132,9 +132,11 @@ node_modules/.package-lock.json: package.json package-lock.json
 	@touch $@
 
 synth: $(VENV)/.dev node_modules/.package-lock.json ## build the layers and the CloudFormation template in cdk.out (ARGS=)
+	@$(BIN)/python -m infra.commands.check_arguments synth $(ARGS)
 	$(CDK) synth --quiet $(ARGS)
 
 deploy: $(VENV)/.dev node_modules/.package-lock.json ## deploy the endpoint to the AWS account of your credentials (ARGS=)
+	@$(BIN)/python -m infra.commands.check_arguments deploy $(ARGS)
 	$(CDK) deploy $(ARGS)
 
 destroy: $(VENV)/.dev node_modules/.package-lock.json ## empty the bucket and remove the stack; refuses in stage prod (ARGS=)

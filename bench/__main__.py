@@ -66,7 +66,7 @@ def _series(results: dict[str, Any], value: Callable[[dict[str, Any]], float | N
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--quick", action="store_true", help="only show that everything runs; the numbers mean nothing")
     parser.add_argument("--repeat", type=int, help="repetitions (7)")
     parser.add_argument("--sizes", type=_numbers, help="session lengths in messages (10,100,500,1000)")

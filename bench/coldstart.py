@@ -66,7 +66,7 @@ def _interpreter(wanted: str | None) -> Interpreter:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     plan = ColdStartPlan()
-    parser = argparse.ArgumentParser(prog="python -m bench.coldstart", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.coldstart", description=__doc__, allow_abbrev=False)
     parser.add_argument("--repeat", type=int, default=plan.repeat, help=f"processes of each variant ({plan.repeat})")
     parser.add_argument(
         "--openings", type=int, default=plan.openings, help=f"processes that open a session ({plan.openings})"

@@ -3,12 +3,16 @@
 CloudFormation removes no bucket that holds objects. Emptying it is done here, where somebody watches.
 """
 
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from infra.commands.deployment import CdkArguments, read_cdk_arguments, stack_outputs
-from infra.config import ConfigError
+from botocore.exceptions import ClientError
+
+from infra.commands.cdk_options import DESTROY, OptionError, Options
+from infra.commands.deployment import CdkArguments, Deployment, find_deployment, read_cdk_arguments
+from infra.commands.failures import FAILED, CommandError, run_command
 from infra.packaging.python_package import ROOT
 
 if TYPE_CHECKING:
@@ -16,9 +20,18 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _CDK = ROOT / "node_modules" / ".bin" / "cdk"
+_MANY: Final = 1000  # what one request lists
+
+USAGE: Final = """\
+make destroy [ARGS="..."]: empty the bucket of the stack and remove the stack, except in stage prod.
+
+It shows account, region, stack and bucket, and asks; where the bucket holds anything, for the stack's name.
+ARGS are those of `cdk destroy`: -c stage=..., --profile, --region. For scripts: `--yes <stack>` answers by naming the
+stack, `--force` asks nothing.
+"""
 
 
-class NotEmptiedError(RuntimeError):
+class NotEmptiedError(CommandError):
     """Objects are left in the bucket; the message names them."""
 
 
@@ -31,31 +44,37 @@ def main(arguments: list[str]) -> int:
     Returns:
         An exit code.
     """
-    try:
-        cdk = read_cdk_arguments(arguments)
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    return run_command(_destroy, arguments)
+
+
+def _destroy(arguments: list[str]) -> int:
+    cdk = read_cdk_arguments(arguments, DESTROY)
+    if cdk.options.flag("help"):
+        sys.stdout.write(USAGE)
+        return 0
     stack = cdk.config.stack_name
+    _check_what_is_named(cdk.options, stack)
     if cdk.config.is_production:
-        sys.stderr.write(
+        raise CommandError(
             f"{stack} is production: it holds people's sessions and is not destroyed from here. If that is really what "
             "is wanted: turn its termination protection off and delete the stack in CloudFormation. The bucket, its "
-            "key and the log stay, and are then yours to keep or to delete.\n"
+            "key and the log stay, and are then yours to keep or to delete."
         )
-        return 1
-    outputs = stack_outputs(cdk.boto_session(), stack)
-    if outputs is None:
-        sys.stdout.write(f"{stack}: no such stack in this account and region; nothing to destroy.\n")
+    deployment = find_deployment(cdk)
+    if deployment.outputs is None:
+        sys.stdout.write(
+            f"{stack}: no such stack in account {deployment.account}, region {deployment.region}; nothing to destroy.\n"
+        )
         return 0
-    bucket = outputs["BucketName"]
-    if not cdk.confirmed and not _confirm(
-        f"All sessions in {bucket} and the stack {stack} will be deleted. Sure (y/n)? "
-    ):
-        return 1
-    removed = empty_bucket(cdk.boto_session().client("s3"), bucket)
-    sys.stdout.write(f"{bucket}: {removed} objects deleted\n")
-    return _cdk_destroy(cdk)
+    s3: S3Client = deployment.session.client("s3")
+    held = 0 if deployment.bucket is None else len(_some_objects(s3, deployment.bucket))
+    sys.stdout.write(deployment.description())
+    if not _is_wanted(cdk.options, deployment, held):
+        return FAILED
+    if deployment.bucket is not None:
+        sys.stdout.write(f"{deployment.bucket}: {empty_bucket(s3, deployment.bucket)} objects deleted\n")
+        sys.stdout.flush()
+    return _cdk_destroy(cdk, deployment)
 
 
 def empty_bucket(s3: "S3Client", bucket: str) -> int:
@@ -83,20 +102,64 @@ def empty_bucket(s3: "S3Client", bucket: str) -> int:
 
 
 def _some_objects(s3: "S3Client", bucket: str) -> "list[ObjectIdentifierTypeDef]":
-    page = s3.list_object_versions(Bucket=bucket)
+    try:
+        page = s3.list_object_versions(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchBucket":  # an earlier attempt got as far as that
+            return []
+        raise
     found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
     return [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in found]
 
 
-def _confirm(question: str) -> bool:
+def _check_what_is_named(options: Options, stack: str) -> None:
+    """Refuse what the CLI would destroy beside the stack whose bucket is emptied."""
+    others = [name for name in options.stacks if name != stack]
+    if others:
+        raise OptionError(f"{others[0]}: this destroys {stack} and nothing else; another stage is -c stage=...")
+    if options.flag("all"):
+        raise OptionError(f"--all: this destroys {stack} and nothing else")
+
+
+def _is_wanted(options: Options, deployment: Deployment, held: int) -> bool:
+    """Whether somebody has said, or says now, that all of this may go.
+
+    Args:
+        options: What was said on the command line.
+        deployment: What would go.
+        held: How many objects the first listing of the bucket names.
+    """
+    stack = deployment.stack
+    if options.flag("force") or (options.flag("yes") and (not held or stack in options.stacks)):
+        return True
+    objects = f"{held} objects" if held < _MANY else f"{_MANY} objects or more"
+    if options.flag("yes"):
+        raise CommandError(
+            f"{deployment.bucket} holds {objects}. Name the stack to delete them with it: "
+            f'make destroy ARGS="--yes {stack} ..."'
+        )
+    if not held:
+        return _answer(f"The stack {stack} will be deleted. Sure (y/n)? ").lower() in {"y", "yes"}
+    question = f"The bucket holds {objects}: the sessions of this stack. All will be deleted.\nType the stack's name: "
+    if _answer(question) == stack:
+        return True
+    sys.stdout.write(f"That is not its name ({stack}); nothing was deleted.\n")
+    return False
+
+
+def _answer(question: str) -> str:
     sys.stdout.write(question)
     sys.stdout.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    return sys.stdin.readline().strip()
 
 
-def _cdk_destroy(cdk: CdkArguments) -> int:
+def _cdk_destroy(cdk: CdkArguments, deployment: Deployment) -> int:
+    if not _CDK.exists():
+        raise CommandError(f"{_CDK} is not there: run `make destroy` again, or `npm ci`")
     command = [str(_CDK), "destroy", *([] if cdk.confirmed else ["--force"]), *cdk.given]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603 - the pinned CLI, the user's arguments
+    # The region that was shown, whatever the CLI would find by itself.
+    environment = {**os.environ, "AWS_REGION": deployment.region, "AWS_DEFAULT_REGION": deployment.region}
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode  # noqa: S603 - the pinned CLI
 
 
 if __name__ == "__main__":

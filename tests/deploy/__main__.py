@@ -219,7 +219,7 @@ def main(arguments: list[str]) -> int:
     Returns:
         0 when everything was as promised, 1 otherwise.
     """
-    parser = argparse.ArgumentParser(prog="python -m tests.deploy")
+    parser = argparse.ArgumentParser(prog="python -m tests.deploy", allow_abbrev=False)
     parser.add_argument("--transcript", type=Path, help="write what is printed to this Markdown file too")
     options = parser.parse_args(arguments)
     transcript = Transcript()

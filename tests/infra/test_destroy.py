@@ -12,6 +12,8 @@ from infra.commands import destroy
 from infra.commands.deployment import read_cdk_arguments
 from infra.commands.destroy import NotEmptiedError, empty_bucket, main
 
+pytestmark = pytest.mark.usefixtures("open_app")
+
 TEMPLATE = """
 Resources:
   Bucket: {Type: AWS::S3::Bucket, Properties: {BucketName: the-sessions}}
@@ -77,8 +79,11 @@ def test_production_is_refused(
     assert not cdk_calls.exists()
 
 
-@pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 1, 2), ("\n", 1, 2), ("y\n", 0, 0)])
-def test_whoever_has_not_said_so_already_is_asked(
+@pytest.mark.parametrize(
+    ("answer", "code", "left"),
+    [("n\n", 1, 2), ("\n", 1, 2), ("y\n", 1, 2), ("agent-session-kit-test\n", 1, 2), ("agent-session-kit-dev\n", 0, 0)],
+)
+def test_whoever_has_not_said_so_already_is_asked_for_the_stacks_name(
     answer: str, code: int, left: int, deployed: str, cdk_calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(deployed, 2)

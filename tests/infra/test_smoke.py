@@ -210,6 +210,7 @@ def test_a_url_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert "make smoke URL=" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("open_app")
 def test_a_url_of_another_deployment_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

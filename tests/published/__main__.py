@@ -58,7 +58,7 @@ def differences(
 
 def main() -> int:
     """Download, redirect, run, compare and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.published", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.published", description=__doc__, allow_abbrev=False)
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "published-tests", help="build folder")
     folder = parser.parse_args().build.resolve()
 
