@@ -39,6 +39,21 @@ def check_message_id(value: int) -> int:
     return value
 
 
+def look_alike(one: str, other: str) -> bool:
+    """Whether some file system takes two ids for one.
+
+    Many ignore letter case, some the form of composed characters (``é`` as one or as two), and Windows' drop dots and
+    blanks at the end of a name.
+    """
+    return _folded(one) == _folded(other)
+
+
+def _folded(value: str) -> str:
+    # By way of the capitals: some names have one capital for two small letters.
+    folded = unicodedata.normalize("NFKD", value).upper().casefold()
+    return unicodedata.normalize("NFKD", folded).rstrip(" .")
+
+
 def _problem(value: object) -> str | None:  # noqa: PLR0911 - a rule a line
     if not isinstance(value, str):
         return "id must be a string"

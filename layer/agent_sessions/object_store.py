@@ -264,6 +264,13 @@ class ObjectStore(ABC):
         """What one session suggests of the next: shared by all stores of one client, and never relied upon."""
         return {}
 
+    def is_named_exactly(self, prefix: str) -> bool:  # noqa: ARG002 - most stores take every name for itself
+        """Whether what lies below a prefix was stored under exactly this name, and not under one like it.
+
+        A file system may ignore letter case, or how a character is composed.
+        """
+        return True
+
     def make_folder(self, prefix: str) -> None:  # noqa: B027 - most stores have no folders
         """Make an empty folder where the store has such a thing. Strands' file manager wants to find them."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from agent_sessions._life.last_use import find_last_use, last_use
 from agent_sessions._life.session_age import SessionAge, marked_at, stated_ttl, with_mark
 from agent_sessions._records.layout import is_head
+from agent_sessions._records.own_names import cannot_be_told_apart
 from agent_sessions._records.records import (
     Record,
     Records,
@@ -22,9 +23,11 @@ from agent_sessions._records.records import (
     incarnation_in,
     incarnation_of,
     life_of,
+    parse,
 )
 from agent_sessions.exceptions import SessionCorruptError, SessionExistsError, SessionNotFoundError
 from agent_sessions.expiry import checked_ttl, is_expired
+from agent_sessions.identifiers import look_alike
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
 from agent_sessions.types import Session, SessionType
 
@@ -69,6 +72,8 @@ class SessionLife:
             return self.begin(session)
         except SessionExistsError:
             record = self._records.get(self._layout.session(session.session_id))
+            if record is not None and self._is_anothers(session.session_id, record):
+                raise cannot_be_told_apart("session", session.session_id, record.key) from None
             if record is None or self._is_alive(session.session_id, record):
                 raise
             try:
@@ -106,7 +111,9 @@ class SessionLife:
     def find(self, session_id: str) -> Session | None:
         """The session, or ``None`` when there is none, it has expired or it is being erased."""
         record = self._records.get(self._layout.session(session_id))
-        return self._found(session_id, record) if record and self._is_alive(session_id, record) else None
+        if record is None or self._is_anothers(session_id, record) or not self._is_alive(session_id, record):
+            return None
+        return self._found(session_id, record)
 
     def find_or_begin(
         self,
@@ -131,6 +138,8 @@ class SessionLife:
             if look_too is not None:
                 look_too()
             record = self._records.get(key)
+            if record is not None and self._is_anothers(session_id, record):
+                raise cannot_be_told_apart("session", session_id, key)
             if record is not None and self._is_alive(session_id, record, likely):
                 return self._found(session_id, record), False
             session = Session(session_id=session_id, session_type=SessionType.AGENT)
@@ -143,6 +152,8 @@ class SessionLife:
                 leftovers = [entry for entry in listed if entry.key != self._layout.lease(session_id)]
                 if any(entry.key == key for entry in leftovers):
                     continue
+                if leftovers and not self._records.objects.is_named_exactly(self._layout.session_folder(session_id)):
+                    raise cannot_be_told_apart("session", session_id, key)
                 survived = self._what_survived(session_id, leftovers)
                 if survived is not None:
                     # What is there is older than the new record, which must not say otherwise.
@@ -160,8 +171,21 @@ class SessionLife:
             session = Session.from_dict(record.content)
         except (TypeError, ValueError) as error:
             raise corrupt(record.key, f"not a session: {error}") from error
+        if session.session_id != session_id:
+            raise corrupt(record.key, f"not of session {session_id!r}: it says that it is of {session.session_id!r}")
         self._records.live_in(session_id, life_of(record.content))
         return session
+
+    def _is_anothers(self, session_id: str, record: Record) -> bool:
+        """Whether a record lies here under a name like its own, which the store does not tell from this one."""
+        own = record.content.get("session_id")
+        if not isinstance(own, str) or own == session_id:
+            return False
+        folder = self._layout.session_folder(session_id)
+        if not look_alike(own, session_id) and self._records.objects.is_named_exactly(folder):
+            return False  # somebody has copied it here
+        logger.warning("session_id=<%s>, key=<%s> | another session's record lies in its place", session_id, record.key)
+        return True
 
     # --- alive or not -----------------------------------------------------------------------------------
 
@@ -283,6 +307,8 @@ class SessionLife:
         key = self._layout.session(session_id)
         folder = self._layout.session_folder(session_id)
         found = self._records.objects.get(key)
+        if self._would_erase_another(session_id, folder, found):
+            raise SessionNotFoundError(f"Session {session_id} does not exist", key=key)
         try:
             # From here on the session is gone to every reader, however long the rest takes. Without the mark, what
             # a crash leaves behind would look like a session that a lifecycle rule has damaged, and be restored.
@@ -302,6 +328,16 @@ class SessionLife:
             mark = None
             erase()  # the empty folders
         self._records.forget(session_id, folder)
+
+    def _would_erase_another(self, session_id: str, folder: str, found: StoredObject | None) -> bool:
+        """Whether what lies here is a session of another name, which the store does not tell from this one."""
+        try:
+            record = parse(self._layout.session(session_id), found)
+        except SessionCorruptError:
+            record = None  # damaged: its folder's name has to do
+        if record is None:
+            return not self._records.objects.is_named_exactly(folder)
+        return self._is_anothers(session_id, record)
 
     def _mark_erased(self, session_id: str, found: StoredObject) -> str:
         """Say in the session's record that the session is being erased, whoever writes to it meanwhile.

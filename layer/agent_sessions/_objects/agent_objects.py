@@ -11,6 +11,7 @@ from agent_sessions._conversation.window import split_window
 from agent_sessions._objects.base_object import HistoryObject
 from agent_sessions._objects.copies import Entry, FoundBase, Log, read_log, tail_limit, write_log
 from agent_sessions._records.message_records import checked_message, list_message_ids, message_in
+from agent_sessions._records.own_names import checked_agent
 from agent_sessions._records.records import Record, parse, parsed
 from agent_sessions.exceptions import SessionConflictError
 from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values
@@ -89,6 +90,7 @@ class AgentObjects:
         record = self._records.accept(self.session_id, parse(self.key, agent))
         if record is None:
             return self._orphaned()
+        checked_agent(record, self.agent_id)
         self._content = {name: value for name, value in record.content.items() if name != "kit"}
         self._pinned = set(record.kit.get("pinned", ()))
         self._turns = record.kit.get("turns")

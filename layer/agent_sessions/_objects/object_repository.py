@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.journal import Journal
 from agent_sessions._life.session_life import SessionLife
 from agent_sessions._objects.agent_objects import drop_log
 from agent_sessions._objects.conversation_pages import Conversation, read_page
+from agent_sessions._objects.orchestrators import state_in, state_of
 from agent_sessions._objects.turn_writer import Durability, ObjectJournal
 from agent_sessions._records.message_records import list_message_ids, message_in
+from agent_sessions._records.own_names import checked_agent, checked_multi_agent
 from agent_sessions._records.records import Record, Records, parsed
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.object_store import Absent, ObjectStore
@@ -20,8 +22,6 @@ from agent_sessions.types import (
     Session,
     SessionAgent,
     SessionMessage,
-    decode_bytes_values,
-    encode_bytes_values,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class ObjectSessionRepository(SessionRepository):
     def read_agent(self, session_id: str, agent_id: str, **kwargs: Any) -> SessionAgent | None:  # noqa: ARG002
         """Read an agent, or ``None`` when the session has none of this id."""
         record = self._own(session_id, self.layout.agent(session_id, agent_id))
-        return None if record is None else parsed(SessionAgent, record)
+        return None if record is None else parsed(SessionAgent, checked_agent(record, agent_id))
 
     def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:  # noqa: ARG002
         """Replace an agent.
@@ -260,7 +260,7 @@ class ObjectSessionRepository(SessionRepository):
         """
         self._find(session_id)
         key = self.layout.multi_agent(session_id, multi_agent.id)
-        self.records.create_head(session_id, key, encode_bytes_values(multi_agent.serialize_state()))
+        self.records.create_head(session_id, key, state_of(multi_agent))
 
     def read_multi_agent(self, session_id: str, multi_agent_id: str, **kwargs: Any) -> dict[str, Any] | None:  # noqa: ARG002
         """Read an orchestrator's state, or ``None`` when the session has none of this id."""
@@ -268,8 +268,7 @@ class ObjectSessionRepository(SessionRepository):
         record = self._own(session_id, key)
         if record is None:
             return None
-        state = {name: value for name, value in record.content.items() if name != "kit"}
-        return cast("dict[str, Any]", decode_bytes_values(state))
+        return state_in(checked_multi_agent(record, multi_agent_id))
 
     def update_multi_agent(self, session_id: str, multi_agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Replace an orchestrator's state.
@@ -280,7 +279,7 @@ class ObjectSessionRepository(SessionRepository):
         """
         key = self.layout.multi_agent(session_id, multi_agent.id)
         self._created_at(session_id, key, f"MultiAgent state {multi_agent.id} in session {session_id}")
-        self.records.update(session_id, key, encode_bytes_values(multi_agent.serialize_state()))
+        self.records.update(session_id, key, state_of(multi_agent))
 
     # --------------------------------------------------------------------------------------------------
 

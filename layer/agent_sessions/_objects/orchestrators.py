@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent_sessions._records.own_names import checked_multi_agent
 from agent_sessions.types import decode_bytes_values, encode_bytes_values
 
 if TYPE_CHECKING:
     from agent_sessions._life.upkeep import Upkeep
     from agent_sessions._records.layout import Layout
-    from agent_sessions._records.records import Records
+    from agent_sessions._records.records import Record, Records
 
 
 class OrchestratorObjects:
@@ -33,10 +34,7 @@ class OrchestratorObjects:
         record = self._records.own(self._session_id, self._key(multi_agent_id))
         if record is None:
             return None
-        state: dict[str, Any] = decode_bytes_values(
-            {name: value for name, value in record.content.items() if name != "kit"}
-        )
-        return state
+        return state_in(checked_multi_agent(record, multi_agent_id))
 
     def create(self, source: Any) -> None:
         """Store the state of a new orchestrator.
@@ -45,7 +43,7 @@ class OrchestratorObjects:
             SessionConflictError: Another caller has stored one of this id.
         """
         key = self._key(source.id)
-        self._upkeep.created(key, self._records.create_head(self._session_id, key, _state_of(source)))
+        self._upkeep.created(key, self._records.create_head(self._session_id, key, state_of(source)))
         self._upkeep.finish()
 
     def update(self, source: Any) -> None:
@@ -55,7 +53,7 @@ class OrchestratorObjects:
             SessionConflictError: Another caller has replaced it since it was read.
         """
         self._upkeep.before_update()
-        version = self._records.update(self._session_id, self._key(source.id), _state_of(source))
+        version = self._records.update(self._session_id, self._key(source.id), state_of(source))
         self._upkeep.used(version.written_at)
         self._upkeep.finish()
 
@@ -63,6 +61,15 @@ class OrchestratorObjects:
         return self._layout.multi_agent(self._session_id, multi_agent_id)
 
 
-def _state_of(source: Any) -> dict[str, Any]:
+def state_of(source: Any) -> dict[str, Any]:
+    """The record of an orchestrator. Whose it is stands under ``kit``: its own state need not say so."""
     state: dict[str, Any] = encode_bytes_values(source.serialize_state())
+    return {**state, "kit": {"id": source.id}}
+
+
+def state_in(record: Record) -> dict[str, Any]:
+    """The orchestrator's own state in a record."""
+    state: dict[str, Any] = decode_bytes_values(
+        {name: value for name, value in record.content.items() if name != "kit"}
+    )
     return state

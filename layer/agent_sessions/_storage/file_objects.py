@@ -305,6 +305,12 @@ class FileObjects(ObjectStore):
             done.set_result(result)
         return done
 
+    def is_named_exactly(self, prefix: str) -> bool:
+        """See :meth:`ObjectStore.is_named_exactly`: the folder above says how the name is spelled."""
+        above, _, name = prefix.rstrip("/").rpartition("/")
+        folder, _ = self._paths.folder_in(listed_key(f"{above}/" if above else "", prefix), "list")
+        return folder is None or f"{name}/" in entries_of(folder, self._cannot_list(prefix))
+
     def make_folder(self, prefix: str) -> None:
         """See :meth:`ObjectStore.make_folder`."""
         path, found = self._paths.look(prefix, "write")
