@@ -7,14 +7,18 @@ stand under one key, ``kit``, which Strands' ``from_dict`` ignores.
 
 from __future__ import annotations
 
-import base64
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
+from agent_sessions.exceptions import SessionCorruptError, UnstorableValueError
+from agent_sessions.values import from_json, to_json
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from strands.types.content import Message
 
 
@@ -30,28 +34,34 @@ def utc_now() -> str:
 
 
 def encode_bytes_values(obj: Any) -> Any:
-    """Replace every ``bytes`` inside dictionaries and lists by ``{"__bytes_encoded__": true, "data": base64}``."""
-    if isinstance(obj, dict):
-        return {key: encode_bytes_values(value) for key, value in obj.items()}
-    if isinstance(obj, (list, tuple)):
-        return [encode_bytes_values(item) for item in obj]
-    if isinstance(obj, (bytes, bytearray)):
-        return {"__bytes_encoded__": True, "data": base64.b64encode(obj).decode("ascii")}
-    return obj
+    """A value made of what JSON has: ``bytes`` become ``{"__bytes_encoded__": true, "data": base64}``.
+
+    See ``values`` for what else is changed.
+
+    Raises:
+        UnstorableValueError: JSON has nothing for something in it.
+    """
+    return _as_json(obj, "value")
 
 
 def decode_bytes_values(obj: Any) -> Any:
     """Undo :func:`encode_bytes_values`."""
-    if isinstance(obj, dict):
-        if obj.get("__bytes_encoded__") is True and isinstance(obj.get("data"), str) and len(obj) == 2:  # noqa: PLR2004 - these two keys
-            try:
-                return base64.b64decode(obj["data"], validate=True)
-            except ValueError:  # what somebody said that only looks like it
-                return obj
-        return {key: decode_bytes_values(value) for key, value in obj.items()}
-    if isinstance(obj, list):
-        return [decode_bytes_values(item) for item in obj]
-    return obj
+    return from_json(obj)
+
+
+def _as_json(value: Any, name: str) -> Any:
+    made, problem = to_json(value, name)
+    if problem is not None:
+        raise UnstorableValueError(*problem)
+    return made
+
+
+def _copied(name: str, copy: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A part of an agent's state. Strands copies what is nested with a call or two for each level."""
+    try:
+        return copy()
+    except RecursionError as error:
+        raise UnstorableValueError(name, "dict", "nested too deeply to be copied") from error
 
 
 def is_bidirectional(agent: Any) -> bool:
@@ -80,15 +90,19 @@ class Session:
 
     @classmethod
     def from_dict(cls, env: dict[str, Any]) -> Session:
-        """Read a session from its JSON object. Unknown keys are ignored."""
-        known = {key: env[key] for key in ("session_id", "session_type", "created_at", "updated_at") if key in env}
-        return cls(**known, kit=env.get("kit"))
+        """Read a session from its JSON object. Unknown keys are ignored.
+
+        Raises:
+            SessionCorruptError: It is none.
+        """
+        known = _known(cls, env, ("session_id", "session_type"), ("created_at", "updated_at"))
+        return cls(**known, kit=_kit_in(env))
 
     def to_dict(self) -> dict[str, Any]:
         """The session as a JSON object."""
         record: dict[str, Any] = {
             "session_id": self.session_id,
-            "session_type": SessionType(self.session_type).value,
+            "session_type": str.__str__(self.session_type),  # later releases of Strands may know more types
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }
@@ -127,17 +141,20 @@ class SessionMessage:
 
     @classmethod
     def from_dict(cls, env: dict[str, Any]) -> SessionMessage:
-        """Read a message from its JSON object. Unknown keys are ignored."""
-        fields = ("message", "message_id", "redact_message", "created_at", "updated_at")
-        known = {key: decode_bytes_values(env[key]) for key in fields if key in env}
-        return cls(**known, kit=env.get("kit"))
+        """Read a message from its JSON object. Unknown keys are ignored.
+
+        Raises:
+            SessionCorruptError: It is none.
+        """
+        known = _known(cls, env, ("message", "message_id"), ("redact_message", "created_at", "updated_at"))
+        return cls(**{key: decode_bytes_values(value) for key, value in known.items()}, kit=_kit_in(env))
 
     def to_dict(self) -> dict[str, Any]:
         """The message as a JSON object, bytes encoded."""
         record: dict[str, Any] = {
-            "message": encode_bytes_values(self.message),
+            "message": _as_json(self.message, "message"),
             "message_id": self.message_id,
-            "redact_message": encode_bytes_values(self.redact_message),
+            "redact_message": _as_json(self.redact_message, "redact_message"),
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }
@@ -175,19 +192,19 @@ class SessionAgent:
 
         Raises:
             ValueError: When the agent has no id.
+            UnstorableValueError: Its state is nested too deeply.
         """
         if agent.agent_id is None:
             raise ValueError("agent_id needs to be defined.")
+        state = _copied("state", agent.state.get)
         if is_bidirectional(agent):
-            return cls(agent_id=agent.agent_id, state=agent.state.get(), conversation_manager_state={})
+            return cls(agent_id=agent.agent_id, state=state, conversation_manager_state={})
+        interrupts = _copied("_internal_state.interrupt_state", agent._interrupt_state.to_dict)  # noqa: SLF001 - no public access
         return cls(
             agent_id=agent.agent_id,
-            state=agent.state.get(),
-            conversation_manager_state=agent.conversation_manager.get_state(),
-            _internal_state={
-                "interrupt_state": agent._interrupt_state.to_dict(),  # noqa: SLF001 - no public access
-                "model_state": agent._model_state,  # noqa: SLF001 - no public access
-            },
+            state=state,
+            conversation_manager_state=_copied("conversation_manager_state", agent.conversation_manager.get_state),
+            _internal_state={"interrupt_state": interrupts, "model_state": agent._model_state},  # noqa: SLF001 - no public access
         )
 
     @classmethod
@@ -197,18 +214,22 @@ class SessionAgent:
 
     @classmethod
     def from_dict(cls, env: dict[str, Any]) -> SessionAgent:
-        """Read an agent from its JSON object. Unknown keys are ignored."""
-        fields = ("agent_id", "state", "conversation_manager_state", "_internal_state", "created_at", "updated_at")
-        known = {key: decode_bytes_values(env[key]) for key in fields if key in env}
-        return cls(**known, kit=env.get("kit"))
+        """Read an agent from its JSON object. Unknown keys are ignored.
+
+        Raises:
+            SessionCorruptError: It is none.
+        """
+        needed = ("agent_id", "state", "conversation_manager_state")
+        known = _known(cls, env, needed, ("_internal_state", "created_at", "updated_at"))
+        return cls(**{key: decode_bytes_values(value) for key, value in known.items()}, kit=_kit_in(env))
 
     def to_dict(self) -> dict[str, Any]:
         """The agent as a JSON object, bytes encoded."""
         record: dict[str, Any] = {
             "agent_id": self.agent_id,
-            "state": encode_bytes_values(self.state),
-            "conversation_manager_state": encode_bytes_values(self.conversation_manager_state),
-            "_internal_state": encode_bytes_values(self._internal_state),
+            "state": _as_json(self.state, "state"),
+            "conversation_manager_state": _as_json(self.conversation_manager_state, "conversation_manager_state"),
+            "_internal_state": _as_json(self._internal_state, "_internal_state"),
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }
@@ -229,6 +250,26 @@ class SessionAgent:
     def initialize_bidi_internal_state(self, agent: Any) -> None:
         """As :meth:`initialize_internal_state`, under the name Strands before 1.56 has."""
         self.initialize_internal_state(agent)
+
+
+def _known(kind: type, env: dict[str, Any], needed: tuple[str, ...], others: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a record that are known here."""
+    fields: object = env  # whatever was stored there
+    missing = [key for key in needed if key not in env] if isinstance(fields, dict) else list(needed)
+    if missing:
+        raise SessionCorruptError(f"not a {kind.__name__}: it has no {missing[0]}")
+    return {key: env[key] for key in (*needed, *others) if key in env}
+
+
+def _kit_in(env: dict[str, Any]) -> dict[str, Any] | None:
+    kit = env.get("kit")
+    return kit if isinstance(kit, dict) else None
+
+
+def ids_in(kit: dict[str, Any] | None, name: str) -> list[int]:
+    """The message ids that stand under a name of a record's own fields; none where something else does."""
+    found = (kit or {}).get(name)
+    return [number for number in found if type(number) is int and number >= 0] if isinstance(found, list) else []
 
 
 def _with_kit(record: dict[str, Any], kit: dict[str, Any] | None) -> dict[str, Any]:

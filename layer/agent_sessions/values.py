@@ -1,0 +1,298 @@
+"""Values as JSON carries them: what can be stored, how it is written down, and when two values are the same.
+
+Everything of a session passes through here on its way to storage and back: messages, an agent's state, its pending
+interrupts, the state of its model and of its conversation manager, orchestrators. So what is compared is what is
+stored, and what is refused is refused before anything is written.
+
+Nothing here calls itself for what is nested: how deep a value may be does not depend on how deep the caller stands.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_DEPTH = 300
+"""Levels of lists and dictionaries in one value. Strands copies state and interrupts with two Python calls a level, and
+Python allows a thousand calls in all: 300 levels leave 400 for whoever calls the agent."""
+
+MAX_INTEGER_DIGITS = 4300
+"""Digits of an integer: Python reads no longer ones from JSON unless the process has allowed it."""
+
+MAX_READ_DEPTH = 450
+"""Levels of what is read. Strands' own managers write up to some 470, and its own turns fail with more."""
+
+_FIRST_UNREADABLE_INTEGER = 10**MAX_INTEGER_DIGITS
+
+BYTES_MARK = "__bytes_encoded__"
+"""Marks bytes, as Strands does: ``{"__bytes_encoded__": true, "data": base64}``."""
+
+FLOAT_MARK = "__float_encoded__"
+"""Marks what Python has among its floats and JSON has not: ``{"__float_encoded__": true, "data": "NaN"}``."""
+
+_AS_THEY_ARE = frozenset({str, bool, type(None)})
+
+_NOT_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class Unstorable(NamedTuple):
+    """Why a value cannot be stored.
+
+    Attributes:
+        path: Where in the value, such as ``message.content[0].toolResult``.
+        type_name: The type of what stands there, with its module unless that is ``builtins``.
+        reason: What is wrong with it. It never quotes the value.
+    """
+
+    path: str
+    type_name: str
+    reason: str
+
+
+class _Place(NamedTuple):
+    """Where a value stands in another: a path that is only put into words when somebody has to read it."""
+
+    above: _Place | None
+    key: str | int
+    depth: int
+
+    def __str__(self) -> str:
+        parts: list[str] = []
+        place: _Place | None = self
+        while place is not None:
+            is_name = isinstance(place.key, str) and place.key.isidentifier()
+            parts.append(str(place.key) if place.above is None else f".{place.key}" if is_name else f"[{place.key!r}]")
+            place = place.above
+        return "".join(reversed(parts))
+
+
+def to_json(value: Any, name: str) -> tuple[Any, Unstorable | None]:
+    """A value made of what JSON has: dictionaries with text for keys, lists, text, numbers, truth values and nothing.
+
+    Bytes and floats that are no numbers are marked, keys become the text that JSON gives them, tuples become lists,
+    and instances of a subclass become plain values.
+
+    Args:
+        value: Any value.
+        name: What to call it where a path begins.
+
+    Returns:
+        The value for ``json.dumps``, and ``None``; or ``None``, and the first thing found that cannot be stored.
+    """
+    found: list[Any] = [None]
+    # What waits: a value, where what becomes of it goes, and the place above it.
+    waiting: list[tuple[Any, Any, Any, _Place | None]] = [(value, found, 0, None)]
+    while waiting:
+        item, into, at, above = waiting.pop()
+        if not isinstance(item, (dict, list, tuple)):
+            into[at], reason = _leaf(item)
+            if reason is not None:
+                return None, Unstorable(str(_place(name, above, at)), type_name(item), reason)
+            continue
+        place = _place(name, above, at)
+        if place.depth >= MAX_DEPTH:
+            return None, _too_deep(item, place)
+        children: Iterable[tuple[Any, Any]]
+        made: Any
+        if isinstance(item, dict):
+            names, problem = _names_in(item, place)
+            if problem is not None:
+                return None, problem
+            made = dict.fromkeys(names)  # in the order of the dictionary, to be filled in any order
+            children = zip(names, item.values(), strict=True)
+        else:
+            made, children = [None] * len(item), enumerate(item)
+        into[at] = made
+        for key, below in children:
+            if type(below) in _AS_THEY_ARE:
+                made[key] = below
+            else:
+                waiting.append((below, made, key, place))
+    return found[0], None
+
+
+def _place(name: str, above: _Place | None, key: str | int) -> _Place:
+    return _Place(None, name, 0) if above is None else _Place(above, key, above.depth + 1)
+
+
+def _leaf(item: Any) -> tuple[Any, str | None]:
+    """What JSON has for a value that holds no others, or why it has nothing."""
+    made: Any = None
+    reason: str | None = None
+    if item is None or isinstance(item, bool):
+        made = item
+    elif isinstance(item, str):
+        made = str.__str__(item)
+    elif isinstance(item, int):
+        if -_FIRST_UNREADABLE_INTEGER < item < _FIRST_UNREADABLE_INTEGER:
+            made = int.__int__(item)
+        else:
+            reason = f"an integer of more than {MAX_INTEGER_DIGITS} digits"
+    elif isinstance(item, float):
+        number = float.__float__(item)
+        made = number if math.isfinite(number) else _mark(_name_of(number))
+    elif isinstance(item, (bytes, bytearray)):
+        made = {BYTES_MARK: True, "data": base64.b64encode(item).decode("ascii")}
+    else:
+        reason = "JSON has nothing for it"
+    return made, reason
+
+
+def _names_in(item: dict[Any, Any], place: _Place) -> tuple[list[str], Unstorable | None]:
+    """A dictionary's keys as JSON writes them."""
+    names: list[str] = []
+    for key in item:
+        if type(key) is str:
+            names.append(key)
+        elif isinstance(key, str):
+            names.append(str.__str__(key))
+        elif isinstance(key, (bool, int, float)) or key is None:
+            if isinstance(key, int) and not -_FIRST_UNREADABLE_INTEGER < key < _FIRST_UNREADABLE_INTEGER:
+                return [], Unstorable(
+                    str(place), type_name(key), f"a key that is an integer of more than {MAX_INTEGER_DIGITS} digits"
+                )
+            names.append(_key_name(key))
+        else:
+            return [], Unstorable(str(place), type_name(key), "JSON has nothing for such a key")
+    if len(set(names)) < len(names):
+        return [], Unstorable(str(place), type_name(item), "two of its keys, such as 1 and '1', are one in JSON")
+    return names, None
+
+
+def _key_name(key: bool | float | None) -> str:
+    """What ``json.dumps`` makes of a key that is no text."""
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    return int.__repr__(key) if isinstance(key, int) else _name_of(float.__float__(key))
+
+
+def _name_of(number: float) -> str:
+    if math.isnan(number):
+        return "NaN"
+    return float.__repr__(number) if math.isfinite(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _too_deep(item: Any, place: _Place) -> Unstorable:
+    above = place
+    while above.above is not None and above.above.depth > 2:  # noqa: PLR2004 - enough to recognise the value by
+        above = above.above
+    return Unstorable(f"{above}…", type_name(item), f"nested more than {MAX_DEPTH} levels deep")
+
+
+def type_name(value: Any) -> str:
+    """A type's name with its module, as an error message shows it."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def from_json(value: Any) -> Any:
+    """Undo :func:`to_json`: put bytes and floats in the place of their marks. The value is not changed."""
+    found: list[Any] = [None]
+    waiting: list[tuple[Any, Any, Any]] = [(value, found, 0)]
+    while waiting:
+        item, into, at = waiting.pop()
+        children: Iterable[tuple[Any, Any]]
+        made: Any
+        if isinstance(item, dict):
+            marked = _marked(item) if len(item) == 2 else None  # noqa: PLR2004 - a mark and its data
+            if marked is not None:
+                into[at] = marked
+                continue
+            made, children = dict.fromkeys(item), item.items()
+        elif isinstance(item, list):
+            made, children = [None] * len(item), enumerate(item)
+        else:
+            into[at] = item
+            continue
+        into[at] = made
+        for key, below in children:
+            if type(below) in _AS_THEY_ARE:
+                made[key] = below
+            else:
+                waiting.append((below, made, key))
+    return found[0]
+
+
+def _marked(item: dict[Any, Any]) -> bytes | float | None:
+    """What a dictionary stands for, or ``None`` when it is nothing but itself."""
+    data = item.get("data")
+    if not isinstance(data, str):
+        return None
+    if item.get(BYTES_MARK) is True:
+        try:
+            return base64.b64decode(data, validate=True)
+        except ValueError:  # what somebody said that only looks like it
+            return None
+    return _NOT_NUMBERS.get(data) if item.get(FLOAT_MARK) is True else None
+
+
+def as_bytes(value: Any, name: str) -> tuple[bytes, Unstorable | None]:
+    """JSON text, in UTF-8, that every reader of JSON takes.
+
+    Args:
+        value: A value of :func:`to_json`, or one that was read from storage.
+        name: What to call it where a path begins.
+
+    Returns:
+        The text, and ``None``; or nothing, and why there is none.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except RecursionError:
+        return b"", Unstorable(name, type_name(value), "nested too deeply for where it is stored from")
+    except (TypeError, ValueError):
+        made, problem = to_json(value, name)
+        return (b"", problem) if problem is not None else (json.dumps(made).encode(), None)
+    try:
+        return text.encode(), None
+    except UnicodeEncodeError:  # half of a surrogate pair, as some models emit it
+        return json.dumps(value).encode(), None
+
+
+def read_text(body: bytes) -> tuple[Any, str | None]:
+    """What JSON text says, and why it says nothing: one of the two.
+
+    Python writes and reads ``NaN`` and ``Infinity``, which are no JSON. What Strands has written so is read, and marked
+    as :func:`to_json` marks it.
+    """
+    try:
+        found = json.loads(body, parse_constant=_mark)
+    except ValueError as error:
+        return None, str(error)
+    except RecursionError:
+        return None, _TOO_DEEP_TO_READ
+    if body.count(b"[") + body.count(b"{") > MAX_READ_DEPTH and depth(found) > MAX_READ_DEPTH:
+        return None, _TOO_DEEP_TO_READ
+    return found, None
+
+
+_TOO_DEEP_TO_READ = f"nested more than {MAX_READ_DEPTH} levels deep"
+
+
+def depth(value: Any) -> int:
+    """How many levels of lists and dictionaries a value that was read from JSON has."""
+    deepest = 0
+    level = [value]
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        deepest += 1
+        level = [below for item in level for below in (item.values() if isinstance(item, dict) else item)]
+    return deepest
+
+
+def _mark(name: str) -> dict[str, Any]:
+    return {FLOAT_MARK: True, "data": name}
+
+
+def canonical(value: Any) -> str:
+    """A value of :func:`to_json` as text: equal texts are equal values, whatever the order of their keys."""
+    return json.dumps(value, sort_keys=True)
+
+
+def may_hold_marks(body: bytes) -> bool:
+    """Whether JSON text can hold something for :func:`from_json` to undo. To look is cheaper than to undo nothing."""
+    return BYTES_MARK.encode() in body or FLOAT_MARK.encode() in body
