@@ -34,18 +34,16 @@ class Repaired(NamedTuple):
 
 def has_tool_pairs(messages: Sequence[Message]) -> bool:
     """Whether every tool call is followed by exactly its results already, but for a trailing call."""
+    last = len(messages) - 1
     open_calls: list[str] = []
-    for message in messages:
-        calls: list[str] = []
-        results: list[str] = []
-        for block in message["content"]:
-            if "toolUse" in block:
-                calls.append(block["toolUse"]["toolUseId"])
-            elif "toolResult" in block:
-                results.append(block["toolResult"]["toolUseId"])
+    for position, message in enumerate(messages):
+        calls = tool_use_ids(message)
+        results = [_name(call) for call in tool_result_ids(message)]
         if (open_calls or results) and (message["role"] != "user" or sorted(results) != sorted(open_calls)):
             return False
-        open_calls = calls
+        if calls and position != last and _usable_ids(calls) != calls:
+            return False
+        open_calls = [_name(call) for call in calls]
     return True
 
 
@@ -53,8 +51,8 @@ def repair_tool_pairs(messages: Sequence[Message]) -> list[Repaired]:
     """Give every tool call exactly one result, in the message after it.
 
     Missing results become error results; results of other calls, duplicates, and results that follow no call are
-    dropped; other content of the same message stays. A trailing call stays open: the agent completes it when the
-    next prompt arrives.
+    dropped; other content of the same message stays. A call whose id a provider would refuse gets another, and so does
+    its result. A trailing call stays open, as it is: the agent completes it when the next prompt arrives.
 
     Args:
         messages: A conversation in order. It is not changed.
@@ -63,26 +61,84 @@ def repair_tool_pairs(messages: Sequence[Message]) -> list[Repaired]:
         The conversation, valid. Messages that had to be left out are missing from it.
     """
     repaired: list[Repaired] = []
+    open_calls: list[tuple[str, str]] = []  # of the message before: what each call is named, and the id it has now
     for position, message in enumerate(messages):
-        open_calls = tool_use_ids(repaired[-1].message) if repaired else []
         content = cast("list[dict[str, Any]]", message["content"])
         results = [block for block in content if "toolResult" in block]
         others = [block for block in content if "toolResult" not in block]
-        if open_calls and results and message["role"] == "user":
-            if sorted(_result_id(block) for block in results) == sorted(open_calls):
-                repaired.append(Repaired(message, position))
-            else:
-                answered = {_result_id(block): block for block in results}
-                paired = [answered.get(call) or _lost_result(call) for call in open_calls]
-                repaired.append(_with_content(message, position, paired + others))
-            continue
-        if open_calls:
-            repaired.append(Repaired(lost_results(open_calls), None))
-        if not results:
+        is_answer = bool(open_calls and results) and message["role"] == "user"
+        if is_answer:
+            repaired.append(_answered(message, position, open_calls, results, others))
+        elif open_calls:
+            repaired.append(Repaired(lost_results([call for _, call in open_calls]), None))
+        if not results and not is_answer:
             repaired.append(Repaired(message, position))
-        elif others:
+        elif others and not is_answer:
             repaired.append(_with_content(message, position, others))
+        calls = tool_use_ids(message)
+        usable = _usable_ids(calls) if position < len(messages) - 1 else calls
+        open_calls = [(_name(call), other) for call, other in zip(calls, usable, strict=True)]
+        if usable != calls:
+            repaired[-1] = _with_call_ids(repaired[-1], usable)
     return repaired
+
+
+def _answered(
+    message: Message,
+    position: int,
+    open_calls: list[tuple[str, str]],
+    results: list[dict[str, Any]],
+    others: list[dict[str, Any]],
+) -> Repaired:
+    """The message after a tool call, with exactly one result for each of its calls."""
+    names = [name for name, _ in open_calls]
+    has_other_ids = any(name != call for name, call in open_calls)
+    given = [_name(block["toolResult"]["toolUseId"]) for block in results]
+    if sorted(given) == sorted(names) and not has_other_ids:
+        return Repaired(message, position)
+    # Of several results of one name the first answers the first call, and the last one what is left.
+    waiting = {name: [block for block, other in zip(results, given, strict=True) if other == name] for name in names}
+    if len(set(names)) == len(names):
+        waiting = {name: blocks[-1:] for name, blocks in waiting.items()}
+    paired = [
+        _with_result_id(waiting[name].pop(0), call) if waiting[name] else _lost_result(call)
+        for name, call in open_calls
+    ]
+    answered = _with_content(message, position, paired + others)
+    # Ids are other ones in memory alone: two messages are not stored at once, and a pair torn apart would be lost.
+    return answered._replace(changed=False) if has_other_ids else answered
+
+
+def _usable_ids(calls: Sequence[Any]) -> list[str]:
+    """The ids of one message's calls, each of them text, and none of them twice, as providers ask for."""
+    usable: list[str] = []
+    for index, call in enumerate(calls):
+        name = call if isinstance(call, str) and call.strip() else f"call_{index}"
+        while name in usable:
+            name = f"{name}_{index}"
+        usable.append(name)
+    return usable
+
+
+def _with_call_ids(item: Repaired, ids: list[str]) -> Repaired:
+    """A message whose tool calls have these ids."""
+    left = iter(ids)
+    content = [
+        {**block, "toolUse": {**block["toolUse"], "toolUseId": next(left)}} if "toolUse" in block else block
+        for block in cast("list[dict[str, Any]]", item.message["content"])
+    ]
+    return Repaired(cast("Message", {**item.message, "content": content}), item.source, changed=False)
+
+
+def _with_result_id(block: dict[str, Any], call: str) -> dict[str, Any]:
+    if block["toolResult"]["toolUseId"] == call:
+        return block
+    return {**block, "toolResult": {**block["toolResult"], "toolUseId": call}}
+
+
+def _name(call: Any) -> str:
+    """What pairs a call and its result. Strands itself writes the id of a result as text, whatever the call's is."""
+    return call if isinstance(call, str) else str(call)
 
 
 def tool_use_ids(message: Message) -> list[str]:
@@ -95,8 +151,9 @@ def tool_result_ids(message: Message) -> list[str]:
     return [block["toolResult"]["toolUseId"] for block in message["content"] if "toolResult" in block]
 
 
-def _result_id(block: dict[str, Any]) -> str:
-    return str(block["toolResult"]["toolUseId"])
+def names_of_calls(message: Message) -> set[str]:
+    """What pairs the tool calls and the results in a message with their other halves."""
+    return {_name(call) for call in [*tool_use_ids(message), *tool_result_ids(message)]}
 
 
 def _lost_result(call: str) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class TurnLog:
             return {"stop_reason": self.stop_reason}
         return None
 
-    def has_stored(self, message_id: int) -> None:
+    def record_stored(self, message_id: int) -> None:
         """A message of the turn has been stored."""
         if self._request is not None and self._first_id is None:
             self._first_id = message_id

@@ -25,6 +25,7 @@ from agent_sessions._records.records import (
     life_of,
     parse,
 )
+from agent_sessions._records.shapes import session_problem
 from agent_sessions.exceptions import SessionCorruptError, SessionExistsError, SessionNotFoundError
 from agent_sessions.expiry import checked_ttl, is_expired
 from agent_sessions.identifiers import look_alike
@@ -167,10 +168,10 @@ class SessionLife:
                 continue  # another caller was faster: the session is that caller's as well as ours
 
     def _found(self, session_id: str, record: Record) -> Session:
-        try:
-            session = Session.from_dict(record.content)
-        except (TypeError, ValueError) as error:
-            raise corrupt(record.key, f"not a session: {error}") from error
+        problem = session_problem(record.content)
+        if problem is not None:
+            raise corrupt(record.key, f"not a session: {problem}")
+        session = Session.from_dict(record.content)
         if session.session_id != session_id:
             raise corrupt(record.key, f"not of session {session_id!r}: it says that it is of {session.session_id!r}")
         self._records.live_in(session_id, life_of(record.content))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_sessions._records.layout import message_id_of
 from agent_sessions._records.records import Record, corrupt, parsed
+from agent_sessions._records.shapes import message_problem
 from agent_sessions.object_store import Key
 from agent_sessions.types import SessionMessage
 
@@ -69,11 +70,15 @@ def checked_message(record: Record) -> Record:
         SessionCorruptError: It is not; the error names its key.
     """
     named, content = message_id_of(record.key), record.content
-    if named is None or content.get("message_id") != named:
-        raise corrupt(record.key, f"not message {named}: it says that it is {content.get('message_id')!r}")
-    redaction = content.get("redact_message")
-    if not _is_message(content.get("message")) or not (redaction is None or _is_message(redaction)):
-        raise corrupt(record.key, "not a message: it has no role, or no list of content")
+    stated = content.get("message_id")
+    if named is None or type(stated) is not int or stated != named:
+        said = str(stated)[:20] if isinstance(stated, (str, int)) else f"a {type(stated).__name__}"
+        raise corrupt(record.key, f"not message {named}: it says that it is {said}")
+    for name in ("message", "redact_message"):
+        found = content.get(name)
+        problem = message_problem(found) if found is not None or name == "message" else None
+        if problem is not None:
+            raise corrupt(record.key, f"not a {name}: {problem}")
     return record
 
 
@@ -84,12 +89,3 @@ def message_in(record: Record) -> SessionMessage:
         SessionCorruptError: It is none, or another than its key names.
     """
     return parsed(SessionMessage, checked_message(record))
-
-
-def _is_message(found: Any) -> bool:
-    return (
-        isinstance(found, dict)
-        and isinstance(found.get("role"), str)
-        and isinstance(found.get("content"), list)
-        and all(isinstance(block, dict) for block in found["content"])
-    )

@@ -10,17 +10,18 @@ digest too, and a writer recognises its own write when the answer to it was lost
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from agent_sessions._records.layout import is_head
+from agent_sessions._records.shapes import agent_problem
 from agent_sessions.exceptions import (
     SessionConflictError,
     SessionCorruptError,
     SessionException,
     SessionNotFoundError,
+    UnstorableValueError,
 )
 from agent_sessions.object_store import (
     Absent,
@@ -31,9 +32,10 @@ from agent_sessions.object_store import (
     Unchanged,
 )
 from agent_sessions.types import SessionAgent, SessionMessage
+from agent_sessions.values import as_bytes, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from agent_sessions._records.layout import Layout
@@ -303,18 +305,14 @@ def encode(key: str, content: dict[str, Any], incarnation: str, nonce: str | Non
     """The bytes of a record, and the nonce that tells them from every other writer's.
 
     Raises:
-        SessionException: The content cannot be expressed in JSON.
+        UnstorableValueError: The content cannot be expressed in JSON.
     """
     nonce = nonce or new_nonce()
     kit = {**kit_of(content), "format": KIT_FORMAT, "incarnation": incarnation, "nonce": nonce}
-    try:
-        text = json.dumps({**content, "kit": kit}, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise SessionException(f"key={key} | cannot be stored as JSON: {error}", key=key) from error
-    try:
-        return text.encode(), nonce
-    except UnicodeEncodeError:  # half of a surrogate pair, as some models emit it
-        return json.dumps({**content, "kit": kit}).encode(), nonce
+    body, problem = as_bytes({**content, "kit": kit}, "record")
+    if problem is not None:
+        raise UnstorableValueError(*problem, key=key)
+    return body, nonce
 
 
 def new_nonce() -> str:
@@ -342,10 +340,9 @@ def decode(key: str, stored: StoredObject) -> dict[str, Any]:
     Raises:
         SessionCorruptError: It holds none.
     """
-    try:
-        content = json.loads(stored.body)
-    except ValueError as error:
-        raise corrupt(key, f"not JSON: {error}") from error
+    content, problem = read_text(stored.body)
+    if problem is not None:
+        raise corrupt(key, f"not JSON: {problem}")
     if not isinstance(content, dict):
         raise corrupt(key, "not a JSON object")
     return content
@@ -372,16 +369,23 @@ def life_of(content: dict[str, Any]) -> str:
     return incarnation_of(content) or f"created:{content.get('created_at')}"
 
 
+_PROBLEMS: dict[type, Callable[[dict[str, Any]], str | None]] = {SessionAgent: agent_problem}
+
+
 def parsed(kind: type[_T], record: Record) -> _T:
     """A record as the type it is of.
 
     Raises:
         SessionCorruptError: It is none.
     """
+    problem_of = _PROBLEMS.get(kind)
+    problem = problem_of(record.content) if problem_of is not None else None
+    if problem is not None:
+        raise corrupt(record.key, f"not an agent: {problem}")
     try:
         return kind.from_dict(record.content)
-    except (TypeError, ValueError) as error:
-        raise corrupt(record.key, f"not a {kind.__name__}: {error}") from error
+    except SessionCorruptError as error:
+        raise corrupt(record.key, str(error)) from error
 
 
 def incarnation_in(stored: StoredObject) -> str | None:
