@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.journal import journal_of
+from agent_sessions._conversation.refused_results import storable_result
 from agent_sessions._conversation.restoring import restore_agent
-from agent_sessions._conversation.stored_agent import AgentLog
+from agent_sessions._conversation.stored_agent import StoredAgent
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.session_manager import SessionManager
-from agent_sessions.types import SessionAgent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from strands.hooks.registry import HookRegistry
     from strands.types.content import Message
 
@@ -44,15 +47,18 @@ class RepositorySessionManager(SessionManager):
         self._journal = journal_of(session_repository, session_id)
         self.session, self._is_new_session = self._journal.open()
         self._began_here = self._is_new_session
-        self._agents: dict[str, AgentLog] = {}
+        self._agents: dict[str, StoredAgent] = {}
+        self._initializing = threading.Lock()
         self._stopped: SessionException | None = None
 
     def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
         """Subscribe to the events of an agent's or an orchestrator's life."""
-        from strands.hooks.events import AfterModelCallEvent, BeforeModelCallEvent
+        from strands.hooks.events import AfterModelCallEvent, AfterToolCallEvent, BeforeModelCallEvent
 
         registry.add_callback(BeforeModelCallEvent, self._before_model_call)
         registry.add_callback(AfterModelCallEvent, self._after_model_call)
+        # Callbacks of this event run in the reverse order: this one sees what the others have made of the result.
+        registry.add_callback(AfterToolCallEvent, self._after_tool_call)
         super().register_hooks(registry, **kwargs)
 
     # --- restoring --------------------------------------------------------------------------------------
@@ -73,31 +79,30 @@ class RepositorySessionManager(SessionManager):
         if agent.agent_id is None:
             raise ValueError("agent_id needs to be defined.")
         agent_id = check_identifier("agent", agent.agent_id)
-        if agent_id in self._agents:
-            raise SessionException(
-                "The `agent_id` of an agent must be unique in a session.", session_id=self.session_id
-            )
-        record = None if self._is_new_session else self._journal.read_agent(agent_id)
-        # Only when everything has been read is the agent known, and may be written.
+        with self._initializing:
+            if agent_id in self._agents:
+                raise SessionException(
+                    "The `agent_id` of an agent must be unique in a session.", session_id=self.session_id
+                )
+            self._agents[agent_id] = self._restore_or_store(agent)
+            self._is_new_session = False
+
+    def _restore_or_store(self, agent: Any) -> StoredAgent:
+        """What is stored of an agent. Only when everything has been read is the agent known, and may be written."""
+        record = None if self._is_new_session else self._journal.read_agent(agent.agent_id)
         if record is None:
+            logger.debug("session_id=<%s>, agent_id=<%s> | storing a new agent", self.session_id, agent.agent_id)
+            stored_agent = StoredAgent(self._journal, agent.agent_id)
             try:
-                self._agents[agent_id] = self._store_new(agent)
+                stored_agent.store_first(agent)
             except SessionConflictError:
                 # Another caller has created it since.
-                record = self._journal.read_agent(agent_id)
+                record = self._journal.read_agent(agent.agent_id)
                 if record is None:
                     raise
-        if record is not None:
-            self._agents[agent_id] = restore_agent(agent, record, self._journal)
-        self._is_new_session = False
-
-    def _store_new(self, agent: Any) -> AgentLog:
-        logger.debug("session_id=<%s>, agent_id=<%s> | storing a new agent", self.session_id, agent.agent_id)
-        self._journal.create_agent(SessionAgent.from_agent(agent))
-        log = AgentLog(self._journal, agent.agent_id)
-        for message in agent.messages:
-            log.append(message, agent)
-        return log
+            else:
+                return stored_agent
+        return restore_agent(agent, record, self._journal)
 
     # --- appending and changing messages ----------------------------------------------------------------
 
@@ -110,17 +115,13 @@ class RepositorySessionManager(SessionManager):
             **kwargs: For later additions.
 
         Raises:
+            UnstorableValueError: Something in it cannot be stored. The agent's messages are without it, and the next
+                turn works.
             SessionConflictError: Another writer has stored a message in its place. Nothing more is written until the
                 session is reloaded.
             SessionStorageError: Storage failed; likewise.
         """
-        log = self._log_of(agent)
-        log.refuse_after_failure()
-        replaced = log.held.replaced_by(message)
-        if replaced and sum(1 for other in agent.messages if other.get("tracking_id") == message["tracking_id"]) == 1:
-            log.replace(replaced, message)
-            return
-        log.append(message, agent)
+        self._stored(agent).add(message, agent)
 
     def catch_up(self, agent: Any) -> bool:
         """Take over what a turn that was cut off has stored beyond the restored conversation.
@@ -134,11 +135,7 @@ class RepositorySessionManager(SessionManager):
         Returns:
             Whether there was anything.
         """
-        log = self._log_of(agent)
-        if not self._journal.has_later(agent.agent_id):
-            return False
-        log.take_over_later(agent)
-        return True
+        return self._stored(agent).catch_up(agent)
 
     # --- requests ---------------------------------------------------------------------------------------
 
@@ -153,16 +150,16 @@ class RepositorySessionManager(SessionManager):
             The turn, or ``None``. The last 32 requests are remembered, and those whose turn was cut off. Of an agent
             that is new in the session, another agent's turn is found, too: a key is for one request.
         """
-        log = self._log_of(agent)
-        found = log.find_turn(key)
-        if found is None and log.next_id == 0 and not self._began_here:
+        stored_agent = self._stored(agent)
+        found = stored_agent.find_turn(key)
+        if found is None and stored_agent.next_id == 0 and not self._began_here:
             found = self._journal.find_elsewhere(agent.agent_id, key)
         return found
 
     def answer_request(self, agent: Any, request: TurnRequest) -> None:
         """The next invocation of the agent answers this request: its first message will say so."""
-        log = self._log_of(agent)
-        log.turns.begin(request, log.next_id)
+        stored_agent = self._stored(agent)
+        stored_agent.turns.begin(request, stored_agent.next_id)
 
     def conclude_turn(self, agent: Any, outcome: dict[str, Any]) -> None:
         """Keep with the agent's record what the turn came to; stored when the invocation ends, or at the next sync.
@@ -171,14 +168,14 @@ class RepositorySessionManager(SessionManager):
             agent: The agent.
             outcome: JSON.
         """
-        log = self._log_of(agent)
-        log.turns.conclude(outcome)
-        if not log.in_turn:
-            log.turns.end(log.next_id)
+        stored_agent = self._stored(agent)
+        stored_agent.turns.conclude(outcome)
+        if not stored_agent.in_turn:
+            stored_agent.turns.end(stored_agent.next_id)
 
     def next_message_id(self, agent: Any) -> int:
         """The id that the agent's next message gets."""
-        return self._log_of(agent).next_id
+        return self._stored(agent).next_id
 
     def update_message_of(self, message: Message, agent: Any) -> None:
         """Replace the stored message that has this message's ``tracking_id``: a ``BidiAgent`` completed it.
@@ -187,13 +184,8 @@ class RepositorySessionManager(SessionManager):
             message: What shall stand there.
             agent: Whose message it is.
         """
-        log = self._log_of(agent)
-        log.refuse_after_failure()
-        held = log.held.records_of(message)
-        if not held:
+        if not self._stored(agent).update(message):
             logger.warning("agent_id=<%s> | no stored message to replace, nothing written", agent.agent_id)
-            return
-        log.replace(held, message)
 
     def redact_latest_message(self, redact_message: Message, agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Replace the message added last, in every record that holds it.
@@ -209,7 +201,7 @@ class RepositorySessionManager(SessionManager):
             SessionException: There is no message to redact, or storage failed. Then it is tried again at the next
                 sync.
         """
-        self._log_of(agent).redact(redact_message)
+        self._stored(agent).redact(redact_message, agent)
 
     # --- state ------------------------------------------------------------------------------------------
 
@@ -225,32 +217,54 @@ class RepositorySessionManager(SessionManager):
                 reloaded.
             SessionStorageError: Storage failed.
         """
-        self._log_of(agent).sync(agent)
+        self._stored(agent).sync(agent)
 
     # --- turns ------------------------------------------------------------------------------------------
 
-    def begin_turn(self, agent: Any) -> None:
-        """An invocation of the agent begins."""
-        self._log_of(agent).begin_turn()
+    def begin_turn(self, agent: Any, *, given: Sequence[Message] = (), invocation: object = None) -> None:
+        """An invocation of the agent begins.
+
+        Args:
+            agent: The agent.
+            given: The messages it is invoked with: each is a new one, whatever has become of its object before.
+            invocation: Tells it from others of the agent that are under way.
+
+        Raises:
+            UnstorableValueError: The agent's state cannot be stored, as it is. Nothing was.
+        """
+        self._stored(agent).begin_turn(agent, given=given, invocation=invocation)
 
     def _before_model_call(self, event: Any) -> None:
-        log = self._agents.get(event.agent.agent_id)
-        if log is not None:
-            log.fence()
+        stored_agent = self._agents.get(event.agent.agent_id)
+        if stored_agent is not None:
+            stored_agent.fence()
 
     def _after_model_call(self, event: Any) -> None:
-        log = self._agents.get(event.agent.agent_id)
-        if log is not None:
-            log.turns.stop_reason = event.stop_response.stop_reason if event.stop_response else None
-            log.model_failed = event.exception is not None and not getattr(event, "retry", False)
+        stored_agent = self._agents.get(event.agent.agent_id)
+        if stored_agent is not None:
+            stored_agent.record_model_call(
+                stop_reason=event.stop_response.stop_reason if event.stop_response else None,
+                failed=event.exception is not None and not getattr(event, "retry", False),
+                invocation=event.invocation_state,
+            )
 
-    def end_turn(self, agent: Any) -> None:
+    def _after_tool_call(self, event: Any) -> None:
+        """Tell the model, and whoever listens, of a result that cannot be stored; the turn goes on."""
+        result = storable_result(event.result, event.tool_use.get("toolUseId"))
+        if result is not event.result:
+            event.result = result
+
+    def end_turn(self, agent: Any, *, invocation: object = None) -> None:
         """An invocation of the agent has ended: what it did is durable when this returns.
+
+        Args:
+            agent: The agent.
+            invocation: As for :meth:`begin_turn`.
 
         Raises:
             SessionException: Something of it could not be stored. The model's error, if there is one, is not replaced.
         """
-        self._log_of(agent).end_turn(agent)
+        self._stored(agent).end_turn(agent, invocation=invocation)
 
     def stop(self, why: SessionException) -> None:
         """Write nothing more, whatever the agents go on to do: nobody waits for them any more.
@@ -260,15 +274,15 @@ class RepositorySessionManager(SessionManager):
         """
         self._stopped = why
 
-    def _log_of(self, agent: Any) -> AgentLog:
-        log = self._agents.get(agent.agent_id)
-        if log is None:
+    def _stored(self, agent: Any) -> StoredAgent:
+        stored_agent = self._agents.get(agent.agent_id)
+        if stored_agent is None:
             raise SessionException(
                 f"agent_id={agent.agent_id} | the agent has not been initialized with this session manager",
                 session_id=self.session_id,
             )
-        log.failure = log.failure or self._stopped
-        return log
+        stored_agent.failure = stored_agent.failure or self._stopped
+        return stored_agent
 
     # --- orchestrators ----------------------------------------------------------------------------------
 

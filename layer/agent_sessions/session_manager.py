@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from strands.hooks.registry import HookRegistry
     from strands.session.session_manager import SessionManager as _StrandsSessionManager
     from strands.types.agent import LocalAgent
@@ -50,11 +52,14 @@ class SessionManager(_Base):
         def subscribe(event: Any, callback: Any) -> None:
             registry.add_callback(event, callback)
 
-        subscribe(BeforeInvocationEvent, lambda event: self.begin_turn(event.agent))
+        subscribe(
+            BeforeInvocationEvent,
+            lambda event: self.begin_turn(event.agent, given=event.messages or (), invocation=event.invocation_state),
+        )
         subscribe(AgentInitializedEvent, lambda event: self.initialize(event.agent))
         subscribe(MessageAddedEvent, lambda event: self.append_message(event.message, event.agent))
         subscribe(MessageAddedEvent, lambda event: self.sync_agent(event.agent))
-        subscribe(AfterInvocationEvent, lambda event: self.end_turn(event.agent))
+        subscribe(AfterInvocationEvent, lambda event: self.end_turn(event.agent, invocation=event.invocation_state))
         subscribe(MultiAgentInitializedEvent, lambda event: self.initialize_multi_agent(event.source))
         subscribe(AfterNodeCallEvent, lambda event: self.sync_multi_agent(event.source))
         subscribe(AfterMultiAgentInvocationEvent, lambda event: self.sync_multi_agent(event.source))
@@ -89,10 +94,16 @@ class SessionManager(_Base):
     def sync_agent(self, agent: Any, **kwargs: Any) -> None:
         """Store the agent's state if it has changed."""
 
-    def begin_turn(self, agent: Any) -> None:
-        """An invocation of the agent begins."""
+    def begin_turn(self, agent: Any, *, given: Sequence[Message] = (), invocation: object = None) -> None:
+        """An invocation of the agent begins.
 
-    def end_turn(self, agent: Any) -> None:
+        Args:
+            agent: The agent.
+            given: The messages it is invoked with.
+            invocation: Strands' own object of it, which tells it from others that are under way.
+        """
+
+    def end_turn(self, agent: Any, *, invocation: object = None) -> None:  # noqa: ARG002
         """An invocation of the agent has ended: what it did is durable when this returns."""
         self.sync_agent(agent)
 

@@ -1,12 +1,16 @@
 """Which stored record stands for which message object of a running agent.
 
-Strands changes messages after they were stored: it redacts them, pins them, replaces them. The link back to the record
-is the message's ``tracking_id`` where it has one (Strands 1.48 and later) and the object itself otherwise.
+Strands changes messages after they were stored: it redacts them, pins them, replaces them. What leads back to the
+record is the object itself, for a caller may use one ``tracking_id`` for many messages: Strands writes it into the
+dictionary that the caller passes, and callers use their dictionaries again. The id decides only where Strands says so
+(a ``MessageUpdatedEvent``), or where the object is gone because Strands has put a copy in its place. See
+``docs/adr, "whose-message-is-this"``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from agent_sessions._conversation.window import is_pinned
 
@@ -14,6 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from strands.types.content import Message
+
+
+class Extension(NamedTuple):
+    """What Strands has added to a stored message.
+
+    Attributes:
+        message_id: Its record.
+        blocks: The content blocks that were added, at its end.
+    """
+
+    message_id: int
+    blocks: list[Any]
 
 
 class HeldMessages:
@@ -28,9 +44,13 @@ class HeldMessages:
         self.latest_id: int | None = None
         self.pinned_ids: set[int] = set()
         self._messages: dict[int, Message] = {}
+        self._objects: set[int] = set()
+        self._used_again = False  # whether one object may have been stored more than once
 
     def add(self, message_id: int, message: Message) -> None:
         """Remember that a message has been stored."""
+        self._used_again = self._used_again or id(message) in self._objects
+        self._objects.add(id(message))
         self.latest_id = message_id
         self._messages[message_id] = message
         if "metadata" in message and is_pinned(message):
@@ -45,22 +65,81 @@ class HeldMessages:
         """The message object a record stands for."""
         return self._messages[message_id]
 
-    def records_of(self, message: Message) -> list[int]:
-        """Every record that holds the message: a prompt that was retried is stored more than once."""
+    # --- which record is meant --------------------------------------------------------------------------
+
+    def extended_by(self, message: Message, conversation: Sequence[Message]) -> Extension | None:
+        """The record whose message Strands has extended and announces as added, although it is stored.
+
+        Strands adds what arrives while an agent works (results of background tasks) to the last message when that is
+        of the same role: it puts a copy in its place, with the same ``tracking_id``, whose content begins with the very
+        blocks of the one that was there.
+
+        Args:
+            message: The announced message, which no caller has given.
+            conversation: The agent's messages.
+
+        Returns:
+            What was added to it; ``None`` for a message that is new.
+        """
+        if self.latest_id is None:
+            return None
+        before = self._messages.get(self.latest_id)
+        if before is None or before is message or not message.get("tracking_id"):
+            return None
+        if before.get("tracking_id") != message["tracking_id"] or before["role"] != message["role"]:
+            return None
+        if any(other is before for other in conversation):
+            return None
+        old, new = cast("list[Any]", before["content"]), cast("list[Any]", message["content"])
+        if len(new) <= len(old) or any(was is not now for was, now in zip(old, new, strict=False)):
+            return None
+        return Extension(self.latest_id, new[len(old) :])
+
+    def follows_what_is_gone(self, message: Message, conversation: Sequence[Message]) -> bool:
+        """Whether a message that is about to be stored follows one of its own role which has left the conversation.
+
+        Args:
+            message: The message, which the conversation has already.
+            conversation: The agent's messages.
+        """
+        before = self._messages.get(self.latest_id) if self.latest_id is not None else None
+        if before is None or before["role"] != message["role"]:
+            return False
+        others = list(conversation)
+        for index in range(len(others) - 1, -1, -1):
+            if others[index] is message:
+                del others[index]
+                break
+        name = _tracked(before)
+        return not any(other is before or (name and _tracked(other) == name) for other in others)
+
+    def updated_by(self, message: Message) -> int | None:
+        """The record of the message that Strands says it has replaced: of those with its ``tracking_id`` the last."""
         tracking_id = message.get("tracking_id")
+        found = [number for number, held in self._messages.items() if tracking_id and _tracked(held) == tracking_id]
+        return max(found, default=None)
+
+    def standing_for(self, message_id: int) -> list[int]:
+        """The records of the message that this record holds, this one last: who retries a prompt stores it again.
+
+        A dictionary that was used for another message in between is among them; what is stored tells the two apart.
+        """
+        message = self._messages[message_id]
+        tracking_id = _tracked(message)
         return [
-            message_id
-            for message_id, held in self._messages.items()
-            if held is message or (tracking_id and held.get("tracking_id") == tracking_id)
+            *(
+                other
+                for other, held in self._messages.items()
+                if other != message_id and (held is message or (tracking_id and _tracked(held) == tracking_id))
+            ),
+            message_id,
         ]
 
-    def replaced_by(self, message: Message) -> list[int]:
-        """The records that a just added message replaces, if it is a new version of a stored one.
+    def latest_of(self, message: Message) -> int | None:
+        """The record stored last of those that hold this very object."""
+        return max((number for number, held in self._messages.items() if held is message), default=None)
 
-        Strands merges an added text into the previous message of the same role and announces the merged message as
-        added. A prompt that was retried looks alike, but stands in the conversation twice.
-        """
-        return self.records_of(message) if message.get("tracking_id") else []
+    # --- pins -------------------------------------------------------------------------------------------
 
     def changed_pins(self) -> list[int]:
         """Records whose pin differs from their message's, as it is now."""
@@ -71,12 +150,14 @@ class HeldMessages:
             and is_pinned(held) is not (message_id in self.pinned_ids)
         ]
 
-    def pin_is_stored(self, message_id: int) -> None:
+    def record_pin(self, message_id: int) -> None:
         """The record's pin is the message's now."""
         if is_pinned(self._messages[message_id]):
             self.pinned_ids.add(message_id)
         else:
             self.pinned_ids.discard(message_id)
+
+    # --- forgetting -------------------------------------------------------------------------------------
 
     def forget_from(self, message_id: int) -> list[Message]:
         """Let go of the records from this id on, and return their messages."""
@@ -85,17 +166,38 @@ class HeldMessages:
         self.latest_id = max(self._messages, default=None)
         return gone
 
-    def forget_removed(self, messages: Sequence[Message]) -> None:
-        """Let go of the records whose messages have left the conversation: they cannot change any more."""
-        if len(messages) >= len(self._messages):
+    def forget_removed(self, conversation: Sequence[Message]) -> None:
+        """Let go of the records whose messages have left the conversation: they cannot change any more.
+
+        An object that stands in the conversation twice, and was stored three times, has left it once.
+        """
+        if len(conversation) >= len(self._messages) and not self._used_again:
             return
-        present = {id(message) for message in messages}
-        tracked = {tracking_id for message in messages if (tracking_id := message.get("tracking_id"))}
-        self._messages = {
-            message_id: held
-            for message_id, held in self._messages.items()
-            if id(held) in present
-            or held.get("tracking_id") in tracked
-            or message_id in self.pinned_ids
-            or message_id == self.latest_id
+        objects = Counter(id(message) for message in conversation)
+        newest_first = sorted(self._messages, reverse=True)
+        present = {number for number in newest_first if _take(objects, id(self._messages[number]))}
+        # Strands keeps the id where it puts a copy in a message's place, shortened perhaps.
+        copies = Counter(_tracked(message) for message in conversation if objects[id(message)] > 0)
+        present |= {
+            number
+            for number in newest_first
+            if number not in present and (name := _tracked(self._messages[number])) and _take(copies, name)
         }
+        present |= {number for number in self._messages if number in self.pinned_ids or number == self.latest_id}
+        self._messages = {number: held for number, held in self._messages.items() if number in present}
+        self._objects = {id(held) for held in self._messages.values()}
+        self._used_again = len(self._objects) < len(self._messages)
+
+
+def _take(counted: Counter[Any], what: object) -> bool:
+    """Count one down, if there is one left."""
+    if counted[what] <= 0:
+        return False
+    counted[what] -= 1
+    return True
+
+
+def _tracked(message: Message) -> str | None:
+    """The message's ``tracking_id``, where it is one: anything may stand there in what somebody else has stored."""
+    found = message.get("tracking_id")
+    return found if isinstance(found, str) else None

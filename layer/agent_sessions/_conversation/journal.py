@@ -7,10 +7,12 @@ better, such as ours on S3, returns a journal of its own from ``session_journal`
 from __future__ import annotations
 
 import logging
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions._conversation.window import split_window
-from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
+from agent_sessions._records.shapes import agent_problem, message_problem
+from agent_sessions.exceptions import SessionCorruptError, SessionException, SessionNotFoundError
 from agent_sessions.types import Session, SessionType, utc_now
 
 if TYPE_CHECKING:
@@ -39,14 +41,12 @@ class Conversation(NamedTuple):
     next_id: int
 
 
-class StaleConversationError(SessionConflictError):
-    """A restored conversation lacks messages that were stored before it was restored: a turn was cut off there.
+class Appended(Enum):
+    """What became of a message that was to be stored behind a restored conversation."""
 
-    Attributes:
-        stored_id: The id under which the message that was being added is stored all the same.
-    """
-
-    stored_id: int | None = None
+    BEHIND_IT = "It is stored behind the conversation, as it was restored."
+    BEHIND_ANOTHER = "It is stored, but behind another message than was restored last: a turn was cut off there."
+    NOT_YET = "It is not stored: messages of a turn that was cut off stand in its place, and it goes behind them."
 
 
 class Journal:
@@ -82,8 +82,23 @@ class Journal:
         return session, True
 
     def read_agent(self, agent_id: str) -> SessionAgent | None:
-        """Read an agent's record."""
-        return self.repository.read_agent(self.session_id, agent_id)
+        """Read an agent's record.
+
+        Raises:
+            SessionCorruptError: What the repository has read is none.
+        """
+        record = self.repository.read_agent(self.session_id, agent_id)
+        problem = agent_problem(_fields_of(record)) if record is not None else None
+        if problem is not None:
+            raise SessionCorruptError(
+                f"session_id={self.session_id}, agent_id={agent_id} | not an agent: {problem}",
+                session_id=self.session_id,
+            )
+        return record
+
+    def key_of_agent(self, agent_id: str) -> str | None:  # noqa: ARG002
+        """The key of an agent's record, where there are keys."""
+        return None
 
     def create_agent(self, session_agent: SessionAgent) -> None:
         """Store a new agent."""
@@ -105,7 +120,7 @@ class Journal:
         pinned = bool((session_agent.kit or {}).get("pinned"))
         offset = 0 if pinned else removed_message_count
         records = self.repository.list_messages(self.session_id, session_agent.agent_id, offset=offset)
-        messages = [(record.message_id, record.to_message()) for record in records]
+        messages = [(record.message_id, _checked(record, self.session_id)) for record in records]
         below, window = split_window(messages, removed_message_count) if pinned else ([], messages)
         if records:
             next_id = records[-1].message_id + 1
@@ -117,9 +132,14 @@ class Journal:
             next_id = 0
         return Conversation(below, window, next_id)
 
-    def append(self, agent_id: str, record: SessionMessage) -> None:
-        """Store a new message; it is durable when this returns."""
+    def append(self, agent_id: str, record: SessionMessage) -> Appended:
+        """Store a new message; it is durable when this returns, unless it says otherwise.
+
+        Raises:
+            SessionConflictError: Another writer has stored a message in its place.
+        """
         self.repository.create_message(self.session_id, agent_id, record)
+        return Appended.BEHIND_IT
 
     def rewrite(
         self,
@@ -152,7 +172,7 @@ class Journal:
             self.repository.update_message(self.session_id, agent_id, changed)
 
     def read_later(self, agent_id: str) -> tuple[int, list[tuple[int, Message]]]:
-        """After a :class:`StaleConversationError`: from which id on the conversation is another, and what is there."""
+        """When the restored conversation is not the stored one: from which id on it is another, and what is there."""
         raise NotImplementedError(f"{type(self).__name__} never restores a conversation that is not whole")
 
     def has_later(self, agent_id: str) -> bool:  # noqa: ARG002
@@ -198,6 +218,26 @@ class Journal:
     def update_multi_agent(self, source: Any) -> None:
         """Replace an orchestrator's state."""
         self.repository.update_multi_agent(self.session_id, source)
+
+
+def _fields_of(record: SessionAgent) -> dict[str, Any]:
+    names = ("agent_id", "state", "conversation_manager_state", "_internal_state", "created_at", "updated_at")
+    return {name: getattr(record, name) for name in names if hasattr(record, name)}
+
+
+def _checked(record: SessionMessage, session_id: str) -> Message:
+    """The message of a record, as a conversation shows it.
+
+    Raises:
+        SessionCorruptError: It is none.
+    """
+    message = record.to_message()
+    problem = "its id is no integer" if type(record.message_id) is not int else message_problem(message)
+    if problem is not None:
+        raise SessionCorruptError(
+            f"session_id={session_id}, message_id={record.message_id} | not a message: {problem}", session_id=session_id
+        )
+    return message
 
 
 def journal_of(repository: SessionRepository, session_id: str) -> Journal:

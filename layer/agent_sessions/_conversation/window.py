@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from agent_sessions.tool_pairing import tool_result_ids, tool_use_ids
+from agent_sessions.tool_pairing import names_of_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +72,8 @@ def _is_protected(messages: Sequence[tuple[int, Message]], position: int) -> boo
     message = messages[position][1]
     if is_pinned(message):
         return True
-    calls = {*tool_use_ids(message), *tool_result_ids(message)}
+    calls = names_of_calls(message)
     if not calls:
         return False
     neighbours = [messages[other][1] for other in (position - 1, position + 1) if 0 <= other < len(messages)]
-    return any(is_pinned(other) and calls & {*tool_use_ids(other), *tool_result_ids(other)} for other in neighbours)
+    return any(is_pinned(other) and calls & names_of_calls(other) for other in neighbours)

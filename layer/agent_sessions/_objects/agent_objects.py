@@ -14,7 +14,8 @@ from agent_sessions._records.message_records import checked_message, list_messag
 from agent_sessions._records.own_names import checked_agent
 from agent_sessions._records.records import Record, parse, parsed
 from agent_sessions.exceptions import SessionConflictError
-from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values
+from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values, ids_in
+from agent_sessions.values import canonical, may_hold_marks
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 DROP_ATTEMPTS = 5
 """Tries to take the derived messages out of a record that somebody else keeps writing."""
-
-_BYTES_MARK = b"__bytes_encoded__"
 
 
 class AgentObjects:
@@ -62,13 +61,14 @@ class AgentObjects:
 
         self._content: dict[str, Any] = {}  # the agent's record, as it is stored or shall be
         self._pinned: set[int] = set()
+        self._joined: list[int] = []  # see StoredAgent
         self._turns: Any = None  # see turn_request
         self._pins_known = False
         self._first_id = 0  # every stored message from here on is in the base or the tail, and pinned ones below
         self._tail: dict[int, Entry] = {}
         self._copied_in_record: set[int] = set()  # the messages a copy of which is in the stored record
         self._log: Log | None = None
-        self._with_bytes = False
+        self._with_marks = False
 
     # --- restoring --------------------------------------------------------------------------------------
 
@@ -92,12 +92,13 @@ class AgentObjects:
             return self._orphaned()
         checked_agent(record, self.agent_id)
         self._content = {name: value for name, value in record.content.items() if name != "kit"}
-        self._pinned = set(record.kit.get("pinned", ()))
+        self._pinned = set(ids_in(record.kit, "pinned"))
+        self._joined = ids_in(record.kit, "joined")
         self._turns = record.kit.get("turns")
         self._pins_known = bool(record.kit)  # Strands says nothing of pins
         if self._consolidates:
             self._log = read_log(record.kit.get("log"))
-            self._with_bytes = _BYTES_MARK in record.stored.body
+            self._with_marks = may_hold_marks(record.stored.body)
             self._copied_in_record = {copy.message_id for copy in self._log.tail} if self._log else set()
         return parsed(SessionAgent, record)
 
@@ -139,7 +140,7 @@ class AgentObjects:
         self.from_copies = goes_with_log and log is not None and removed_message_count >= log.first_id
         if not self.from_copies:
             found = found or self._history.read()
-        self._with_bytes = self._with_bytes or (found is not None and _BYTES_MARK in found.base.body)
+        self._with_marks = self._with_marks or (found is not None and may_hold_marks(found.base.body))
         if log is not None and self.from_copies:
             messages = self._believed(log, found)
         else:
@@ -204,7 +205,7 @@ class AgentObjects:
         """Messages from their copies, and those that are mere references from their objects."""
         if fetched is None:
             fetched = self._fetch([message_id for message_id, message in copied if message is None])
-        decode: Any = decode_bytes_values if self._with_bytes else _as_it_is
+        decode: Any = decode_bytes_values if self._with_marks else _as_it_is
         return [
             (message_id, decode(message) if message is not None else _shown(fetched[message_id]))
             for message_id, message in copied
@@ -252,16 +253,25 @@ class AgentObjects:
         """The agent's record shall be this one, from its next writing on."""
         known = self._records.known(self.key)
         agent.created_at = (known.created_at if known else None) or agent.created_at
-        self._pinned = set((agent.kit or {}).get("pinned", ()))
+        self._pinned = set(ids_in(agent.kit, "pinned"))
+        self._joined = ids_in(agent.kit, "joined")
         self._turns = (agent.kit or {}).get("turns")
         self._content = {name: value for name, value in agent.to_dict().items() if name != "kit"}
 
     def has_content(self, agent: SessionAgent) -> bool:
         """Whether the agent's record has this value already, apart from its timestamps."""
         content = agent.to_dict()
-        same = all(content[name] == self._content.get(name) for name in content if name not in _NOT_COMPARED)
-        kit = agent.kit or {}
-        return same and set(kit.get("pinned", ())) == self._pinned and kit.get("turns") == self._turns
+        same = all(
+            canonical(content[name]) == canonical(self._content.get(name))
+            for name in content
+            if name not in _NOT_COMPARED
+        )
+        return (
+            same
+            and set(ids_in(agent.kit, "pinned")) == self._pinned
+            and ids_in(agent.kit, "joined") == self._joined
+            and (agent.kit or {}).get("turns") == self._turns
+        )
 
     def write(self, *, unconfirmed: tuple[Entry, str] | None = None) -> None:
         """Write the agent's record, with the tail in it.
@@ -289,6 +299,8 @@ class AgentObjects:
         kit: dict[str, Any] = {}
         if self._pinned:
             kit["pinned"] = sorted(self._pinned)
+        if self._joined:
+            kit["joined"] = self._joined
         if self._turns is not None:
             kit["turns"] = self._turns
         if self._consolidates:

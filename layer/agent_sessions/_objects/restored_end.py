@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from agent_sessions._conversation.journal import StaleConversationError
 from agent_sessions._records.records import parse
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.object_store import HEAD_START_SECONDS
@@ -87,15 +86,16 @@ class RestoredEnd:
             return False  # nobody knows; to refuse is safe
         return found is not None and self._records.is_of_this_life(self._agent.session_id, found.content)
 
-    def confirm(self) -> None:
+    def confirm(self) -> bool:
         """See that the conversation's last message is stored. If its writer died before it was, write it from its copy.
 
-        Raises:
-            StaleConversationError: Another message stands in its place.
+        Returns:
+            Whether it is. Otherwise another message stands in its place, and what was restored last is not what
+            happened.
         """
         agent, nonce = self._agent, self._agent.unconfirmed
         if nonce is None:
-            return
+            return True
         last_id = agent.next_id - 1
         key = self._key(last_id)
         asked, self._last = self._last, None
@@ -103,7 +103,7 @@ class RestoredEnd:
         record = self._records.accept(agent.session_id, parse(key, stored))
         if record is not None and record.kit.get("nonce") == nonce:
             self._is_stored(record.content, key)
-            return
+            return True
         content = agent.content_in_tail(last_id)
         if record is None and content is not None:
             logger.warning("session_id=<%s>, key=<%s> | a turn was cut off before it was stored", agent.session_id, key)
@@ -113,15 +113,10 @@ class RestoredEnd:
                 pass  # another one stands there since
             else:
                 self._is_stored(content, key)
-                return
-        # What was restored last is not what happened.
+                return True
         agent.unconfirmed = None
         agent.forget_last()
-        raise StaleConversationError(
-            f"session_id={agent.session_id}, key={key} | another writer came first",
-            session_id=agent.session_id,
-            key=key,
-        )
+        return False
 
     def _is_stored(self, content: dict[str, object], key: str) -> None:
         version = self._records.known(key)

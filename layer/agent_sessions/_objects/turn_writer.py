@@ -18,7 +18,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent_sessions._conversation.journal import Conversation, Journal, StaleConversationError
+from agent_sessions._conversation.journal import Appended, Conversation, Journal
 from agent_sessions._life.upkeep import Upkeep
 from agent_sessions._objects.agent_objects import AgentObjects
 from agent_sessions._objects.copies import Entry
@@ -175,6 +175,10 @@ class ObjectJournal(Journal):
                 objects.read_base(base)
         return record
 
+    def key_of_agent(self, agent_id: str) -> str:
+        """See :meth:`Journal.key_of_agent`."""
+        return self._layout.agent(self.session_id, agent_id)
+
     def create_agent(self, session_agent: SessionAgent) -> None:
         """See :meth:`Journal.create_agent`."""
         agent_id = session_agent.agent_id
@@ -196,11 +200,7 @@ class ObjectJournal(Journal):
         end = self._ends.get(agent_id)
         if end is None:
             return False  # it was created here, or has been written to
-        try:
-            end.confirm()
-        except StaleConversationError:
-            return True
-        return end.has_more()
+        return not end.confirm() or end.has_more()
 
     def read_records(self, agent_id: str, first_id: int, end_id: int) -> list[SessionMessage]:
         """See :meth:`Journal.read_records`. All at once."""
@@ -220,7 +220,7 @@ class ObjectJournal(Journal):
 
     # --- messages ---------------------------------------------------------------------------------------
 
-    def append(self, agent_id: str, record: SessionMessage) -> None:
+    def append(self, agent_id: str, record: SessionMessage) -> Appended:
         """See :meth:`Journal.append`."""
         turn = self._turns[agent_id]
         if turn.under_way and turn.fenced and self._durability == "turn":
@@ -229,15 +229,12 @@ class ObjectJournal(Journal):
             unsent = _Unsent(copy, new_nonce(), lambda: self._send(agent_id, record.message_id))
             turn.unsent[record.message_id] = unsent
             turn.writer.add(unsent.write)
-        else:
-            try:
-                self._store(agent_id, record)
-            except StaleConversationError as error:
-                if error.stored_id is not None:
-                    self._is_stored(agent_id, record.message_id)
-                raise
+            turn.record_changed = True
+            return Appended.BEHIND_IT
+        appended = self._store(agent_id, record)
+        if appended is not Appended.NOT_YET:
             self._is_stored(agent_id, record.message_id)
-        turn.record_changed = True
+        return appended
 
     def _is_stored(self, agent_id: str, message_id: int) -> None:
         """A message has been waited for. A turn's first is its fence."""
@@ -257,7 +254,7 @@ class ObjectJournal(Journal):
         self._agents[agent_id].has_stored(content, version)
         del unsent[message_id]
 
-    def _store(self, agent_id: str, record: SessionMessage) -> None:
+    def _store(self, agent_id: str, record: SessionMessage) -> Appended:
         """Create a message and wait for it; behind a restored conversation only when that is the stored one.
 
         Whether its last message is stored is asked at the same time: the model is not kept waiting for it.
@@ -268,22 +265,18 @@ class ObjectJournal(Journal):
         key, content = self._layout.message(self.session_id, agent_id, record.message_id), record.to_dict()
         try:
             version = self._records.create(self.session_id, key, content)
-        except SessionConflictError as error:
-            if end is not None:
-                end.confirm()
-                if end.goes_on(holds_lease=self._holds_lease()):
-                    raise StaleConversationError(str(error), session_id=self.session_id, key=key) from error
+        except SessionConflictError:
+            if end is not None and (not end.confirm() or end.goes_on(holds_lease=self._holds_lease())):
+                return Appended.NOT_YET
             raise
         self._upkeep.created(key, version)
         if end is not None:
-            try:
-                end.confirm()
-            except StaleConversationError as error:
+            if not end.confirm():
                 # It stays where it is: somebody may have gone on behind it already.
-                error.stored_id = record.message_id
-                raise
+                return Appended.BEHIND_ANOTHER
             del self._ends[agent_id]
         self._agents[agent_id].has_stored(content, version)
+        return Appended.BEHIND_IT
 
     def _holds_lease(self) -> bool:
         return self._lease is not None and self._lease.held
@@ -291,8 +284,12 @@ class ObjectJournal(Journal):
     def fence(self, agent_id: str) -> None:
         """See :meth:`Journal.fence`: the agent's record is written anew, which every other writer has to do."""
         end = self._ends.pop(agent_id, None)
-        if end is not None:
-            end.confirm()
+        if end is not None and not end.confirm():
+            raise SessionConflictError(
+                f"session_id={self.session_id}, agent_id={agent_id} | another writer came first; reload the session",
+                session_id=self.session_id,
+                key=self._agents[agent_id].key,
+            )
         self._write(self._agents[agent_id])
 
     def rewrite(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
-from agent_sessions._conversation.stored_agent import as_failure
+from agent_sessions._conversation.failure import as_failure
 from agent_sessions._storage.s3_objects import S3Objects
 from agent_sessions.exceptions import SessionException, SessionStorageError
 

@@ -14,8 +14,8 @@ RESULT: Any = {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "st
 
 def take_turn(log: TurnLog, name: str, first_id: int, outcome: dict[str, Any] | None = None) -> None:
     log.begin(TurnRequest(f"turn-{name}", f"key-{name}", f"body-{name}"), first_id)
-    log.has_stored(first_id)
-    log.has_stored(first_id + 1)
+    log.record_stored(first_id)
+    log.record_stored(first_id + 1)
     if outcome is not None:
         log.conclude(outcome)
     log.end(first_id + 2)
@@ -63,7 +63,7 @@ def test_only_the_first_message_of_a_turn_names_the_request() -> None:
     log.begin(TurnRequest("turn-a", "key-a", "body-a"), 0)
 
     first = log.mark_of(PROMPT)
-    log.has_stored(0)
+    log.record_stored(0)
     log.stop_reason = "end_turn"
 
     assert first == {"turn": {"id": "turn-a", "key": "key-a", "body": "body-a"}}
