@@ -50,6 +50,11 @@ class Settings(BaseModel):
     session_store: Annotated[str, AfterValidator(_store_url)] = Field(
         description="Where sessions live: s3://bucket/prefix or file:///absolute/folder."
     )
+    allow_unconditional: bool = Field(
+        default=False,
+        description="Whether to write to a store that is like S3 and keeps no conditional writes, where two turns at "
+        "once can lose each other's messages.",
+    )
     session_ttl_days: Annotated[float, AfterValidator(_days)] = Field(
         default=30, description="Days after its last use at which a session expires; 0 keeps sessions for ever."
     )

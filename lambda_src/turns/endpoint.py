@@ -146,4 +146,9 @@ class Endpoint:
 
         url = self.settings.session_store
         client = aws.s3_client() if parse_store_url(url).needs_aws else None
-        return SessionStore.from_url(url, client=client, ttl_days=self.settings.session_ttl_days)
+        return SessionStore.from_url(
+            url,
+            client=client,
+            ttl_days=self.settings.session_ttl_days,
+            allow_unconditional=self.settings.allow_unconditional,
+        )

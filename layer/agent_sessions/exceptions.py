@@ -215,6 +215,32 @@ class SessionStorageError(SessionException):
         self.is_transient = is_transient_code(code) if is_transient is None else is_transient
 
 
+class ConditionsNotKeptError(SessionStorageError):
+    """The store keeps no conditional writes, on which everything about two writers rests. Nothing was written.
+
+    Use a store that keeps them, or allow to go without: ``allow_unconditional=True``.
+
+    Attributes:
+        endpoint_url: The store.
+        bucket: The bucket.
+        seen: How it showed.
+    """
+
+    def __init__(self, endpoint_url: str, bucket: str, seen: str, *, key: str | None = None) -> None:
+        super().__init__(
+            f"endpoint={endpoint_url}, bucket={bucket} | the store {seen}. Of two turns at once one would overwrite "
+            "the other's messages without a word, and two callers would hold a session's lease. Use a store that keeps "
+            "conditional writes (docs/STORES.md), or go without them on purpose: allow_unconditional=True, of the "
+            "endpoint ALLOW_UNCONDITIONAL=true",
+            code="ConditionsNotKept",
+            is_transient=False,
+            key=key,
+        )
+        self.endpoint_url = endpoint_url
+        self.bucket = bucket
+        self.seen = seen
+
+
 def is_transient_code(code: str | None) -> bool:
     """Whether an error of storage with this code can pass by itself; ``True`` where that is not known."""
     return code not in _PERMANENT_ERRNO and code not in _PERMANENT_S3

@@ -132,6 +132,13 @@ class ObjectStore(ABC):
     Every method may raise ``SessionStorageError`` when the storage refuses or fails.
     """
 
+    def check(self) -> None:  # noqa: B027 - most stores have nothing to check
+        """See that the store keeps what sessions rest on, before the first write does.
+
+        Raises:
+            ConditionsNotKeptError: It does not.
+        """
+
     @abstractmethod
     def get(self, key: str) -> StoredObject | None:
         """Read an object, or ``None`` when there is none."""
@@ -156,15 +163,21 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
-    def delete_version(self, key: str, etag: str) -> bool:
+    def delete_version(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
         """Delete an object if it is still the version that was read.
+
+        Args:
+            key: The object's key.
+            etag: The version.
+            instead: What to leave in its place where the store knows no conditional deletes: replacing it under a
+                condition cannot meet what somebody has just written there, which looking first and deleting then can.
 
         Returns:
             Whether it was; otherwise nothing was deleted.
         """
 
     @abstractmethod
-    def delete_current(self, key: str, etag: str) -> bool:
+    def delete_current(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
         """As :meth:`delete_version`, in one request: where the store keeps versions, older ones stay."""
 
     @abstractmethod

@@ -70,11 +70,14 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             conversation was left by a turn that was cut off.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
             writer of a session has to know it: see ``docs/EXPIRY.md``.
+        allow_unconditional: Whether to write to a store that is like S3 and keeps no conditional writes, where two
+            turns at once can lose each other's messages: see ``docs/STORES.md``. Amazon's keeps them.
         **kwargs: For later additions.
 
     Raises:
         InvalidIdentifierError: The id cannot become part of a key.
-        SessionStorageError: S3 refused or failed.
+        SessionStorageError: S3 refused or failed. ``ConditionsNotKeptError``: it is not Amazon's, and keeps no
+            conditional writes.
     """
 
     def __init__(
@@ -92,15 +95,17 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         agent_id: str | None = None,
         lease: SessionLease | None = None,
         ttl_days: float | None = None,
+        allow_unconditional: bool = False,
         **kwargs: Any,
     ) -> None:
+        layout = Layout(prefix)
         self.bucket = bucket
         self.prefix = prefix
         self.client = client or s3_client(boto_session, boto_client_config, region_name, endpoint_url)
         ObjectSessionRepository.__init__(
             self,
-            S3Objects(self.client, bucket),
-            Layout(prefix),
+            S3Objects(self.client, bucket, folder=layout.root, allow_unconditional=allow_unconditional),
+            layout,
             durability=durability,
             consolidates=True,
             agent_id=agent_id,

@@ -97,6 +97,7 @@ class OpenOptions(NamedTuple):
     client: S3Client | None
     boto_session: boto3.Session | None
     ttl_days: float | None
+    allow_unconditional: bool
 
 
 class SessionStore(ABC):
@@ -132,6 +133,7 @@ class SessionStore(ABC):
         client: S3Client | None = None,
         boto_session: boto3.Session | None = None,
         ttl_days: float | None = None,
+        allow_unconditional: bool = False,
     ) -> SessionStore:
         """Open the store that a URL names.
 
@@ -140,6 +142,7 @@ class SessionStore(ABC):
             client: For S3: a client to use as it is.
             boto_session: For S3: what to make the client from, when there is none.
             ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
+            allow_unconditional: For S3: see ``S3SessionManager``.
 
         Raises:
             ValueError: The URL is none of these, or the number of days is negative or not finite.
@@ -148,7 +151,7 @@ class SessionStore(ABC):
             address = parse_store_url(url)
         except StoreUrlError as error:
             raise ValueError(f"store={shown(url)!r} | {error}") from None
-        return _STORES[type(address)].open(address, OpenOptions(client, boto_session, ttl_days))
+        return _STORES[type(address)].open(address, OpenOptions(client, boto_session, ttl_days, allow_unconditional))
 
     @property
     @abstractmethod
@@ -322,16 +325,26 @@ class S3SessionStore(SessionStore, address=BucketAddress):
         bucket: The bucket's name.
         prefix: Where in the bucket the sessions live.
         ttl_days: See :class:`SessionStore`.
+        allow_unconditional: See ``S3SessionManager``.
     """
 
-    def __init__(self, client: S3Client, bucket: str, prefix: str = "", *, ttl_days: float | None = None) -> None:
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        prefix: str = "",
+        *,
+        ttl_days: float | None = None,
+        allow_unconditional: bool = False,
+    ) -> None:
         from agent_sessions._storage.s3_objects import S3Objects
 
         super().__init__(ttl_days=ttl_days)
         self._client = client
         self._bucket = bucket
-        self._objects = S3Objects(client, bucket)
+        self._allow_unconditional = allow_unconditional
         self._layout = Layout(prefix)
+        self._objects = S3Objects(client, bucket, folder=self._layout.root, allow_unconditional=allow_unconditional)
 
     @classmethod
     def open(cls, address: BucketAddress, options: OpenOptions) -> S3SessionStore:
@@ -339,7 +352,13 @@ class S3SessionStore(SessionStore, address=BucketAddress):
         from agent_sessions.s3_session_manager import s3_client
 
         client = options.client or s3_client(options.boto_session)
-        return cls(client, address.bucket, address.prefix, ttl_days=options.ttl_days)
+        return cls(
+            client,
+            address.bucket,
+            address.prefix,
+            ttl_days=options.ttl_days,
+            allow_unconditional=options.allow_unconditional,
+        )
 
     @property
     def objects(self) -> ObjectStore:
@@ -353,15 +372,20 @@ class S3SessionStore(SessionStore, address=BucketAddress):
 
     def for_owner(self, owner_prefix: str) -> S3SessionStore:
         """See :meth:`SessionStore.for_owner`."""
-        return S3SessionStore(self._client, self._bucket, f"{self._layout.root}{owner_prefix}", ttl_days=self.ttl_days)
+        return S3SessionStore(
+            self._client,
+            self._bucket,
+            f"{self._layout.root}{owner_prefix}",
+            ttl_days=self.ttl_days,
+            allow_unconditional=self._allow_unconditional,
+        )
 
     def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
         """See :meth:`SessionStore.session_manager`."""
         from agent_sessions.s3_session_manager import S3SessionManager
 
-        return S3SessionManager(
-            session_id, self._bucket, self._layout.prefix, client=self._client, **{"ttl_days": self.ttl_days} | options
-        )
+        ours = {"ttl_days": self.ttl_days, "allow_unconditional": self._allow_unconditional}
+        return S3SessionManager(session_id, self._bucket, self._layout.prefix, client=self._client, **ours | options)
 
 
 class FileSessionStore(SessionStore, address=FolderAddress):

@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 from mypy_boto3_s3.client import S3Client
 
+from agent_sessions._storage.s3_conditions import trust
 from agent_sessions.lease import SessionLease
 from agent_sessions.session_store import SessionStore
 from tests.doubles.s3_server import REGION
@@ -55,6 +56,7 @@ def boto_session() -> boto3.Session:
 def s3_client(endpoint: str) -> S3Client:
     retries: Any = {"mode": "standard", "total_max_attempts": 4}
     config = Config(retries=retries, max_pool_connections=10, read_timeout=20)
+    trust(endpoint)  # the stand-in keeps every condition, and a test may kill this process at its nth request
     return boto_session().client("s3", endpoint_url=endpoint, config=config)
 
 

@@ -242,7 +242,7 @@ class InterleavedObjects(MemoryObjects):
     def _delete(self, keys: Iterable[str]) -> None:
         super().delete(keys)
 
-    def delete_version(self, key: str, etag: str) -> bool:
+    def delete_version(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
         return self._write(f"DELETE {_short(key)}", lambda: self._delete_version(key, etag))
 
     def _delete_version(self, key: str, etag: str) -> bool:

@@ -66,7 +66,7 @@ class MemoryObjects(ObjectStore):
         for key in keys:
             self.bodies.pop(key, None)
 
-    def delete_version(self, key: str, etag: str) -> bool:
+    def delete_version(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
         found = self.stored(key)
         if found is None or found.etag != etag:
             return False

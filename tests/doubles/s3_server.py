@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, get_args
 
+from agent_sessions._storage.s3_conditions import trust
 from tests.doubles.s3 import control, lifecycle
 from tests.doubles.s3.clock import SettableClock
 from tests.doubles.s3.connection import new_event_loop
@@ -102,6 +103,7 @@ class S3Server:
         """Make a boto3 client of a server that runs elsewhere."""
         import boto3
 
+        trust(url)
         session = boto3.Session(aws_access_key_id="stand-in", aws_secret_access_key="stand-in", region_name=REGION)
         return session.client("s3", endpoint_url=url, **options)
 
@@ -171,6 +173,7 @@ class S3Server:
         asyncio.set_event_loop(loop)
         server = loop.run_until_complete(loop.create_server(self._front.connect, "127.0.0.1", self._port, backlog=512))
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        trust(self.url)  # it keeps every condition, and its requests are counted
         ready.set()
         if in_own_process:
             for number in (signal.SIGTERM, signal.SIGINT):

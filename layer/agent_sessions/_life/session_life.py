@@ -288,7 +288,7 @@ class SessionLife:
                 record = self._records.get(key)
             except SessionCorruptError:
                 continue  # what cannot be read belongs to no life
-            if record is None or used is None:
+            if record is None or used is None or is_erased(record):
                 continue
             ttls = (self.ttl_days, stated_ttl(record))
             if any(is_expired(used, record.stored.read_at, ttl) for ttl in ttls):
@@ -310,6 +310,8 @@ class SessionLife:
         found = self._records.objects.get(key)
         if self._would_erase_another(session_id, folder, found):
             raise SessionNotFoundError(f"Session {session_id} does not exist", key=key)
+        # Where nothing is deleted under a condition, a lease stays when it is given back. It makes no session.
+        lease = found is None and self._records.objects.stat_many([self._layout.lease(session_id)])[0] is not None
         try:
             # From here on the session is gone to every reader, however long the rest takes. Without the mark, what
             # a crash leaves behind would look like a session that a lifecycle rule has damaged, and be restored.
@@ -322,7 +324,7 @@ class SessionLife:
             return self._records.objects.erase(folder, keep=[key], still=lambda: self._stands(session_id, mark))
 
         erased = erase()
-        if found is None and not erased:
+        if found is None and erased <= int(lease):
             raise SessionNotFoundError(f"Session {session_id} does not exist", key=key)
         erase()  # what was on its way when the first pass looked
         if mark is not None and self._records.objects.delete_version(key, mark):

@@ -93,11 +93,6 @@ class Layout(NamedTuple):
         return Key(f"{self.agent_folder(session_id, agent_id)}{rest}", session_id)
 
 
-def session_id_in(key: str) -> str | None:
-    """The session that a key of a layout belongs to. Other text belongs to none, whatever it looks like."""
-    return key.session_id if isinstance(key, Key) else None
-
-
 def message_id_of(key: str) -> int | None:
     """The index a message's key names, or ``None`` when the key is no message's."""
     found = _MESSAGE_NAME.match(key.rpartition("/")[2])

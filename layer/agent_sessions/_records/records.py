@@ -10,6 +10,7 @@ digest too, and a writer recognises its own write when the answer to it was lost
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -147,7 +148,7 @@ class Records:
         # Looked at once more: was it this process's own life that has ended, the others are of the present one.
         if sweeps and left and self._lives_still(session_id):
             for record in left:
-                self.objects.delete_version(record.key, record.stored.etag)
+                self.objects.delete_version(record.key, record.stored.etag, instead=nobodys_record())
         return [record for record in accepted if record is not None]
 
     def accept(self, session_id: str, record: Record | None) -> Record | None:
@@ -213,7 +214,7 @@ class Records:
 
     def take_back(self, key: str, version: Version) -> None:
         """Delete what has just been created, for it should not have been; what somebody made of it since stays."""
-        self.objects.delete_version(key, version.etag)
+        self.objects.delete_version(key, version.etag, instead=nobodys_record())
         self._known.pop(key, None)
 
     def create_head(self, session_id: str, key: str, content: dict[str, Any]) -> Version:
@@ -313,6 +314,12 @@ def encode(key: str, content: dict[str, Any], incarnation: str, nonce: str | Non
     if problem is not None:
         raise UnstorableValueError(*problem, key=key)
     return body, nonce
+
+
+def nobodys_record() -> bytes:
+    """A record of no life of any session, which nobody reads: for stores without conditional deletes."""
+    kit = {"format": KIT_FORMAT, "erased": True, "incarnation": uuid.uuid4().hex, "nonce": new_nonce()}
+    return json.dumps({"kit": kit}).encode()
 
 
 def new_nonce() -> str:

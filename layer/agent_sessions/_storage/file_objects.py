@@ -155,7 +155,7 @@ class FileObjects(ObjectStore):
         if left:
             raise left_over(_folder_of(left[0][0]), left, key=key)
 
-    def delete_version(self, key: str, etag: str) -> bool:
+    def delete_version(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:  # noqa: ARG002
         """See :meth:`ObjectStore.delete_version`."""
         path, found = self._paths.look(key, "delete")
         if found is None:
@@ -172,7 +172,7 @@ class FileObjects(ObjectStore):
             raise storage_error("delete", path, error, key=key) from error
         return True
 
-    def delete_current(self, key: str, etag: str) -> bool:
+    def delete_current(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:  # noqa: ARG002
         """See :meth:`ObjectStore.delete_current`. Files have no older versions."""
         return self.delete_version(key, etag)
 

@@ -40,17 +40,17 @@ class LeaseTerms:
     duration_seconds: float
     lease_id: str
 
-    def body(self, *, duration_seconds: float | None = None) -> bytes:
+    def body(self) -> bytes:
         """The record of the claim. Each is unlike every other, so that a writer recognises its own."""
-        duration = self.duration_seconds if duration_seconds is None else duration_seconds
-        record = {
-            "format": FORMAT,
-            "lease_id": self.lease_id,
-            "holder": self.holder,
-            "duration_seconds": duration,
-            "nonce": uuid.uuid4().hex,
-        }
-        return json.dumps(record).encode()
+        return self._record(duration_seconds=self.duration_seconds)
+
+    def given_back(self, *, whole: bool) -> bytes:
+        """The record of a claim that has ended: it lasts for no time, and says whether everything was written."""
+        return self._record(duration_seconds=0, whole=whole)
+
+    def _record(self, **fields: Any) -> bytes:
+        record = {"format": FORMAT, "lease_id": self.lease_id, "holder": self.holder, **fields}
+        return json.dumps({**record, "nonce": uuid.uuid4().hex}).encode()
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class RecordClaim:
                 # Exactly the claim that has run out: of two who see that, one gets it.
                 expect = Unchanged(found.etag)
                 continue
-            self.found_unfinished = found is not None
+            self.found_unfinished = found is not None and read_claim(found.body).get("whole") is not True
             return None
 
     def stands(self) -> bool:
@@ -149,19 +149,20 @@ class RecordClaim:
 
     def give_back(self, *, whole: bool) -> None:
         """See :meth:`Claim.give_back`."""
+        given_back = self._terms.given_back(whole=whole)
         if whole:
-            if not self._objects.delete_current(self._key, self._etag):
-                self._delete_own()
+            if not self._objects.delete_current(self._key, self._etag, instead=given_back):
+                self._delete_own(given_back)
             self._objects.drop_empty_folder(self._key.rpartition("/")[0] + "/")
             return
         with contextlib.suppress(PreconditionFailedError):  # taken over already, or erased with the session
-            self._objects.put(self._key, self._terms.body(duration_seconds=0), Unchanged(self._etag))
+            self._objects.put(self._key, given_back, Unchanged(self._etag))
 
-    def _delete_own(self) -> None:
+    def _delete_own(self, given_back: bytes) -> None:
         """A renewal may have been applied without our learning of it: then the claim is ours under another ETag."""
         found = self._objects.get(self._key)
         if found is not None and read_claim(found.body).get("lease_id") == self._terms.lease_id:
-            self._objects.delete_current(self._key, found.etag)
+            self._objects.delete_current(self._key, found.etag, instead=given_back)
 
 
 def read_claim(body: bytes) -> dict[str, Any]:
