@@ -76,10 +76,12 @@ def build_runtime_layer(lock: Path, target: LayerTarget, output: Path, cache: Pa
     Raises:
         LayerBuildError: When uv is missing, a wheel for the target is, or the result exceeds Lambda's limit.
     """
+    if not _is_usable(cache):
+        with tempfile.TemporaryDirectory() as own:
+            return build_runtime_layer(lock, target, output, Path(own))
     interpreter = find_interpreter(target.python_version)
     kept = cache / _cache_key(lock, target, interpreter)
     if not (kept / "report.json").is_file():
-        cache.mkdir(parents=True, exist_ok=True)
         # Built aside and renamed: an interrupted build leaves nothing that looks finished, and of two builds at the
         # same time the second finds the first one's, which has the same bytes.
         with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as scratch:
@@ -93,6 +95,17 @@ def build_runtime_layer(lock: Path, target: LayerTarget, output: Path, cache: Pa
     shutil.copytree(kept / "layer", output, copy_function=_link, symlinks=True, dirs_exist_ok=True)
     normalise(output)
     return report
+
+
+def _is_usable(cache: Path) -> bool:
+    """Whether layers can be kept there; not where another user has made the folder."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix="building-"):
+            return True
+    except OSError as error:
+        sys.stderr.write(f"{cache} cannot be used ({error.strerror}); the runtime layer is built without it\n")
+        return False
 
 
 def require_uv() -> Path:

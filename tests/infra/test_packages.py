@@ -314,3 +314,10 @@ def test_another_user_can_read_what_was_kept(lock: Path, tmp_path: Path) -> None
     (kept,) = (tmp_path / "cache").iterdir()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o755
     everybody_can_read(kept)
+
+
+def test_where_nothing_can_be_kept_the_layer_is_built_all_the_same(lock: Path, tmp_path: Path) -> None:  # noqa: F811
+    ordinary = layer(lock, tmp_path / "a", tmp_path / "cache")
+    (tmp_path / "file").write_text("in the way")
+
+    assert fingerprint(layer(lock, tmp_path / "b", tmp_path / "file" / "cache")) == fingerprint(ordinary)
