@@ -20,7 +20,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from local.recollection import SIGNATURE
-from tests.doubles.bedrock_server import BedrockServer, Pause
+from tests.doubles.bedrock_faults import BedrockFault
+from tests.doubles.bedrock_server import BedrockServer, Pause, tool_use
 
 ROOT = Path(__file__).parents[2]
 AWS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_REGION": "eu-west-1"}
@@ -242,6 +243,28 @@ class TestRealParts:
 
         assert text_of(reply) == "Good morning, Ada."
         assert bedrock.requests[0].model_id == MODEL_ID
+
+    def test_not_a_word_of_the_conversation_is_in_its_output(self, run: Run) -> None:
+        secret = "xyzzy-17"
+        script: list[Any] = [
+            f"Hello {secret}.",
+            *[BedrockFault("ValidationException", f"cannot read {secret}")] * 2,
+            [f"Half {secret} ", ConnectionError()],
+            [f"{secret}?", tool_use("calculator", expression=secret)],
+            tool_use(secret, expression=secret),
+            f"That is no sum, {secret}.",
+        ]
+        with BedrockServer(*script) as bedrock:
+            server = run(**AWS, MODEL=f"bedrock:{MODEL_ID}", AWS_ENDPOINT_URL_BEDROCK_RUNTIME=bedrock.url)
+            statuses = [
+                server.ask("POST", "/sessions/demo/messages", {"prompt": f"{secret} {number}"})[0] for number in range(4)
+            ]
+            server.ask("POST", "/sessions/demo/messages", {"prompt": [{"text": secret, "image": secret}]})
+            server.end()
+
+        assert statuses == [200, 502, 502, 200]
+        assert server.says("request refused")
+        assert secret not in server.welcome + "".join(server.output)
 
 
 class TestEnd:
