@@ -3,6 +3,9 @@
 It is called once for each request, with the session already chosen; whatever agent it returns is restored from that
 session, answers, and is forgotten. Keep nothing of a conversation at module level: the next request in this process
 may be another user's.
+
+To log, use ``lambda_src.answers.logs.logger``: what any other logger says is logged without its words. Print nothing
+of a conversation: what is printed ends up in the log as it is.
 """
 
 from pathlib import Path
