@@ -70,6 +70,7 @@ def test_one_that_was_not_given_back_as_whole_says_so_to_the_next_and_only_to_th
 
     third = SessionLease(place, "chat", holder="three")
     third.acquire()
+    third.release()
     assert not third.found_unfinished
 
 
