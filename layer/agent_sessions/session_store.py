@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent_sessions._life.living import list_living
-from agent_sessions._objects.conversation_pages import Conversation, read_page
-from agent_sessions._objects.description import describe_objects
 from agent_sessions._objects.object_repository import ObjectSessionRepository
-from agent_sessions._records.cursors import CursorKind, read_cursor, read_message_cursor, write_cursor
 from agent_sessions._records.layout import Layout
-from agent_sessions._records.message_records import agents_with_records, list_agent_ids
-from agent_sessions.exceptions import SessionNotFoundError
-from agent_sessions.expiry import checked_ttl, expires_at
+from agent_sessions.expiry import checked_ttl
 from agent_sessions.store_url import BucketAddress, FolderAddress, StoreUrlError, parse_store_url, shown
 
 if TYPE_CHECKING:
@@ -26,69 +18,13 @@ if TYPE_CHECKING:
     import boto3
     from mypy_boto3_s3.client import S3Client
 
+    from agent_sessions._life.erasure import ErasureReport, SessionErasure
     from agent_sessions.object_store import ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
-    from agent_sessions.types import Session, SessionMessage
-
-AGENTS_NAMED = 20
-"""Agents that are named to whoever has to choose one of them."""
+    from agent_sessions.session_pages import MessagePage, SessionPage, SessionSummary
 
 _STORES: dict[type, type[SessionStore]] = {}
 """What opens each kind of address."""
-
-
-@dataclass(frozen=True)
-class AgentSummary:
-    """An agent of a session, and how many messages of it are stored.
-
-    Of a session of about a thousand objects or more it is the number of the last message and one: a message that
-    somebody has removed from the middle counts, too.
-    """
-
-    agent_id: str
-    message_count: int
-
-
-@dataclass(frozen=True)
-class SessionSummary:
-    """A session at a glance.
-
-    Attributes:
-        session_id: The session.
-        created_at: ISO 8601, UTC.
-        last_used_at: When a turn wrote to it last, by the storage's clock; ISO 8601, UTC.
-        expires_at: When it will have expired; ``None`` when sessions do not expire.
-        agents: Its agents, ordered by id. A long session with very many agents shows some of them.
-        next_cursor: Gets the agents behind these; ``None`` when there are no others.
-    """
-
-    session_id: str
-    created_at: str
-    last_used_at: str | None
-    expires_at: str | None
-    agents: tuple[AgentSummary, ...]
-    next_cursor: str | None = None
-
-
-@dataclass(frozen=True)
-class MessagePage:
-    """Some messages of a conversation, in order; ``next_cursor`` gets those after them, if there are any."""
-
-    agent_id: str
-    messages: tuple[SessionMessage, ...]
-    next_cursor: str | None
-
-    def first(self, count: int) -> MessagePage:
-        """The page with its first messages only; its cursor gets the others. The count is below the page's."""
-        return MessagePage(self.agent_id, self.messages[:count], str(self.messages[count].message_id))
-
-
-@dataclass(frozen=True)
-class SessionPage:
-    """Some sessions, ordered by id, perhaps none; ``next_cursor`` gets what comes after them, ``None`` at the end."""
-
-    session_ids: tuple[str, ...]
-    next_cursor: str | None
 
 
 class OpenOptions(NamedTuple):
@@ -188,21 +124,9 @@ class SessionStore(ABC):
             SessionNotFoundError: There is none of this id.
             ValueError: The cursor is none.
         """
-        after_agent_id = None if cursor is None else read_cursor(CursorKind.AGENTS, cursor)
-        repository = self._repository()
-        session = self._session(repository, session_id)
-        found = describe_objects(repository.records, self.layout, session_id, after_agent_id=after_agent_id)
-        known = repository.life.age(session_id).last_used
-        last_used = max(found.last_used or known, known)
-        expires = expires_at(last_used, self.ttl_days)
-        return SessionSummary(
-            session_id=session_id,
-            created_at=session.created_at,
-            last_used_at=last_used.isoformat(),
-            expires_at=expires.isoformat() if expires else None,
-            agents=tuple(AgentSummary(agent_id, count) for agent_id, count in found.message_counts.items()),
-            next_cursor=None if found.next_agent_id is None else write_cursor(CursorKind.AGENTS, found.next_agent_id),
-        )
+        from agent_sessions._objects.description import describe_session
+
+        return describe_session(self._repository(), session_id, cursor=cursor)
 
     def messages(
         self,
@@ -229,19 +153,17 @@ class SessionStore(ABC):
             SessionCorruptError: A message of the page cannot be read; the error names its key.
             ValueError: The limit or the cursor is none, or the session has several agents and none was named.
         """
-        time_is_up = self._timer(within_seconds)
-        first_id = read_message_cursor(cursor)
-        if limit < 1:
-            raise ValueError(f"limit={limit} | must be 1 or more")
-        repository = self._repository()
-        self._session(repository, session_id)
-        chosen = self._only_agent(session_id) if agent_id is None else agent_id
-        conversation = Conversation(repository.records, self.layout, session_id, chosen)
-        page = read_page(conversation, first_id, limit=limit, max_bytes=max_bytes, time_is_up=time_is_up)
-        if not page.messages and page.next_id is None:
-            self._check_agent(session_id, chosen)
-        next_cursor = None if page.next_id is None else str(page.next_id)
-        return MessagePage(agent_id=chosen, messages=tuple(page.messages), next_cursor=next_cursor)
+        from agent_sessions._objects.conversation_pages import read_conversation
+
+        return read_conversation(
+            self._repository(),
+            session_id,
+            agent_id,
+            limit=_checked_limit(limit),
+            cursor=cursor,
+            max_bytes=max_bytes,
+            time_is_up=self._timer(within_seconds),
+        )
 
     def sessions(
         self, *, limit: int = 100, cursor: str | None = None, within_seconds: float | None = None
@@ -259,55 +181,42 @@ class SessionStore(ABC):
         Raises:
             ValueError: The limit or the cursor is none.
         """
-        time_is_up = self._timer(within_seconds)
-        if limit < 1:
-            raise ValueError(f"limit={limit} | must be 1 or more")
-        page = list_living(
+        from agent_sessions._life.living import list_living
+
+        return list_living(
             self.objects,
             self.layout,
             ttl_days=self.ttl_days,
-            limit=limit,
-            position=None if cursor is None else read_cursor(CursorKind.SESSIONS, cursor),
-            time_is_up=time_is_up,
+            limit=_checked_limit(limit),
+            cursor=cursor,
+            time_is_up=self._timer(within_seconds),
         )
-        next_cursor = None if page.position is None else write_cursor(CursorKind.SESSIONS, page.position)
-        return SessionPage(tuple(page.session_ids), next_cursor)
 
-    def delete_session(self, session_id: str) -> None:
+    def delete_session(self, session_id: str, *, within_seconds: float | None = None) -> ErasureReport:
         """Erase everything of a session.
+
+        The session is closed first: from then on nobody reads it, and what is stored of it is deleted in steps.
+
+        Args:
+            session_id: The session.
+            within_seconds: When to stop, at the end of a step, with what is left; called again it goes on. ``None``
+                stops when nothing is left.
+
+        Returns:
+            How much was deleted, and what is left: nothing, unless a time was given.
 
         Raises:
             SessionNotFoundError: There is nothing of it.
             SessionStorageError: Something could not be deleted; the error names what is left.
         """
-        self._repository().delete_session(session_id)
+        return self.erasure(session_id).run(within_seconds=within_seconds)
+
+    def erasure(self, session_id: str) -> SessionErasure:
+        """An erasure that another thread can watch and abandon; :meth:`SessionErasure.run` erases."""
+        return self._repository().erasure(session_id, clock=self.clock)
 
     def _repository(self) -> ObjectSessionRepository:
         return ObjectSessionRepository(self.objects, self.layout, ttl_days=self.ttl_days)
-
-    def _session(self, repository: ObjectSessionRepository, session_id: str) -> Session:
-        session = repository.read_session(session_id)
-        if session is None:
-            raise SessionNotFoundError(f"Session {session_id} does not exist", key=self.layout.session(session_id))
-        return session
-
-    def _only_agent(self, session_id: str) -> str:
-        found = list(islice(list_agent_ids(self.objects, self.layout, session_id), AGENTS_NAMED + 1))
-        if len(found) > 1:
-            found = agents_with_records(self.objects, self.layout, session_id, found)
-        if len(found) > 1:
-            more = " and others" if len(found) > AGENTS_NAMED else ""
-            names = ", ".join(sorted(found)[:AGENTS_NAMED])
-            raise ValueError(f"session_id={session_id} | name one of its agents: {names}{more}")
-        if not found:
-            raise SessionNotFoundError(f"Session {session_id} has no agent", key=self.layout.session(session_id))
-        return found[0]
-
-    def _check_agent(self, session_id: str, agent_id: str) -> None:
-        if not agents_with_records(self.objects, self.layout, session_id, [agent_id]):
-            raise SessionNotFoundError(
-                f"Session {session_id} has no agent {agent_id}", key=self.layout.agent(session_id, agent_id)
-            )
 
     def _timer(self, within_seconds: float | None) -> Callable[[], bool]:
         """What tells whether so many seconds have passed since now."""
@@ -431,3 +340,9 @@ class FileSessionStore(SessionStore, address=FolderAddress):
         return FileSessionManager(
             session_id, str(self._folder), root=str(self._root), **{"ttl_days": self.ttl_days} | options
         )
+
+
+def _checked_limit(limit: int) -> int:
+    if limit < 1:
+        raise ValueError(f"limit={limit} | must be 1 or more")
+    return limit

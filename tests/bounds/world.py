@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
+from agent_sessions._objects.object_repository import ObjectSessionRepository
 from agent_sessions.session_store import SessionStore
 from tests.bounds.stored import BEGIN, session_objects
 
@@ -47,6 +48,12 @@ class World:
         store = SessionStore.from_url(f"s3://{BUCKET}/{PREFIX}", client=self.client, ttl_days=self.ttl_days)
         store.clock = lambda: self.now
         return store
+
+    def repository(self) -> ObjectSessionRepository:
+        """A new process's way to the sessions."""
+        repository = ObjectSessionRepository(self.store.objects, self.store.layout, ttl_days=self.ttl_days)
+        repository.life.clock = lambda: self.now
+        return repository
 
     def put(self, session_id: str, **options: Any) -> None:
         """Put a session there, written now."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import contextlib
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.last_use import find_last_use
-from agent_sessions._life.session_life import is_erased
+from agent_sessions._records.cursors import CursorKind, read_cursor, write_cursor
 from agent_sessions._records.layout import is_written_by_turns, session_id_of
 from agent_sessions._records.message_records import LISTED_AT_ONCE
 from agent_sessions._records.records import parse
 from agent_sessions.exceptions import InvalidIdentifierError, SessionCorruptError
 from agent_sessions.expiry import is_expired
 from agent_sessions.identifiers import check_identifier
+from agent_sessions.session_pages import SessionPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,37 +37,29 @@ LISTINGS_A_PAGE = 100
 """What a page passes at most, however little it finds; then it ends with a cursor."""
 
 
-class LivingPage(NamedTuple):
-    """Some sessions that live, in the order of their keys.
-
-    Attributes:
-        session_ids: They may be none, though others follow.
-        position: The name behind which the next page begins; ``None`` when nothing follows.
-    """
-
-    session_ids: list[str]
-    position: str | None
-
-
 def list_living(
     objects: ObjectStore,
     layout: Layout,
     *,
     ttl_days: float,
     limit: int,
-    position: str | None = None,
+    cursor: str | None = None,
     time_is_up: Callable[[], bool] = lambda: False,
-) -> LivingPage:
-    """List sessions that are neither expired nor being erased.
+) -> SessionPage:
+    """List sessions that are neither expired nor being erased, in the order of their keys.
 
     Args:
         objects: Where the objects live.
         layout: How they are named.
         ttl_days: Days after its last use at which a session expires; ``0`` for never.
         limit: At most so many, 1 or more.
-        position: See :class:`LivingPage`.
+        cursor: Of the page before.
         time_is_up: Asked between requests; then the page ends with what it has, be it nothing.
+
+    Raises:
+        ValueError: The cursor is none.
     """
+    position = None if cursor is None else read_cursor(CursorKind.SESSIONS, cursor)
     scan = _Scan(objects, layout, ttl_days, time_is_up)
     start_after = f"session_{position}" if position is not None else ""
     folders = objects.list_folders(layout.root, named="session_", start_after=start_after)
@@ -75,14 +69,19 @@ def list_living(
     while chunk := list(islice(names, count)):
         for name, lives in scan.judge(chunk):
             if lives is None or (lives and len(found) == limit):
-                return LivingPage(found, position)
+                return _page(found, position)
             found += [name] * lives
             position = name
         passed += len(chunk)
         if len(found) == limit or time_is_up() or passed >= FOLDERS_A_PAGE:
-            return LivingPage(found, position if next(names, None) is not None else None)
+            return _page(found, position if next(names, None) is not None else None)
         count = min(2 * count, MOST_READ)
-    return LivingPage(found, None)
+    return _page(found, None)
+
+
+def _page(session_ids: list[str], position: str | None) -> SessionPage:
+    """A page, and the name behind which the next one begins; ``None`` when nothing follows."""
+    return SessionPage(tuple(session_ids), None if position is None else write_cursor(CursorKind.SESSIONS, position))
 
 
 class _Damaged:

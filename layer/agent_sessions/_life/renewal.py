@@ -15,8 +15,8 @@ from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.session_age import marked_at, with_mark
-from agent_sessions._life.session_life import is_erased
 from agent_sessions._records.layout import lasts_with_session
 from agent_sessions._records.records import Record, encode, kit_of, parse
 from agent_sessions.expiry import renewal_due

@@ -7,10 +7,13 @@ everything below goes before another life begins in its place: whoever finds the
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from typing import TYPE_CHECKING
 
+from agent_sessions._life.erasure import is_erased, sweep_for_next_life
 from agent_sessions._life.last_use import find_last_use, last_use
+from agent_sessions._life.look_alikes import is_anothers
 from agent_sessions._life.session_age import SessionAge, marked_at, stated_ttl, with_mark
 from agent_sessions._records.layout import is_head
 from agent_sessions._records.own_names import cannot_be_told_apart
@@ -18,17 +21,14 @@ from agent_sessions._records.records import (
     Record,
     Records,
     corrupt,
-    decode,
     encode,
     incarnation_in,
     incarnation_of,
     life_of,
-    parse,
 )
 from agent_sessions._records.shapes import session_problem
-from agent_sessions.exceptions import SessionCorruptError, SessionExistsError, SessionNotFoundError
+from agent_sessions.exceptions import SessionCorruptError, SessionExistsError
 from agent_sessions.expiry import checked_ttl, is_expired
-from agent_sessions.identifiers import look_alike
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
 from agent_sessions.types import Session, SessionType
 
@@ -50,6 +50,9 @@ class SessionLife:
         layout: How they are named.
         ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
     """
+
+    clock: Callable[[], float] = staticmethod(time.monotonic)
+    """Seconds, for what is bounded in time."""
 
     def __init__(self, records: Records, layout: Layout, *, ttl_days: float | None = None) -> None:
         self._records = records
@@ -112,7 +115,11 @@ class SessionLife:
     def find(self, session_id: str) -> Session | None:
         """The session, or ``None`` when there is none, it has expired or it is being erased."""
         record = self._records.get(self._layout.session(session_id))
-        if record is None or self._is_anothers(session_id, record) or not self._is_alive(session_id, record):
+        if (
+            record is None
+            or is_anothers(self._records.objects, self._layout, session_id, record)
+            or not self._is_alive(session_id, record)
+        ):
             return None
         return self._found(session_id, record)
 
@@ -133,13 +140,16 @@ class SessionLife:
 
         Returns:
             The session, and whether it is new.
+
+        Raises:
+            SessionBusyError: What was stored under this id before is still being erased.
         """
         key = self._layout.session(session_id)
         while True:
             if look_too is not None:
                 look_too()
             record = self._records.get(key)
-            if record is not None and self._is_anothers(session_id, record):
+            if record is not None and is_anothers(self._records.objects, self._layout, session_id, record):
                 raise cannot_be_told_apart("session", session_id, key)
             if record is not None and self._is_alive(session_id, record, likely):
                 return self._found(session_id, record), False
@@ -176,17 +186,6 @@ class SessionLife:
             raise corrupt(record.key, f"not of session {session_id!r}: it says that it is of {session.session_id!r}")
         self._records.live_in(session_id, life_of(record.content))
         return session
-
-    def _is_anothers(self, session_id: str, record: Record) -> bool:
-        """Whether a record lies here under a name like its own, which the store does not tell from this one."""
-        own = record.content.get("session_id")
-        if not isinstance(own, str) or own == session_id:
-            return False
-        folder = self._layout.session_folder(session_id)
-        if not look_alike(own, session_id) and self._records.objects.is_named_exactly(folder):
-            return False  # somebody has copied it here
-        logger.warning("session_id=<%s>, key=<%s> | another session's record lies in its place", session_id, record.key)
-        return True
 
     # --- alive or not -----------------------------------------------------------------------------------
 
@@ -259,14 +258,9 @@ class SessionLife:
         Raises:
             SessionExistsError: Another caller has taken the place.
             PreconditionFailedError: Likewise.
+            SessionBusyError: There is more to erase than a turn has time for; the next caller goes on.
         """
-        session_id = session.session_id
-        # Only what was found is marked: another caller may have begun a new life in its place since.
-        mark = self._put_mark(session_id, Unchanged(found.etag) if found else Absent())
-        folder = self._layout.session_folder(session_id)
-        keep = [self._layout.session(session_id), self._layout.lease(session_id)]
-        self._records.objects.erase(folder, keep=keep, still=lambda: self._stands(session_id, mark))
-        self._records.forget(session_id, folder)
+        mark = sweep_for_next_life(self._records, self._layout, session.session_id, found, clock=self.clock)
         return self.begin(session, expect=Unchanged(mark))
 
     def _what_survived(self, session_id: str, leftovers: list[ListedObject]) -> str | None:
@@ -297,89 +291,3 @@ class SessionLife:
                 logger.warning("session_id=<%s> | session.json is missing, the session goes on without it", session_id)
                 return incarnation_of(record.content) or uuid.uuid4().hex
         return None
-
-    def end(self, session_id: str) -> None:
-        """Erase everything of a session.
-
-        Raises:
-            SessionNotFoundError: There is nothing of it.
-            SessionStorageError: Something could not be deleted; the error names what is left.
-        """
-        key = self._layout.session(session_id)
-        folder = self._layout.session_folder(session_id)
-        found = self._records.objects.get(key)
-        if self._would_erase_another(session_id, folder, found):
-            raise SessionNotFoundError(f"Session {session_id} does not exist", key=key)
-        # Where nothing is deleted under a condition, a lease stays when it is given back. It makes no session.
-        lease = found is None and self._records.objects.stat_many([self._layout.lease(session_id)])[0] is not None
-        try:
-            # From here on the session is gone to every reader, however long the rest takes. Without the mark, what
-            # a crash leaves behind would look like a session that a lifecycle rule has damaged, and be restored.
-            mark = self._mark_erased(session_id, found) if found is not None else None
-        except PreconditionFailedError:
-            found, mark = None, None  # somebody else has just erased it
-
-        def erase() -> int:
-            # What was listed while the mark stood is of the old life: a new one begins by replacing the mark.
-            return self._records.objects.erase(folder, keep=[key], still=lambda: self._stands(session_id, mark))
-
-        erased = erase()
-        if found is None and erased <= int(lease):
-            raise SessionNotFoundError(f"Session {session_id} does not exist", key=key)
-        erase()  # what was on its way when the first pass looked
-        if mark is not None and self._records.objects.delete_version(key, mark):
-            mark = None
-            erase()  # the empty folders
-        self._records.forget(session_id, folder)
-
-    def _would_erase_another(self, session_id: str, folder: str, found: StoredObject | None) -> bool:
-        """Whether what lies here is a session of another name, which the store does not tell from this one."""
-        try:
-            record = parse(self._layout.session(session_id), found)
-        except SessionCorruptError:
-            record = None  # damaged: its folder's name has to do
-        if record is None:
-            return not self._records.objects.is_named_exactly(folder)
-        return self._is_anothers(session_id, record)
-
-    def _mark_erased(self, session_id: str, found: StoredObject) -> str:
-        """Say in the session's record that the session is being erased, whoever writes to it meanwhile.
-
-        Returns:
-            The mark's ETag.
-
-        Raises:
-            PreconditionFailedError: The record is gone, or that of another life has taken its place.
-        """
-        while True:
-            try:
-                return self._put_mark(session_id, Unchanged(found.etag))
-            except PreconditionFailedError as error:
-                if error.found is None or not _goes_on(error.key, found, error.found):
-                    raise
-                found = error.found
-
-    def _put_mark(self, session_id: str, expect: Expectation) -> str:
-        key = self._layout.session(session_id)
-        mark = Session(session_id=session_id, session_type=SessionType.AGENT, kit={"erased": True})
-        body, _ = encode(key, mark.to_dict(), uuid.uuid4().hex)
-        return self._records.objects.put(key, body, expect).etag
-
-    def _stands(self, session_id: str, mark: str | None) -> bool:
-        """Whether a mark is still what is stored; without one, whether there is still no record."""
-        found = self._records.objects.get(self._layout.session(session_id))
-        return (found.etag if found else None) == mark
-
-
-def _goes_on(key: str, before: StoredObject, after: StoredObject) -> bool:
-    """Whether a session's record is still of the same life, or of one that somebody else is erasing."""
-    try:
-        was, now = (Record(key, decode(key, stored), stored) for stored in (before, after))
-    except SessionCorruptError:
-        return False  # who wrote it knows more
-    return is_erased(now) or life_of(was.content) == life_of(now.content)
-
-
-def is_erased(record: Record) -> bool:
-    """Whether a session's record says that the session is being erased."""
-    return bool(record.kit.get("erased"))

@@ -10,22 +10,29 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sessions._objects.copies import read_log
+from agent_sessions._records.cursors import read_message_cursor
 from agent_sessions._records.layout import message_id_of
-from agent_sessions._records.message_records import LISTED_AT_ONCE, message_in
+from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_records, list_agent_ids, message_in
 from agent_sessions._records.message_search import look_for_messages, next_message_id
 from agent_sessions._records.records import Record, Records, parse
+from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.session_pages import MessagePage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from agent_sessions._objects.object_repository import ObjectSessionRepository
     from agent_sessions._records.layout import Layout
-    from agent_sessions.object_store import StoredObject
+    from agent_sessions.object_store import ObjectStore, StoredObject
     from agent_sessions.types import SessionMessage
 
 FIRST_READ = 16
 """Messages asked for at first. Then twice as many each time, as long as what was found says that they fit."""
 
 MOST_READ = 128
+
+AGENTS_NAMED = 20
+"""Agents that are named to whoever has to choose one of them."""
 
 
 class Conversation(NamedTuple):
@@ -49,6 +56,59 @@ class Page(NamedTuple):
 
     messages: list[SessionMessage]
     next_id: int | None
+
+
+def read_conversation(
+    repository: ObjectSessionRepository,
+    session_id: str,
+    agent_id: str | None,
+    *,
+    limit: int,
+    cursor: str | None,
+    max_bytes: int,
+    time_is_up: Callable[[], bool],
+) -> MessagePage:
+    """Read a page of a conversation: see ``SessionStore.messages``, and :func:`read_page` for the other arguments.
+
+    Args:
+        repository: Where the session is.
+        session_id: The session.
+        agent_id: Whose conversation; ``None`` when the session has one agent.
+        limit: At most so many messages, 1 or more.
+        cursor: Of the page before.
+        max_bytes: At most so many bytes as stored.
+        time_is_up: Asked between requests.
+
+    Raises:
+        SessionNotFoundError: There is no such session or agent.
+        SessionCorruptError: A message of the page cannot be read; the error names its key.
+        ValueError: The cursor is none, or the session has several agents and none was named.
+    """
+    first_id = read_message_cursor(cursor)
+    objects, layout = repository.objects, repository.layout
+    if repository.read_session(session_id) is None:
+        raise SessionNotFoundError(f"Session {session_id} does not exist", key=layout.session(session_id))
+    chosen = _only_agent(objects, layout, session_id) if agent_id is None else agent_id
+    conversation = Conversation(repository.records, layout, session_id, chosen)
+    page = read_page(conversation, first_id, limit=limit, max_bytes=max_bytes, time_is_up=time_is_up)
+    is_empty = not page.messages and page.next_id is None
+    if is_empty and not agents_with_records(objects, layout, session_id, [chosen]):
+        key = layout.agent(session_id, chosen)
+        raise SessionNotFoundError(f"Session {session_id} has no agent {chosen}", key=key)
+    return MessagePage(chosen, tuple(page.messages), None if page.next_id is None else str(page.next_id))
+
+
+def _only_agent(objects: ObjectStore, layout: Layout, session_id: str) -> str:
+    """The agent of a session that has one."""
+    found = list(islice(list_agent_ids(objects, layout, session_id), AGENTS_NAMED + 1))
+    if len(found) > 1:
+        found = agents_with_records(objects, layout, session_id, found)
+    if len(found) > 1:
+        names, more = ", ".join(sorted(found)[:AGENTS_NAMED]), " and others" * (len(found) > AGENTS_NAMED)
+        raise ValueError(f"session_id={session_id} | name one of its agents: {names}{more}")
+    if not found:
+        raise SessionNotFoundError(f"Session {session_id} has no agent", key=layout.session(session_id))
+    return found[0]
 
 
 def read_page(

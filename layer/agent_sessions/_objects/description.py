@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sessions._life.last_use import last_use, look_at, look_at_records
 from agent_sessions._objects.copies import read_log
+from agent_sessions._records.cursors import CursorKind, read_cursor, write_cursor
 from agent_sessions._records.layout import agent_id_of, message_id_below
 from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_records, list_agent_ids
 from agent_sessions._records.message_search import last_message_id, look_for_messages
+from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.expiry import expires_at
+from agent_sessions.session_pages import AgentSummary, SessionSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from agent_sessions._objects.object_repository import ObjectSessionRepository
     from agent_sessions._records.layout import Layout
     from agent_sessions._records.records import Records
     from agent_sessions.object_store import ListedObject
@@ -23,11 +28,11 @@ AGENTS_AT_ONCE = 50
 """Agents of a long session that are described at once: counting the messages of one may take two hundred requests."""
 
 
-class Described(NamedTuple):
+class _Look(NamedTuple):
     """What a look at a session's objects shows.
 
     Attributes:
-        message_counts: The messages of each agent, by its id, in the order of the ids.
+        message_counts: The messages of each agent, by its id.
         last_used: When a turn wrote last to what was looked at.
         next_agent_id: The agent behind which the others are described; ``None`` when there are no others.
     """
@@ -37,34 +42,53 @@ class Described(NamedTuple):
     next_agent_id: str | None
 
 
-def describe_objects(records: Records, layout: Layout, session_id: str, *, after_agent_id: str | None) -> Described:
-    """Look at a session's objects.
+def describe_session(repository: ObjectSessionRepository, session_id: str, *, cursor: str | None) -> SessionSummary:
+    """Describe a session.
 
-    A session that one request lists is described exactly. Of a longer one, agents are described in pages, and the
-    messages of each are counted by the number of the last: one that somebody has removed from the middle counts, too.
+    One that one request lists is described exactly. Of a longer one, agents are described in pages, and the messages
+    of each are counted by the number of the last: one that somebody has removed from the middle counts, too.
 
     Args:
-        records: Where the records are; which life of the session is read is known there.
-        layout: How they are named.
+        repository: Where the session is.
         session_id: The session.
-        after_agent_id: Only the agents behind this one.
+        cursor: Of the summary before.
+
+    Raises:
+        SessionNotFoundError: There is none of this id.
+        ValueError: The cursor is none.
     """
-    folder = layout.session_folder(session_id)
-    if after_agent_id is None:
-        listed = list(islice(records.objects.list(folder), LISTED_AT_ONCE))
-        if len(listed) < LISTED_AT_ONCE:
-            return Described(_counted(folder, listed), last_use(folder, listed), None)
-    ids = list(
-        islice(list_agent_ids(records.objects, layout, session_id, start_after=after_agent_id), AGENTS_AT_ONCE + 1)
+    after_agent_id = None if cursor is None else read_cursor(CursorKind.AGENTS, cursor)
+    session = repository.read_session(session_id)
+    if session is None:
+        raise SessionNotFoundError(f"Session {session_id} does not exist", key=repository.layout.session(session_id))
+    look = _look_at(repository.records, repository.layout, session_id, after_agent_id)
+    known = repository.life.age(session_id).last_used
+    last_used = max(look.last_used or known, known)
+    expires = expires_at(last_used, repository.life.ttl_days)
+    return SessionSummary(
+        session_id=session_id,
+        created_at=session.created_at,
+        last_used_at=last_used.isoformat(),
+        expires_at=expires.isoformat() if expires else None,
+        agents=tuple(AgentSummary(agent_id, count) for agent_id, count in sorted(look.message_counts.items())),
+        next_cursor=None if look.next_agent_id is None else write_cursor(CursorKind.AGENTS, look.next_agent_id),
     )
+
+
+def _look_at(records: Records, layout: Layout, session_id: str, after_agent_id: str | None) -> _Look:
+    folder, objects = layout.session_folder(session_id), records.objects
+    if after_agent_id is None:
+        listed = list(islice(objects.list(folder), LISTED_AT_ONCE))
+        if len(listed) < LISTED_AT_ONCE:
+            return _Look(_counted(folder, listed), last_use(folder, listed), None)
+    ids = list(islice(list_agent_ids(objects, layout, session_id, start_after=after_agent_id), AGENTS_AT_ONCE + 1))
     described = ids[:AGENTS_AT_ONCE]
-    present = agents_with_records(records.objects, layout, session_id, described)
+    present = agents_with_records(objects, layout, session_id, described)
     counts = {agent_id: _message_count(records, layout, session_id, agent_id) for agent_id in present}
     last_messages = [layout.message(session_id, agent_id, count - 1) for agent_id, count in counts.items() if count]
-    agents, orchestrators = look_at_records(records.objects, layout, session_id)
-    written = [*agents, *orchestrators, *look_at(records.objects, last_messages)]
-    more = len(ids) > AGENTS_AT_ONCE
-    return Described(dict(sorted(counts.items())), last_use(folder, written), described[-1] if more else None)
+    agents, orchestrators = look_at_records(objects, layout, session_id)
+    written = [*agents, *orchestrators, *look_at(objects, last_messages)]
+    return _Look(counts, last_use(folder, written), described[-1] if len(ids) > AGENTS_AT_ONCE else None)
 
 
 def _counted(folder: str, listed: Iterable[ListedObject]) -> dict[str, int]:
@@ -74,7 +98,7 @@ def _counted(folder: str, listed: Iterable[ListedObject]) -> dict[str, int]:
         is_message = message_id_below(rest) is not None
         if is_message or rest == "agent.json":
             counts[agent_id] = counts.get(agent_id, 0) + is_message
-    return dict(sorted(counts.items()))
+    return counts
 
 
 def _message_count(records: Records, layout: Layout, session_id: str, agent_id: str) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.journal import Journal
+from agent_sessions._life.erasure import SessionErasure
 from agent_sessions._life.session_life import SessionLife
 from agent_sessions._objects.agent_objects import drop_log
-from agent_sessions._objects.conversation_pages import Conversation, read_page
 from agent_sessions._objects.orchestrators import state_in, state_of
 from agent_sessions._objects.turn_writer import Durability, ObjectJournal
 from agent_sessions._records.message_records import list_message_ids, message_in
@@ -25,6 +26,8 @@ from agent_sessions.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions._records.layout import Layout
     from agent_sessions.lease import SessionLease
 
@@ -110,7 +113,11 @@ class ObjectSessionRepository(SessionRepository):
             SessionNotFoundError: There is nothing of it.
             SessionStorageError: Something could not be deleted; the error names what is left.
         """
-        self.life.end(session_id)
+        self.erasure(session_id).run()
+
+    def erasure(self, session_id: str, *, clock: Callable[[], float] = time.monotonic) -> SessionErasure:
+        """An erasure of a session that can be asked to end in time, and watched from another thread."""
+        return SessionErasure(self.records, self.layout, session_id, clock=clock)
 
     # --- agents -----------------------------------------------------------------------------------------
 
@@ -224,6 +231,8 @@ class ObjectSessionRepository(SessionRepository):
         """
         self._find(session_id)
         if limit is not None and limit > 0 and offset == 0:
+            from agent_sessions._objects.conversation_pages import Conversation, read_page
+
             conversation = Conversation(self.records, self.layout, session_id, agent_id)
             return read_page(conversation, first_id, limit=limit).messages
         ids = [message_id for message_id, _ in list_message_ids(self.objects, self.layout, session_id, agent_id)]

@@ -1,0 +1,338 @@
+"""The end of a session's life: closed first, then swept in steps.
+
+    session.json   live ──mark──▶ marked ─────────────────────▶ gone
+    what is below                 │ step │ step │ … │ nothing │
+    who reads      finds it       nobody, from here on
+
+The mark is one conditional write. From then on the session is gone to every reader, and to every turn but one that
+begins a new life in its place; that one sweeps first, too. A step lists about a thousand objects, asks whether the mark
+still stands, and deletes what it has listed, each under the condition that nobody has written it since. So neither a
+step that was held up nor its repetition touches a life that has begun meanwhile.
+
+What has not been swept when the time is up stays closed, and the next one who erases or opens the session goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent_sessions._life.look_alikes import is_anothers
+from agent_sessions._records.records import Record, decode, encode, life_of, parse
+from agent_sessions.exceptions import (
+    SessionBusyError,
+    SessionCorruptError,
+    SessionNotFoundError,
+    SessionStorageError,
+)
+from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
+from agent_sessions.types import Session, SessionType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent_sessions._records.layout import Layout
+    from agent_sessions._records.records import Records
+
+logger = logging.getLogger(__name__)
+
+COUNTED = 1_000
+"""What is left is counted up to here: one listing."""
+
+SWEEP_SECONDS = 5.0
+"""How long a turn erases what was there before it, before its caller is told to come back."""
+
+BUSY_SECONDS = 1.0
+"""When it makes sense to come back."""
+
+VAIN_STEPS = 20
+"""Steps in a row that delete nothing because somebody writes everything anew, before that is called a failure."""
+
+
+class ErasureStage(Enum):
+    """How far an erasure has come.
+
+    Attributes:
+        OPEN: Nothing has been changed.
+        CLOSING: The mark is being written. Until there is an answer, nobody knows whether it stands.
+        CLOSED: The mark stands: nobody reads the session. Perhaps not everything of it has been deleted.
+        ERASED: Nothing of it is left.
+    """
+
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+    ERASED = "erased"
+
+
+class ErasureReport(NamedTuple):
+    """What one call of an erasure came to.
+
+    Attributes:
+        erased: How many objects and versions it has deleted.
+        left: How many there are at least yet, counted up to 1,000; ``0`` when nothing is left.
+    """
+
+    erased: int
+    left: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left."""
+        return self.left == 0
+
+
+class SessionErasure:
+    """One erasure of a session. It is run once; whoever waits for it sees how far it has come.
+
+    Args:
+        records: Where the records are.
+        layout: How they are named.
+        session_id: The session.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self, records: Records, layout: Layout, session_id: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._records = records
+        self._objects = records.objects
+        self._layout = layout
+        self._session_id = session_id
+        self._key = layout.session(session_id)
+        self._folder = layout.session_folder(session_id)
+        self._clock = clock
+        self._abandoned = threading.Event()
+        self._mark: str | None = None  # the ETag of the mark that stands; ``None`` where no record does
+        self._superseded = False
+        self._leases = 0  # how many of the objects that were erased make no session
+        self.stage = ErasureStage.OPEN
+        self.erased = 0
+
+    def abandon(self) -> None:
+        """Have nothing more sent, not even the repetition of a request that hangs."""
+        self._abandoned.set()
+
+    def run(self, *, within_seconds: float | None = None) -> ErasureReport:
+        """Close the session, and sweep it.
+
+        Args:
+            within_seconds: When to stop sweeping, at the end of a step; one step is always taken. ``None``: when
+                nothing is left.
+
+        Raises:
+            SessionNotFoundError: There is nothing of the session.
+            SessionStorageError: The storage failed, or something could not be deleted; the error names what is left.
+        """
+        ends = None if within_seconds is None else self._clock() + within_seconds
+        with self._objects.only_while(lambda: not self._abandoned.is_set()):
+            self._close()
+            if not self._sweep(ends):
+                return ErasureReport(self.erased, self._count_left())
+            self._open_the_place()
+        return ErasureReport(self.erased, 0)
+
+    # --- closing ----------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """Mark the session's record, whoever writes to it meanwhile.
+
+        Without the mark, what is left of an erasure that ends early would look like a session that a lifecycle rule
+        has damaged, and be restored.
+        """
+        found = self._objects.get(self._key)
+        if self._would_erase_another(found):
+            raise self._not_found()
+        while self.stage is not ErasureStage.CLOSED and not self._superseded:
+            if found is not None and _is_mark(self._key, found):
+                self._mark, self.stage = found.etag, ErasureStage.CLOSED
+            elif found is None and self._holds_at_most_a_lease():
+                return  # nobody can find a session here; older versions may be left of one
+            else:
+                found = self._replace(found)
+
+    def _holds_at_most_a_lease(self) -> bool:
+        """Whether nothing makes a session here. Where nothing is deleted under a condition, a given-back lease stays."""
+        lease = self._layout.lease(self._session_id)
+        listed = [entry.key for entry in islice(self._objects.list(self._folder), 2)]
+        self._leases = listed.count(lease)
+        return listed in ([], [lease])
+
+    def _would_erase_another(self, found: StoredObject | None) -> bool:
+        """Whether what lies here is a session of another name, which the store does not tell from this one."""
+        record = None
+        with contextlib.suppress(SessionCorruptError):  # damaged: its folder's name has to do
+            record = parse(self._key, found)
+        if record is None:
+            return not self._objects.is_named_exactly(self._folder)
+        return is_anothers(self._objects, self._layout, self._session_id, record)
+
+    def _not_found(self) -> SessionNotFoundError:
+        return SessionNotFoundError(f"Session {self._session_id} does not exist", key=self._key)
+
+    def _replace(self, found: StoredObject | None) -> StoredObject | None:
+        """Put the mark in the place of what was found, or tell what is there instead."""
+        self.stage = ErasureStage.CLOSING
+        try:
+            self._mark = put_mark(self._records, self._layout, self._session_id, expecting(found))
+        except PreconditionFailedError as error:
+            self.stage = ErasureStage.OPEN
+            if found is not None and error.found is not None and not goes_on(self._key, found, error.found):
+                # The life that was to be erased has been, and the next one has begun in its place.
+                self._superseded = True
+            return error.found
+        self.stage = ErasureStage.CLOSED
+        return None
+
+    # --- sweeping ---------------------------------------------------------------------------------------
+
+    def _sweep(self, ends: float | None) -> bool:
+        """Delete what lies below the session, but for the mark.
+
+        Returns:
+            Whether nothing is left. When the next life has begun, nothing of this one was.
+        """
+        vain_steps = 0
+        while not self._superseded:
+            step = self._objects.erase_some(self._folder, keep=[self._key], still=self._still_stands)
+            self.erased += step.objects
+            vain_steps = 0 if step.objects else vain_steps + 1
+            if not step.objects and not step.more:
+                return True
+            if vain_steps >= VAIN_STEPS:
+                raise SessionStorageError(
+                    f"session_id={self._session_id} | what is to be erased is written anew all the time",
+                    code="StillWritten",
+                    key=self._key,
+                )
+            if ends is not None and self._clock() >= ends:
+                return False
+        return True
+
+    def _still_stands(self) -> bool:
+        """Whether what was listed may be deleted: the session is still closed, or there is still no record of it."""
+        found = self._objects.get(self._key)
+        if found is None:
+            # Somebody else may have brought the erasure to its end. Then no life has begun yet.
+            self._mark = None
+            return True
+        if not _is_mark(self._key, found):
+            self._superseded = True
+            return False
+        self._mark = found.etag  # of whoever erases or begins anew at the same time
+        return True
+
+    def _count_left(self) -> int:
+        try:
+            listed = sum(entry.key != self._key for entry in islice(self._objects.list(self._folder), COUNTED))
+        except SessionStorageError as error:
+            logger.warning("session_id=<%s> | what is left could not be counted: %s", self._session_id, error.code)
+            return 1
+        return max(listed, 1)  # what a listing does not show may be left: older versions
+
+    def _open_the_place(self) -> None:
+        """Take the mark away, and with it the last of the session."""
+        if self.stage is ErasureStage.OPEN and self.erased <= self._leases and not self._superseded:
+            raise self._not_found()
+        if self._mark is not None and not self._superseded:
+            self._objects.delete_version(self._key, self._mark)
+            # Empty folders on a disk, the mark's own delete marker in a bucket that has kept versions once. A lease
+            # that is there now is of somebody who begins the next life.
+            keep = [self._layout.lease(self._session_id)]
+            self._objects.erase_some(self._folder, keep=keep, still=self._still_stands)
+        self._records.forget(self._session_id, self._folder)
+        self.stage = ErasureStage.ERASED
+
+
+def put_mark(records: Records, layout: Layout, session_id: str, expect: Expectation) -> str:
+    """Say in a session's record that its life has ended.
+
+    Returns:
+        The mark's ETag.
+
+    Raises:
+        PreconditionFailedError: The record is not as expected.
+    """
+    key = layout.session(session_id)
+    mark = Session(session_id=session_id, session_type=SessionType.AGENT, kit={"erased": True})
+    body, _ = encode(key, mark.to_dict(), uuid.uuid4().hex)
+    return records.objects.put(key, body, expect).etag
+
+
+def expecting(found: StoredObject | None) -> Expectation:
+    """What a writer expects who has found this."""
+    return Unchanged(found.etag) if found is not None else Absent()
+
+
+def is_erased(record: Record) -> bool:
+    """Whether a session's record says that the session is being erased."""
+    return bool(record.kit.get("erased"))
+
+
+def goes_on(key: str, before: StoredObject, after: StoredObject) -> bool:
+    """Whether a session's record is still of the same life, or of one that somebody else is erasing."""
+    try:
+        was, now = (Record(key, decode(key, stored), stored) for stored in (before, after))
+    except SessionCorruptError:
+        return False  # who wrote it knows more
+    return is_erased(now) or life_of(was.content) == life_of(now.content)
+
+
+def sweep_for_next_life(
+    records: Records,
+    layout: Layout,
+    session_id: str,
+    found: StoredObject | None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Erase what is left of a life, without ever letting go of its place: the next one begins there.
+
+    Args:
+        records: Where the records are.
+        layout: How they are named.
+        session_id: The session.
+        found: The record of the life that ends; ``None`` when there is none.
+        clock: Seconds.
+
+    Returns:
+        The ETag of the mark in whose place the next life begins.
+
+    Raises:
+        PreconditionFailedError: Another caller has begun a life here.
+        SessionBusyError: There is more to erase than a turn has time for. What has been erased is gone; the place is
+            closed, and the next caller goes on.
+    """
+    key, folder = layout.session(session_id), layout.session_folder(session_id)
+    ends = clock() + SWEEP_SECONDS
+    # Only what was found is marked: another caller may have begun a new life in its place since.
+    mark = put_mark(records, layout, session_id, expecting(found))
+
+    def stands() -> bool:
+        record = records.objects.get(key)
+        return record is not None and record.etag == mark
+
+    # Whoever begins a session may hold its lease already.
+    while records.objects.erase_some(folder, keep=[key, layout.lease(session_id)], still=stands).more:
+        if clock() >= ends:
+            raise SessionBusyError(
+                f"session_id={session_id} | what was stored under this id before is still being erased",
+                retry_after_seconds=BUSY_SECONDS,
+                holder="the erasure of what was stored under this id before",
+                key=key,
+            )
+    records.forget(session_id, folder)
+    return mark
+
+
+def _is_mark(key: str, stored: StoredObject) -> bool:
+    try:
+        return is_erased(Record(key, decode(key, stored), stored))
+    except SessionCorruptError:
+        return False
