@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -253,6 +253,16 @@ class Sessions(BaseModel):
     next_cursor: str | None = Field(description="Send it as cursor for the next page; null on the last one.")
 
 
+class Erasure(BaseModel):
+    """A session that is closed to everybody and not erased whole yet. Sent again, the request goes on."""
+
+    session_id: str
+    erased_objects: int = Field(description="How many objects and versions this request has erased.")
+    objects_left: int | None = Field(
+        description="How many there are yet at least, counted up to 1,000; null when there was no time to count them."
+    )
+
+
 class Health(BaseModel):
     """The endpoint is up."""
 
@@ -277,6 +287,10 @@ class Problem(BaseModel):
     request_id: str | None = Field(default=None, description="Find the request in the log with it.")
     errors: list[InvalidPart] | None = Field(default=None, description="invalid-request: each thing that is wrong.")
     interrupts: list[Interrupt] | None = Field(default=None, description="interrupt-pending: what the agent asks.")
+    erasure: Literal["open", "closing", "closed"] | None = Field(
+        default=None,
+        description="delete_session: whether the session is as it was, perhaps closed, or closed to everybody.",
+    )
     next_cursor: str | None = Field(default=None, description="payload-too-large: the page after the large message.")
     left_out: list[LeftOut] | None = Field(
         default=None, description="prompt-refused, context-too-long: what of the prompt the model is not shown again."

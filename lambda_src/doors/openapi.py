@@ -61,7 +61,7 @@ _HEADERS = {
     "Location": ((201,), _header({"pattern": "^/sessions/[0-9a-f]{32}$"}, "Where the new session is.")),
     "WWW-Authenticate": ((401,), _header({}, "How to sign a request.")),
     "Allow": ((405,), _header({"pattern": "^[A-Z]+(, [A-Z]+)*$"}, "The methods of this path.")),
-    "Retry-After": ((409, 429, 503), _header(_SECONDS, "Seconds to wait, where waiting helps.", always=False)),
+    "Retry-After": ((202, 409, 429, 503), _header(_SECONDS, "Seconds to wait, where waiting helps.", always=False)),
 }
 
 # operation: summary, status and model of the reply, what it can be refused with
@@ -86,8 +86,13 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
         (*_READ, errors.NotFoundError, errors.PayloadTooLargeError),
     ),
     "list_sessions": ("List sessions", 200, contract.Sessions, _READ),
-    "delete_session": ("Erase a session", 204, None, (*_STORE, errors.NotFoundError)),
+    "delete_session": ("Erase a session", 204, None, (*_READ, errors.NotFoundError)),
     "health": ("Liveness", 200, contract.Health, _DOOR),
+}
+
+# operation: what it may be answered with besides
+_ALSO: dict[str, dict[int, tuple[str, type[Any]]]] = {
+    "delete_session": {202: ("The session is closed to everybody; send it again to erase the rest", contract.Erasure)},
 }
 
 
@@ -97,6 +102,9 @@ def operation(name: str) -> dict[str, Any]:
     success: dict[str, Any] = {"description": summary, "headers": _headers(status)}
     success["content"] = {"application/json": {"model": model}} if model else {}
     responses: dict[int, Any] = {status: success}
+    for other, (description, also) in _ALSO.get(name, {}).items():
+        content = {"application/json": {"model": also}}
+        responses[other] = {"description": description, "headers": _headers(other), "content": content}
     for refused_with in sorted({error.status for error in refusals}):
         titles = dict.fromkeys(error.title for error in refusals if error.status == refused_with)
         responses[refused_with] = {

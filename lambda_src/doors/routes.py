@@ -20,6 +20,7 @@ from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import openapi, problems
 from lambda_src.doors.caller import owner_of
+from lambda_src.doors.erasing import erase_session
 from lambda_src.doors.http_request import decoded
 from lambda_src.doors.message_pages import read_messages
 from lambda_src.doors.resolver import FunctionUrlRouter
@@ -27,10 +28,13 @@ from lambda_src.doors.validation import invalid
 from lambda_src.runtime.event_loop import Result
 from lambda_src.turns.endpoint import Endpoint
 from lambda_src.turns.repeats import session_id_for
+from lambda_src.turns.turn import TimeLimit
 
 MAX_PAGE = 1_000
 PAGE_SECONDS = 8.0
 """A page is full in less, unless it passes thousands of sessions that have expired, or the storage is slow."""
+
+ERASURE_RETRY_SECONDS = 1
 
 SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
 AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
@@ -145,11 +149,17 @@ class Routes:
             raise BadRequestError(str(error)) from None
         return contract.Sessions(session_ids=list(page.session_ids), next_cursor=page.next_cursor)
 
-    def delete_session(self, session_id: SessionId) -> Response[None]:
-        """Erase a session with everything that belongs to it."""
-        # Not in a thread that could be left behind: what erases must not wake up later, in another life of the session.
-        self._endpoint.store(self._owner()).delete_session(session_id)
-        return Response(status_code=204)
+    def delete_session(self, session_id: SessionId) -> Response[contract.Erasure | None]:
+        """Erase a session with everything that belongs to it. From the first moment on nobody reads it any more."""
+        left = erase_session(self._endpoint.store(self._owner()), session_id, self._time_limit())
+        if left is None:
+            return Response(status_code=204)
+        return Response(
+            status_code=202,
+            content_type="application/json",
+            body=left,
+            headers={"Retry-After": str(ERASURE_RETRY_SECONDS)},
+        )
 
     def health(self) -> contract.Health:
         """Tell that the function is up. It touches neither storage nor model."""
@@ -186,8 +196,10 @@ class Routes:
 
     def _page_seconds(self) -> float:
         """How long a page may take. What has been found by then is sent, and its cursor goes on."""
-        left = self._remaining_seconds()() - self._endpoint.settings.deadline_margin_seconds
-        return min(PAGE_SECONDS, left / 2)
+        return min(PAGE_SECONDS, self._time_limit().seconds / 2)
+
+    def _time_limit(self) -> TimeLimit:
+        return TimeLimit.within(self._remaining_seconds()(), self._endpoint.settings.deadline_margin_seconds)
 
     def _remaining_seconds(self) -> Callable[[], float]:
         context = self._router.lambda_context  # this request's, whoever asks

@@ -1,9 +1,10 @@
-"""What a store tells of its sessions: a session at a glance, pages of its messages, pages of sessions."""
+"""What a store tells: a session at a glance, pages of its messages, pages of sessions, how an erasure went."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from agent_sessions.types import SessionMessage
@@ -61,3 +62,36 @@ class SessionPage:
 
     session_ids: tuple[str, ...]
     next_cursor: str | None
+
+
+class ErasureStage(Enum):
+    """How far an erasure has come.
+
+    Attributes:
+        OPEN: Nothing has been changed.
+        CLOSING: The mark is being written. Until there is an answer, nobody knows whether it stands.
+        CLOSED: The mark stands: nobody reads the session. Perhaps not everything of it has been deleted.
+        ERASED: Nothing of it is left.
+    """
+
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+    ERASED = "erased"
+
+
+class ErasureReport(NamedTuple):
+    """What one call of an erasure came to.
+
+    Attributes:
+        erased: How many objects and versions it has deleted.
+        left: How many there are at least yet, counted up to 1,000; ``0`` when nothing is left.
+    """
+
+    erased: int
+    left: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left."""
+        return self.left == 0

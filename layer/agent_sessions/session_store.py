@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import boto3
     from mypy_boto3_s3.client import S3Client
 
-    from agent_sessions._life.erasure import ErasureReport, SessionErasure
+    from agent_sessions._life.erasure import SessionErasure
     from agent_sessions.object_store import ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
-    from agent_sessions.session_pages import MessagePage, SessionPage, SessionSummary
+    from agent_sessions.session_pages import ErasureReport, MessagePage, SessionPage, SessionSummary
 
 _STORES: dict[type, type[SessionStore]] = {}
 """What opens each kind of address."""

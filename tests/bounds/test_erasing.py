@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_sessions._life.erasure import SWEEP_SECONDS, ErasureStage
+from agent_sessions._life.erasure import SWEEP_SECONDS
 from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError, SessionStorageError
+from agent_sessions.session_pages import ErasureStage
 from agent_sessions.session_store import FileSessionStore
 from tests.bounds.stored import session_objects
 from tests.bounds.world import BUCKET, PREFIX, World

@@ -19,9 +19,8 @@ import logging
 import threading
 import time
 import uuid
-from enum import Enum
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from agent_sessions._life.look_alikes import is_anothers
 from agent_sessions._records.records import Record, decode, encode, life_of, parse
@@ -32,6 +31,7 @@ from agent_sessions.exceptions import (
     SessionStorageError,
 )
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
+from agent_sessions.session_pages import ErasureReport, ErasureStage
 from agent_sessions.types import Session, SessionType
 
 if TYPE_CHECKING:
@@ -53,39 +53,6 @@ BUSY_SECONDS = 1.0
 
 VAIN_STEPS = 20
 """Steps in a row that delete nothing because somebody writes everything anew, before that is called a failure."""
-
-
-class ErasureStage(Enum):
-    """How far an erasure has come.
-
-    Attributes:
-        OPEN: Nothing has been changed.
-        CLOSING: The mark is being written. Until there is an answer, nobody knows whether it stands.
-        CLOSED: The mark stands: nobody reads the session. Perhaps not everything of it has been deleted.
-        ERASED: Nothing of it is left.
-    """
-
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
-    ERASED = "erased"
-
-
-class ErasureReport(NamedTuple):
-    """What one call of an erasure came to.
-
-    Attributes:
-        erased: How many objects and versions it has deleted.
-        left: How many there are at least yet, counted up to 1,000; ``0`` when nothing is left.
-    """
-
-    erased: int
-    left: int
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is left."""
-        return self.left == 0
 
 
 class SessionErasure:

@@ -1,4 +1,4 @@
-"""Sessions whose names a store does not tell apart: a file system that ignores letter case finds one under the other."""
+"""Sessions whose names a store does not tell apart, such as a file system that ignores letter case."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class SessionLife:
             if look_too is not None:
                 look_too()
             record = self._records.get(key)
-            if record is not None and is_anothers(self._records.objects, self._layout, session_id, record):
+            if record is not None and self._is_anothers(session_id, record):
                 raise cannot_be_told_apart("session", session_id, key)
             if record is not None and self._is_alive(session_id, record, likely):
                 return self._found(session_id, record), False
@@ -186,6 +186,9 @@ class SessionLife:
             raise corrupt(record.key, f"not of session {session_id!r}: it says that it is of {session.session_id!r}")
         self._records.live_in(session_id, life_of(record.content))
         return session
+
+    def _is_anothers(self, session_id: str, record: Record) -> bool:
+        return is_anothers(self._records.objects, self._layout, session_id, record)
 
     # --- alive or not -----------------------------------------------------------------------------------
 
