@@ -125,7 +125,7 @@ class SessionErasure:
                 found = self._replace(found)
 
     def _holds_at_most_a_lease(self) -> bool:
-        """Whether nothing makes a session here. Where nothing is deleted under a condition, a given-back lease stays."""
+        """Whether nothing makes a session here. Without conditional deletes a given-back lease stays."""
         lease = self._layout.lease(self._session_id)
         listed = [entry.key for entry in islice(self._objects.list(self._folder), 2)]
         self._leases = listed.count(lease)

@@ -1,4 +1,4 @@
-"""Sessions whose names a store does not tell apart, such as a file system that ignores letter case."""
+"""Sessions whose names a store does not tell apart, such as a file system that ignores case."""
 
 from __future__ import annotations
 
