@@ -105,10 +105,10 @@ def _head(http: HttpRequest) -> Request:
 
 def _invoke(handler: Handler, request: Request) -> Response:
     context = LambdaContext(deadline=time.monotonic() + TIMEOUT_SECONDS)
-    event = event_from(request, context.aws_request_id, time.time())
-    if payload_size(event) > MAX_PAYLOAD_BYTES:
-        return too_large()
     try:
+        event = event_from(request, context.aws_request_id, time.time())
+        if payload_size(event) > MAX_PAYLOAD_BYTES:
+            return too_large()
         response = response_from(handler(event, context))
     except BaseException as error:  # noqa: BLE001 - Lambda survives whatever a handler raises, and so does this
         _show(error)

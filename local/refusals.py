@@ -34,7 +34,7 @@ def refused_by_head(request: Request) -> Response | None:
     if request.protocol not in _PROTOCOLS:
         return problem(505, "http-version", "HTTP Version Not Supported", "Speak HTTP/1.1.")
     headers = dict(request.headers)
-    if not all(_is_local(headers.get(name)) for name in ("host", "origin")):
+    if not all(_is_local(value) for name, value in request.headers if name in {"host", "origin"}):
         return problem(403, "not-local", "Not from this machine", "Only this machine's own programs and pages may ask.")
     if int(headers.get("content-length", "0")) > MAX_PAYLOAD_BYTES:
         return too_large()
@@ -79,14 +79,12 @@ def problem(status: int, slug: str, title: str, detail: str) -> Response:
     return Response(status, [("content-type", MEDIA_TYPE)], json.dumps(document).encode())
 
 
-def _is_local(host_or_origin: str | None) -> bool:
-    """Tell whether a Host or Origin header, where there is one, names this machine.
+def _is_local(host_or_origin: str) -> bool:
+    """Tell whether a Host or Origin header names this machine.
 
     A page from anywhere can make the user's browser ask 127.0.0.1. Its requests carry its own origin, or, where its
     name was made to resolve to this machine, its own host.
     """
-    if host_or_origin is None:
-        return True
     try:
         return urlsplit(host_or_origin if "//" in host_or_origin else f"//{host_or_origin}").hostname in _LOCAL_NAMES
     except ValueError:

@@ -87,7 +87,7 @@ def read_settings(options: Options, project: Path, environment: Mapping[str, str
         profile=setting("profile"),
         region=setting("region"),
         app=setting("app"),
-        context={**of_user.get("context", {}), **found, **of_project.get("context", {}), **dict(map(_pair, given))},
+        context={**_context(of_user), **found, **_context(of_project), **dict(map(_pair, given))},
         proxy=setting("proxy"),
         ca_bundle=setting("ca-bundle-path"),
     )
@@ -210,6 +210,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise SettingsError(f"{path} holds no JSON object")
     return found
+
+
+def _context(settings: dict[str, Any]) -> dict[str, Any]:
+    context = settings.get("context") or {}
+    if not isinstance(context, dict):
+        raise SettingsError("context in cdk.json or ~/.cdk.json is no JSON object")
+    return context
 
 
 def _pair(text: str) -> tuple[str, str]:

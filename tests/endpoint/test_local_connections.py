@@ -301,6 +301,12 @@ class TestRequests:
         assert status_of(exchange(server, b"CONNECT example.org:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")) == 501
         assert handler.events == []
 
+    def test_every_origin_has_to_be_this_machines(self, server: LocalServer, handler: Handler) -> None:
+        origins = b"Origin: http://localhost\r\nOrigin: https://example.org\r\n\r\n"
+
+        assert status_of(exchange(server, GET[:-2] + b"Connection: close\r\n" + origins)) == 403
+        assert handler.events == []
+
 
 class TestConnections:
     def test_one_connection_serves_one_request_after_the_other(self, server: LocalServer, handler: Handler) -> None:

@@ -122,6 +122,18 @@ class TestSettings:
         with pytest.raises(SettingsError, match=file):
             read_settings(Options(), tmp_path, {"HOME": str(tmp_path)})
 
+    @pytest.mark.parametrize(
+        ("context", "taken"), [("null", True), ("{}", True), ("[]", True), ("[1]", False), ("7", False)]
+    )
+    def test_a_context_that_is_no_object_is_refused(self, context: str, taken: bool, tmp_path: Path) -> None:
+        (tmp_path / "cdk.json").write_text(f'{{"context": {context}}}')
+
+        if taken:
+            assert read_settings(Options(), tmp_path, {"HOME": str(tmp_path)}).context == {}
+        else:
+            with pytest.raises(SettingsError, match="context"):
+                read_settings(Options(), tmp_path, {"HOME": str(tmp_path)})
+
     def test_the_command_line_comes_before_the_project_and_the_project_before_the_user(self, tmp_path: Path) -> None:
         (tmp_path / "cdk.json").write_text('{"profile": "p", "context": {"a": "project", "b": "project", "c": 1}}')
         (tmp_path / "cdk.context.json").write_text('{"b": "looked up", "d": "looked up"}')
