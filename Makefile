@@ -108,9 +108,12 @@ release-notes: $(VENV)/.dev ## print what the changelog says of a release (TAG=v
 
 # --- bench ----------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-coldstart
+.PHONY: bench bench-bounds bench-coldstart
 bench: $(VENV)/.dev ## measure the session managers side by side (ARGS=--quick, --publish; see docs/BENCHMARKS.md)
 	@PYTHONPATH=layer:. $(BIN)/python -m bench $(ARGS)
+
+bench-bounds: $(VENV)/.dev ## measure what each route costs at 20,000 messages and 5,000 sessions (ARGS=--quick, --publish)
+	@PYTHONPATH=layer:. $(BIN)/python -m bench.bounds $(ARGS)
 
 bench-coldstart: $(VENV)/.dev ## measure how the deployed package starts, beside the same built plainly (ARGS=--publish)
 	@command -v node >/dev/null || { echo "The package is built by the CDK app, which needs Node.js 20 or newer: https://nodejs.org"; exit 1; }

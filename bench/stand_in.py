@@ -51,6 +51,16 @@ class StandIn:
         """Set seconds to an answer by verb."""
         self._ask("POST", "latency", dict(latency))
 
+    def set_clock(self, now: float | None) -> None:
+        """Have it be that time there, in seconds since the epoch; ``None`` for the system's."""
+        self._ask("POST", "clock", {"now": now})
+
+    def put_objects(self, bucket: str, objects: Mapping[str, bytes]) -> None:
+        """Put objects there at once, without a request for each."""
+        self._ask(
+            "POST", "objects", {"bucket": bucket, "objects": {key: body.decode() for key, body in objects.items()}}
+        )
+
     def copy(self, source: str, target: str) -> None:
         """Make one bucket an exact copy of another."""
         self._ask("POST", "copy", {"source": source, "target": target})

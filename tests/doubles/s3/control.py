@@ -41,6 +41,7 @@ def _route(server: "S3Server", method: str, path: str, body: Mapping[str, Any]) 
         ("GET", "log"): lambda: [asdict(entry) for entry in server.log.entries],
         ("DELETE", "log"): lambda: [asdict(entry) for entry in server.log.take()],
         ("POST", "expire"): lambda: asdict(server.expire(**body)),
+        ("POST", "objects"): lambda: _put_objects(server, body),
         ("POST", "copy"): lambda: server.store.copy_bucket(body["source"], body["target"]),
         ("POST", "reset"): server.reset,
     }
@@ -57,6 +58,13 @@ def _set_clock(server: "S3Server", body: Mapping[str, Any]) -> dict[str, float]:
     else:
         server.clock.set(None if body["now"] is None else float(body["now"]))
     return {"now": server.clock()}
+
+
+def _put_objects(server: "S3Server", body: Mapping[str, Any]) -> dict[str, int]:
+    """``{"bucket": name, "objects": {key: text}}``: thousands at once, none of them as a request of its own."""
+    for key, text in body["objects"].items():
+        server.store.put(body["bucket"], key, text.encode())
+    return {"objects": len(body["objects"])}
 
 
 def _add_fault(server: "S3Server", body: Mapping[str, Any]) -> dict[str, int]:
