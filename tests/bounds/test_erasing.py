@@ -270,10 +270,11 @@ def test_a_session_without_its_own_record_is_closed_before_it_is_swept(slow: Wor
     assert is_new, "what is left of an erasure is no session that lost its record"
 
 
-def test_a_lease_alone_is_erased_with_its_folder(world: World) -> None:
+def test_a_lease_alone_is_no_session_and_is_swept(world: World) -> None:
     world.s3.store.put(BUCKET, f"{FOLDER}lease.json", b"{}")
 
-    assert world.store.delete_session("s").is_whole
+    with pytest.raises(SessionNotFoundError):
+        world.store.delete_session("s")
 
     assert world.keys("s") == []
 
