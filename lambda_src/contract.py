@@ -139,14 +139,18 @@ class FirstTurnBody(_Body):
 class TurnBody(_Body):
     """One turn: either a prompt, or the answers to the interrupts that the last reply named.
 
-    A member that is null is as good as absent. An interrupt is answered once.
+    A member that is null is as good as absent.
     """
 
     model_config = ConfigDict(json_schema_extra=schemas.TURN)
 
     prompt: Prompt | None = Field(default=None, description="Text, or content blocks with bytes as base64.")
     interrupt_responses: list[InterruptResponse] | None = Field(
-        default=None, min_length=1, max_length=MAX_INTERRUPT_RESPONSES
+        default=None,
+        min_length=1,
+        max_length=MAX_INTERRUPT_RESPONSES,
+        description="Each for another interrupt.",
+        json_schema_extra={"uniqueItems": True},
     )
     agent_id: AgentId | None = Field(default=None, description="The agent spoken to; by default the endpoint's.")
 

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from typing import Annotated
 
+from annotated_types import Ge, Le
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as RouteNotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
@@ -40,8 +41,10 @@ SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(d
 AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
 Limit = Annotated[
     int,
+    Ge(1),
+    Le(MAX_PAGE),
     BeforeValidator(contract.whole_number),
-    Query(ge=1, le=MAX_PAGE, description="How many at most; a page may hold fewer."),
+    Query(description="How many at most; a page may hold fewer."),
 ]
 OpaqueCursor = Annotated[contract.OpaqueCursor | None, Query(description="next_cursor of the last page.")]
 MessagesCursor = Annotated[contract.MessagesCursor | None, Query(description="next_cursor of the last page.")]
