@@ -200,7 +200,7 @@ class Showing:
         if not self._lost and not self._steps:
             return
         messages: Any = self._agent.messages
-        left_out = marks.told(self._lost, self._ids())
+        left_out = marks.told(self._lost, self._session.message_ids(self._agent))
         self._left_out.append(left_out)
         answer: Any = event.stop_response.message
         calls_tools = any("toolUse" in block for block in answer["content"])
@@ -218,10 +218,6 @@ class Showing:
         first = max(earlier.first, 0 if self._kept is None else start - self._kept)
         steps = {step for step in self._steps if step not in {"older", "history"}}
         return Earlier(earlier.steps | steps, below, first)
-
-    def _ids(self) -> Sequence[int | None]:
-        last = self._session.next_message_id(self._agent)
-        return [last - distance for distance in range(len(self._agent.messages), 0, -1)]
 
     def mark_refused_prompt(self, refusal: Refusal) -> LeftOut:
         """Have the turn's prompt say that it was refused.
@@ -245,7 +241,7 @@ class Showing:
         except SessionException as failure:
             # The next turn finds out by itself.
             logger.warning("a refused prompt could not be marked", extra=diagnosis(failure))
-        return marks.told(lost, self._ids())
+        return marks.told(lost, self._session.message_ids(self._agent))
 
     def prompt_has_more_than_text(self) -> bool:
         """Whether the prompt that is being answered holds anything but plain text."""

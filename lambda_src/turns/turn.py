@@ -11,9 +11,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent_sessions.exceptions import SessionException
 from agent_sessions.tool_pairing import lost_results, tool_use_ids
 from lambda_src.answers import errors
+from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.failures import answer_for
+from lambda_src.answers.logs import logger
 from lambda_src.runtime.escapes import Contained, contained
 from lambda_src.runtime.event_loop import run_to_end
 from lambda_src.turns.containment import contain
@@ -161,6 +164,7 @@ async def stream_turn(
                 async for event in _stopped_in_order(agent, prompt, stop_at, todo.request.turn_id, showing):
                     yield event
             except Exception as error:
+                _end_what_began(session, agent)
                 if recorder.refused_as:
                     raise recorder.refused_as from error
                 raise
@@ -168,6 +172,19 @@ async def stream_turn(
         if isinstance(error, TimeoutError) and hard_stop.expired():
             raise out_of_time() from None
         raise answer_for(error, calls.error) from error
+
+
+def _end_what_began(session: RepositorySessionManager, agent: Agent) -> None:
+    """Have everything written when Strands has not come to saying that the invocation is over.
+
+    A conversation manager or a hook that fails at the end keeps it from that. What is still on its way to the storage
+    must not arrive in the next turn.
+    """
+    if session.is_in_turn(agent):
+        try:
+            session.end_turn(agent)
+        except SessionException as failure:
+            logger.warning("a turn that failed could not be stored whole", extra=diagnosis(failure))
 
 
 async def _stopped_in_order(

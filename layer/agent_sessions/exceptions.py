@@ -1,5 +1,8 @@
 """What can go wrong with a session, and what a caller can do about it."""
 
+import traceback
+from collections import deque
+
 
 class SessionException(Exception):  # noqa: N818 - the name Strands gives it
     """Base of every error this package raises.
@@ -247,9 +250,13 @@ def is_transient_code(code: str | None) -> bool:
 
 
 def named(error: BaseException) -> str:
-    """What a log line may say of an error: its class, and its code where the storage gave it one.
+    """What a log line may say of an error: its class, its code where the storage gave it one, and where it was raised.
 
     An error's message quotes what it failed on, and that may be a conversation; so do the errors behind it.
     """
-    code = getattr(error, "code", None) if isinstance(error, SessionStorageError) else None
-    return type(error).__name__ if code is None else f"{type(error).__name__} {code}"
+    response = getattr(error, "response", None)  # of botocore's ClientError
+    aws = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    code = error.code if isinstance(error, SessionStorageError) else aws
+    name = type(error).__name__ if code is None else f"{type(error).__name__} {code}"
+    last = deque(traceback.walk_tb(error.__traceback__), maxlen=1)
+    return name if not last else f"{name} in {last[0][0].f_globals.get('__name__')}:{last[0][1]}"

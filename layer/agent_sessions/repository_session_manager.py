@@ -177,6 +177,14 @@ class RepositorySessionManager(SessionManager):
         """The id that the agent's next message gets."""
         return self._stored(agent).next_id
 
+    def message_ids(self, agent: Any) -> list[int | None]:
+        """The id of each of the agent's messages; ``None`` for one that is not stored, such as a summary."""
+        return self._stored(agent).held.ids_of(agent.messages)
+
+    def is_in_turn(self, agent: Any) -> bool:
+        """Whether an invocation of the agent has begun whose end nobody has told: a hook before may have failed."""
+        return self._stored(agent).in_turn
+
     def update_message_of(self, message: Message, agent: Any) -> None:
         """Replace the stored message that has this message's ``tracking_id``: a ``BidiAgent`` completed it.
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.doubles.scripted_model import ScriptedModel, tool_use
+from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import Answer, Function, text_of
 
 Scripted = Callable[..., tuple[Function, ScriptedModel]]
@@ -241,6 +242,22 @@ def test_whatever_is_raised_beside_the_tools_there_is_an_answer_and_the_next_tur
         assert after.status == 200, (raised, after.text)
         assert function.invoke({**plain, "request_id": "r2"})["stop_reason"] == "end_turn", raised
     assert SECRET not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("place", ["apply_management", "AfterInvocationEvent"])
+def test_what_a_turn_said_is_stored_although_its_end_failed(place: str, s3_store: dict[str, str]) -> None:
+    function = Function({**CREDENTIALS, **s3_store, "AGENT_MODEL": "scripted:script", "LEASE_WAIT_SECONDS": "0"})
+    function.models["script"] = ScriptedModel(tool_use("work"), otherwise="Fine.")
+    failing = Failing(lambda: SystemExit(SECRET))
+    function.build_agent = built(**{"tools": [sync_tool(lambda: ValueError("no"))], **PLACES[place](failing)})
+
+    failed = function.say("Work!")
+    stored = function.http("GET", "/sessions/chat/messages").json["messages"]
+
+    assert failed.status == 500
+    assert [item["message"]["role"] for item in stored] == ["user", "assistant"] * 2
+    function.part("agent").build_agent = built()
+    assert function.reply("And now?")["restored_messages"] == 4
 
 
 def class_raised_by(function: Function, event: Any) -> str | None:

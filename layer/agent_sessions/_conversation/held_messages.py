@@ -135,6 +135,11 @@ class HeldMessages:
             message_id,
         ]
 
+    def ids_of(self, messages: Iterable[Message]) -> list[int | None]:
+        """The record of each of a conversation's messages; ``None`` where a message has none, as a summary."""
+        numbers = {id(held): number for number, held in self._messages.items()}
+        return [numbers.get(id(message)) for message in messages]
+
     def latest_of(self, message: Message) -> int | None:
         """The record stored last of those that hold this very object."""
         return max((number for number, held in self._messages.items() if held is message), default=None)

@@ -21,6 +21,7 @@ from agent_sessions.exceptions import (
     SessionConflictError,
     SessionException,
     UnstorableValueError,
+    named,
 )
 from agent_sessions.tool_pairing import lost_results, tool_result_ids, tool_use_ids
 from agent_sessions.turn_request import MESSAGES_SEARCHED, TurnLog, TurnRecord
@@ -248,21 +249,23 @@ class StoredAgent:
         with self._lock:
             try:
                 self._sync(agent)
-            except Exception:
+            except Exception as error:
                 if not self._invocations.model_failed:
                     raise
                 # The caller has to learn of the model's error: raising here would replace it.
-                logger.exception("agent_id=<%s> | the state could not be stored", self._agent_id)
+                logger.error("agent_id=<%s> | the state could not be stored: %s", self._agent_id, named(error))
 
     def _sync(self, agent: Any) -> None:
         if self.failure is not None and self._redactions:
             try:
                 self._redactions.store()
-            except SessionException:
-                logger.exception("agent_id=<%s> | a redaction could not be stored", self._agent_id)
+            except SessionException as error:
+                logger.error("agent_id=<%s> | a redaction could not be stored: %s", self._agent_id, named(error))
         if self.failure is not None and self.in_turn:
             # The failure has been raised where it happened; saying it again would hide what followed from it.
-            logger.warning("agent_id=<%s> | not stored after an earlier failure: %s", self._agent_id, self.failure)
+            logger.warning(
+                "agent_id=<%s> | not stored after an earlier failure: %s", self._agent_id, named(self.failure)
+            )
             return
         self.refuse_after_failure()
         try:
@@ -326,7 +329,7 @@ class StoredAgent:
                     self.failure = self.failure or as_failure(error)
                 if not model_failed:
                     raise
-                logger.exception("agent_id=<%s> | the turn could not be stored whole", self._agent_id)
+                logger.error("agent_id=<%s> | the turn could not be stored whole: %s", self._agent_id, named(error))
             finally:
                 self._invocations.end(invocation)
                 if self.failure is not None:
@@ -342,10 +345,10 @@ class StoredAgent:
             self._sync(agent)
         except UnstorableValueError as error:
             refused = error  # the messages are to be durable all the same
-        except Exception:
+        except Exception as error:
             if not model_failed:
                 raise
-            logger.exception("agent_id=<%s> | the state could not be stored", self._agent_id)
+            logger.error("agent_id=<%s> | the state could not be stored: %s", self._agent_id, named(error))
         if self.failure is None:
             self.changes.store_repairs()
             self._journal.end_turn(self._agent_id)

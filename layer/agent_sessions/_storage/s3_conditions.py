@@ -32,6 +32,7 @@ from botocore.exceptions import ClientError
 
 from agent_sessions._storage import s3_client_state
 from agent_sessions._storage.s3_answers import S3_ERRORS, date_of, is_passing, status_of
+from agent_sessions.exceptions import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -310,7 +311,7 @@ class _Probe:
             for version in self._versions(key) or [{}]:
                 self._client.delete_object(Bucket=self._bucket, Key=key, **version)  # type: ignore[arg-type] # two kinds
         except S3_ERRORS as error:
-            logger.warning("bucket=<%s>, key=<%s> | left behind by a probe: %s", self._bucket, key, error)
+            logger.warning("bucket=<%s>, key=<%s> | left behind by a probe: %s", self._bucket, key, named(error))
 
     def _versions(self, key: str) -> list[dict[str, str]]:
         if not self._keeps_versions:
@@ -327,7 +328,7 @@ class _Probe:
         try:
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._names)
         except S3_ERRORS as error:
-            logger.debug("bucket=<%s> | no older probes were looked for: %s", self._bucket, error)
+            logger.debug("bucket=<%s> | no older probes were looked for: %s", self._bucket, named(error))
             return []
         now = date_of(page["ResponseMetadata"])
         return [
