@@ -258,3 +258,31 @@ def test_a_record_that_is_there_is_not_replaced_by_a_writer_who_finds_a_folder(f
 
     with pytest.raises(PreconditionFailedError):
         objects.put("record.json", b'{"n": 1}', Absent())
+
+
+@odd_ones
+@pytest.mark.timeout(20)
+def test_a_page_in_front_of_it_is_read_and_the_one_that_reaches_it_names_it(
+    folder: Path, odd: Callable[[Path], None]
+) -> None:
+    agent_in(folder, "Hi.")("Hello")
+    agent_in(folder, "Hi again.")("Hello again")
+    replace(folder / MESSAGES / "message_2.json", odd)
+    store = FileSessionStore(folder)
+
+    page = store.messages("chat", "a", limit=2)
+
+    assert [entry.message_id for entry in page.messages] == [0, 1]
+    with pytest.raises(SessionCorruptError) as caught:
+        store.messages("chat", "a", limit=2, cursor=page.next_cursor)
+    assert caught.value.key == str(folder / MESSAGES / "message_2.json")
+
+
+@odd_ones
+@pytest.mark.timeout(20)
+def test_a_list_of_sessions_has_the_others_and_the_damaged_one(folder: Path, odd: Callable[[Path], None]) -> None:
+    for session_id in ("before", "chat", "later"):
+        agent_in(folder, "Hi.", session_id=session_id)("Hello")
+    replace(folder / "session_chat/session.json", odd)
+
+    assert FileSessionStore(folder).sessions().session_ids == ("before", "chat", "later")

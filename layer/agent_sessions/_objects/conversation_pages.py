@@ -15,7 +15,7 @@ from agent_sessions._records.layout import message_id_of
 from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_records, list_agent_ids, message_in
 from agent_sessions._records.message_search import look_for_messages, next_message_id
 from agent_sessions._records.records import Record, Records, parse
-from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.exceptions import SessionCorruptError, SessionNotFoundError
 from agent_sessions.session_pages import MessagePage
 
 if TYPE_CHECKING:
@@ -171,13 +171,29 @@ def _fitting(size: int, count: int, max_bytes: float) -> int:
     return max(1, int(min((max_bytes - size) / (size / count) + 1, MOST_READ)))
 
 
-def _read(conversation: Conversation, ids: range) -> Sequence[StoredObject | None]:
+def _read(conversation: Conversation, ids: range) -> Sequence[StoredObject | SessionCorruptError | None]:
+    """What lies in the places of messages; an error where it is no object at all, such as a folder."""
     records, layout, session_id, agent_id = conversation
-    return records.objects.get_many([layout.message(session_id, agent_id, message_id) for message_id in ids])
+    keys = [layout.message(session_id, agent_id, message_id) for message_id in ids]
+    try:
+        return records.objects.get_many(keys)
+    except SessionCorruptError:
+        return [_read_one(conversation, key) for key in keys]
 
 
-def _accepted(conversation: Conversation, message_id: int, stored: StoredObject | None) -> Record | None:
+def _read_one(conversation: Conversation, key: str) -> StoredObject | SessionCorruptError | None:
+    try:
+        return conversation.records.objects.get(key)
+    except SessionCorruptError as error:
+        return error
+
+
+def _accepted(
+    conversation: Conversation, message_id: int, stored: StoredObject | SessionCorruptError | None
+) -> Record | None:
     """The message's record if it is of this life. Judged one by one: who stops early hears of no damage behind."""
+    if isinstance(stored, SessionCorruptError):
+        raise stored
     records, layout, session_id, agent_id = conversation
     return records.accept(session_id, parse(layout.message(session_id, agent_id, message_id), stored))
 
