@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test compat published-tests lint types openapi format lock clean
+.PHONY: help setup run test compat compat-s3 published-tests lint types openapi format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -39,6 +39,7 @@ lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/docs.in -o requirements/docs.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/localstack.in -o requirements/localstack.txt
 	for version in $(COMPAT_VERSIONS); do \
 		echo "strands-agents==$$version" | $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
 	done
@@ -66,6 +67,15 @@ COMPAT_VERSIONS ?= 1.40.0 1.55.1 1.57.2 1.62.0
 	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-strands-$*
 	@$(UV) pip install --quiet --python .venv-strands-$*/bin/python --require-hashes -r $<
 	@touch $@
+
+# LocalStack's own process runs in an environment of its own; the tests run in ours.
+.venv-localstack/.installed: requirements/localstack.txt $(UV)
+	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-localstack
+	@$(UV) pip install --quiet --python .venv-localstack/bin/python --require-hashes -r $<
+	@touch $@
+
+compat-s3: $(VENV)/.dev .venv-localstack/.installed ## run the suites that touch S3 on another implementation of it, LocalStack's (ARGS=)
+	@PYTHONPATH=layer:. $(BIN)/python -m tests.compat_s3 $(ARGS)
 
 compat: $(COMPAT_VERSIONS:%=.venv-strands-%/.installed) ## run the contract suite on each Strands release we name (COMPAT_VERSIONS=)
 	@for version in $(COMPAT_VERSIONS); do \

@@ -70,6 +70,7 @@ def load_handler(configuration: Configuration) -> Handler:
     from local.offline_model import OfflineModel
 
     MODEL_PROVIDERS[OFFLINE] = lambda model_id, _settings: OfflineModel(model_id)
+    from agent_sessions.exceptions import ConditionsNotKeptError, SessionStorageError
     from lambda_src.settings import SettingsError
 
     try:
@@ -77,6 +78,11 @@ def load_handler(configuration: Configuration) -> Handler:
 
         # What a deployed function does before a snapshot, so that the first request is as fast as the second.
         handler.endpoint.prime()
+        handler.endpoint.store("").objects.check()
+    except ConditionsNotKeptError as error:
+        raise ConfigurationError(f"STORE={configuration.store} cannot be used: {error}") from None
+    except SessionStorageError:
+        pass  # it may come back: each request says so until then
     except SettingsError as error:
         raise ConfigurationError(str(error)) from None
     except BotoCoreError as error:

@@ -1,11 +1,57 @@
-"""What every suite shares: totals that a test records are added up over all workers and printed at the end."""
+"""What every suite shares: another S3 to run on, and totals that are added up and printed at the end."""
 
+import os
 from collections import Counter
 
 import pytest
 
+S3_ENDPOINT = "AGENT_SESSIONS_S3_ENDPOINT"
+"""A variable for what ``--s3-endpoint`` says."""
+
 TOTAL = "total: "
 """``record_property(f"{TOTAL}restores compared", 12)`` adds to a line of the summary."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let somebody name another S3: see ``tests/compat_s3``."""
+    parser.addoption(
+        "--s3-endpoint",
+        default=os.environ.get(S3_ENDPOINT, ""),
+        help="URL of an S3 to use instead of the suites' emulators; what touches no S3 is left out",
+    )
+
+
+@pytest.fixture(scope="session")
+def other_s3(request: pytest.FixtureRequest) -> str:
+    """The URL of the S3 that was named; empty for the suites' own emulators."""
+    url: str = request.config.getoption("--s3-endpoint")
+    return url
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what another S3 has no part in."""
+    if not config.getoption("--s3-endpoint"):
+        return
+    left_out = [item for item in items if not _touches_other_s3(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+_ON_S3 = {"s3_client", "bucket", "make_subject", "s3_store", "store", "place"}
+"""Fixtures that use the S3 which was named."""
+
+_ELSEWHERE = ("file", "custom", "folder", "kms", "strands", "dict")
+"""In the name of a parameter: files, our own proxy, and Strands' managers, whose storage is Strands' concern."""
+
+
+def _touches_other_s3(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function) or item.get_closest_marker("emulator_only"):
+        return False
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    named = [value for value in parameters if isinstance(value, str)]
+    if any(word in value for value in named for word in _ELSEWHERE):
+        return False
+    return bool(_ON_S3 & set(item.fixturenames))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -44,6 +44,8 @@ def answer(job: dict[str, Any]) -> Any:
 def open_store(job: dict[str, Any]) -> SessionStore:
     if job["url"].startswith("file://"):
         return SessionStore.from_url(job["url"])
+    if not job.get("asks"):
+        trust(job["endpoint"])  # the stand-in keeps every condition, and may kill this process at its nth request
     return SessionStore.from_url(job["url"], client=s3_client(job["endpoint"]))
 
 
@@ -56,7 +58,6 @@ def boto_session() -> boto3.Session:
 def s3_client(endpoint: str) -> S3Client:
     retries: Any = {"mode": "standard", "total_max_attempts": 4}
     config = Config(retries=retries, max_pool_connections=10, read_timeout=20)
-    trust(endpoint)  # the stand-in keeps every condition, and a test may kill this process at its nth request
     return boto_session().client("s3", endpoint_url=endpoint, config=config)
 
 

@@ -5,6 +5,7 @@
 
 import os
 import signal
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.concurrency.conftest import BUCKET
 from tests.concurrency.reference import Shape, shape, stored_in, whole_turn
 from tests.concurrency.zygote import Zygote
 from tests.conftest import TOTAL
+from tests.contract.places import BucketPlace, s3_client_for
 from tests.doubles.s3_server import Fault, S3Server
 
 ROUNDS = int(os.environ.get("AGENT_SESSIONS_RACES", "1"))
@@ -24,15 +26,22 @@ KNOWN_REFUSALS = {"SessionConflictError", "SessionBusyError"}
 
 
 @pytest.fixture(params=["bucket", "folder"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+def place(request: pytest.FixtureRequest, tmp_path: Path, other_s3: str) -> dict[str, Any]:
     if request.param == "folder":
         return {"url": f"file://{tmp_path / 'sessions'}", "name": "on disk"}
+    if other_s3:
+        bucket = f"races-{uuid.uuid4().hex}"
+        s3_client_for(other_s3).create_bucket(Bucket=bucket)
+        return {"url": f"s3://{bucket}/p", "endpoint": other_s3, "asks": True, "name": "on another S3"}
     s3: S3Server = request.getfixturevalue("s3")
     s3.clock.set(None)  # leases are waited for in real seconds
     return {"url": f"s3://{BUCKET}/p", "endpoint": s3.url, "name": "on S3"}
 
 
 def objects_of(place: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, bytes]:
+    if place.get("asks"):
+        bucket = BucketPlace(s3_client_for(place["endpoint"]), place["url"].split("/")[2])
+        return {key: bucket.read(key) for key in bucket.keys()}  # noqa: SIM118 - a method of Place
     if "endpoint" in place:
         s3: S3Server = request.getfixturevalue("s3")
         return s3.objects(BUCKET)

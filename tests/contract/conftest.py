@@ -1,6 +1,6 @@
 """One store per test: a fresh folder, bucket or dictionary, behind each subject in turn."""
 
-import itertools
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,22 +8,26 @@ import pytest
 from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 
+from agent_sessions._storage.s3_conditions import trust
 from tests.contract import subjects
 from tests.contract.kms_proxy import kms_proxy
 from tests.contract.places import s3_client_for
 from tests.contract.subjects import Subject
 
-_bucket_numbers = itertools.count(1)
-
 
 @pytest.fixture(scope="session")
-def s3_url() -> Iterator[str]:
-    """An S3 emulator of this worker's own."""
+def s3_url(other_s3: str) -> Iterator[str]:
+    """The S3 that was named, or an emulator of this worker's own."""
+    if other_s3:
+        yield other_s3
+        return
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     try:
-        yield f"http://{host}:{port}"
+        url = f"http://{host}:{port}"
+        trust(url)  # asked in tests/stores; here it would be asked for each test's bucket
+        yield url
     finally:
         server.stop()
 
@@ -38,13 +42,14 @@ def s3_client(s3_url: str) -> S3Client:
 def kms_client(s3_url: str) -> Iterator[S3Client]:
     """A client of the emulator behind the proxy; ETags change with every write, as with SSE-KMS."""
     with kms_proxy(s3_url) as url:
+        trust(url)
         yield s3_client_for(url)
 
 
 @pytest.fixture
 def bucket(s3_client: S3Client) -> str:
     """A new bucket."""
-    name = f"sessions-{next(_bucket_numbers)}"
+    name = f"sessions-{uuid.uuid4().hex}"  # another S3 is not empty
     s3_client.create_bucket(Bucket=name)
     return name
 

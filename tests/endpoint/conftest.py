@@ -4,6 +4,7 @@ import itertools
 import logging
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from tests.doubles.scripted_model import ScriptedModel
 from tests.endpoint.deployed_role import DeployedRole, deployed_statements
 from tests.endpoint.function import Function, processes
 
-_buckets = itertools.count(1)
 _access_keys = (f"FUNCTION{number}" for number in itertools.count(1))
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": next(_access_keys),
@@ -64,7 +64,10 @@ def deployed_role(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(scope="session")
-def s3_url() -> Iterator[str]:
+def s3_url(other_s3: str) -> Iterator[str]:
+    if other_s3:
+        yield other_s3
+        return
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -79,7 +82,7 @@ def file_store(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def s3_store(s3_url: str) -> dict[str, str]:
-    bucket = f"endpoint-{next(_buckets)}"
+    bucket = f"endpoint-{uuid.uuid4().hex}"  # another S3 is not empty
     boto3.client(
         "s3",
         endpoint_url=s3_url,

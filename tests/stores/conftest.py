@@ -1,6 +1,6 @@
 """An S3 server, and a gateway in front of it that a test can make answer like other stores."""
 
-import itertools
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,33 +11,35 @@ from mypy_boto3_s3 import S3Client
 from tests.doubles.s3_gateway import Gateway, gateway
 from tests.doubles.s3_server import REGION, S3Server
 
-_buckets = itertools.count(1)
-
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
+def s3_url(other_s3: str) -> Iterator[str]:
+    """The S3 that was named, or one of this worker's own."""
+    if other_s3:
+        yield other_s3
+        return
     with S3Server() as server:
-        yield server
+        yield server.url
 
 
 @pytest.fixture(scope="session")
-def behind(s3: S3Server) -> S3Client:
+def behind(s3_url: str) -> S3Client:
     """A client that sees the server as it is."""
-    return s3.client()
+    return client_of(s3_url)
 
 
 @pytest.fixture
 def bucket(behind: S3Client) -> str:
     """A new bucket."""
-    name = f"stores-{next(_buckets)}"
+    name = f"stores-{uuid.uuid4().hex}"  # another S3 is not empty
     behind.create_bucket(Bucket=name)
     return name
 
 
 @pytest.fixture
-def store(s3: S3Server) -> Iterator[Gateway]:
+def store(s3_url: str) -> Iterator[Gateway]:
     """The server behind a gateway of the test's own, which nobody has asked anything yet."""
-    with gateway(s3.url) as running:
+    with gateway(s3_url) as running:
         yield running
 
 

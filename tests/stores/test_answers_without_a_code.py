@@ -17,7 +17,6 @@ from agent_sessions.object_store import Absent, PreconditionFailedError, Unchang
 from agent_sessions.s3_session_manager import S3SessionManager
 from tests.contract.agents import texts
 from tests.doubles.s3_gateway import Answer, Gateway, error, gateway
-from tests.doubles.s3_server import S3Server
 from tests.doubles.scripted_model import ScriptedModel
 from tests.stores.conftest import client_of
 
@@ -33,9 +32,9 @@ BODIES = {
 
 
 @pytest.fixture(scope="module")
-def running(s3: S3Server) -> Iterator[tuple[Gateway, S3Client]]:
+def running(s3_url: str) -> Iterator[tuple[Gateway, S3Client]]:
     """A gateway that nobody need ask for its conditions, and a client of it."""
-    with gateway(s3.url) as started:
+    with gateway(s3_url) as started:
         trust(started.url)
         yield started, client_of(started.url)
 

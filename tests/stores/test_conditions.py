@@ -25,7 +25,6 @@ from agent_sessions.object_store import Absent, PreconditionFailedError, Unchang
 from agent_sessions.s3_session_manager import S3SessionManager
 from agent_sessions.session_store import SessionStore
 from tests.doubles.s3_gateway import Answer, Asked, Change, Gateway, error, ignoring, no_conditional_delete
-from tests.doubles.s3_server import S3Server
 from tests.stores.conftest import client_of
 
 HONEST = Seen(200, 412, 404, 412, 200, 412, 204)
@@ -274,7 +273,7 @@ def test_a_store_that_fails_is_asked_again_and_nothing_is_left(
 
 
 def test_what_a_killed_process_left_goes_with_the_next_one(
-    s3: S3Server, store: Gateway, client: S3Client, behind: S3Client, bucket: str
+    store: Gateway, client: S3Client, behind: S3Client, bucket: str
 ) -> None:
     behind.put_object(Bucket=bucket, Key=f"p/{PROBE}old", Body=b"1")
     young = f"p/{PROBE}young"
