@@ -61,6 +61,10 @@ class StandIn:
             "POST", "objects", {"bucket": bucket, "objects": {key: body.decode() for key, body in objects.items()}}
         )
 
+    def advance_clock(self, seconds: float) -> None:
+        """Move the stand-in's clock on."""
+        self._ask("POST", "clock", {"advance": seconds})
+
     def copy(self, source: str, target: str) -> None:
         """Make one bucket an exact copy of another."""
         self._ask("POST", "copy", {"source": source, "target": target})

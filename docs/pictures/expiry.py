@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
 
-from agent_sessions.expiry import expires_at, lifecycle_days, removable_at, renewal_due, slack_days
+from agent_sessions.expiry import expires_at, lifecycle_days, removable_at, renewal_days, renewal_due, slack_days
 
 TTL_DAYS = 7
 BEGIN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TURNS = [BEGIN + timedelta(days=days) for days in (0, 0.4, 1.2, 1.7, 4, 4.3)]
-WIDTH, HEIGHT, LEFT, PER_DAY = 860, 250, 130, 47
+WIDTH, HEIGHT, LEFT, PER_DAY = 860, 250, 130, 32
 SECONDS_PER_DAY = 86_400
 
 STYLE = """
@@ -62,7 +62,7 @@ def draw() -> str:
         raise ValueError("the picture needs a lifetime")
     renewed = renewals()
     removed = removable_at(renewed[-1], days)
-    last = BEGIN + timedelta(days=14.6)
+    last = BEGIN + timedelta(days=22.2)
 
     parts = [
         text("turns", 12, 64),
@@ -86,13 +86,13 @@ def draw() -> str:
         line("line", BEGIN, last, 190),
     ]
     midnight = BEGIN.replace(hour=0) + timedelta(days=1)
-    for number in range(14):
+    for number in range(22):
         at = midnight + timedelta(days=number)
         parts += [line("line", at, at, 187, 193), text(str(number + 1), x(at), 207, "small", anchor="middle")]
     parts.append(
         text(
             f"midnights UTC. ttl {TTL_DAYS} days, slack {slack_days(TTL_DAYS)}, rule {days}; "
-            f"objects are renewed by a turn when {slack_days(TTL_DAYS) / 2:g} day has passed",
+            f"objects are renewed by turns from {renewal_days(TTL_DAYS) / 2:g} day on",
             LEFT,
             230,
             "small",

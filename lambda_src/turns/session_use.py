@@ -104,7 +104,9 @@ class SessionUse:
     def open_session(self) -> RepositorySessionManager:
         """Open the session, making it when there is none."""
         # The reply waits for every write, so that the writes behind a turn's first need not hold up the model.
-        session = self._store.session_manager(self._session_id, durability="turn", lease=self._lease)
+        session = self._store.session_manager(
+            self._session_id, durability="turn", lease=self._lease, time_left=lambda: self._limit().seconds
+        )
         self._sessions.append(session)
         if self._abandoned.is_set():
             raise out_of_time()

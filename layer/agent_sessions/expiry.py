@@ -8,14 +8,18 @@ A session has expired when its *last use*, the last write of a turn, is longer a
 the bucket is only the backstop: it removes single objects, by their own age, and must never find one that is old in a
 session that is not. Therefore turns renew objects:
 
-* ``slack = max(1, ceil(ttl / 4))`` days, and the rule removes objects of an age of ``ceil(ttl) + slack`` days.
-* A session's record says when every object of it was last known to be young: the *mark*. No object is older than it.
-* A turn at which the mark is ``slack / 2`` old renews every object, and then the mark. When the mark is ``slack`` old,
-  the turn does not succeed without it.
+* Turns renew the oldest objects first, a bounded number each: how many is decided in ``_life.renewal_share``. While
+  turns keep up, every object is renewed within ``renewal_days = max(1, ceil(ttl / 4))``.
+* ``slack = ceil(ttl) + renewal_days``, and the rule removes objects of an age of ``ceil(ttl) + slack`` days.
+* A session's record says of its objects how old they can be. What is half of ``renewal_days`` old is due to be renewed.
+  When something is as old as the slack, the turn does not succeed without renewing that.
 
 So after a successful turn no object is older than ``slack``, and while the session has not expired none is older than
-``slack + ttl``, which is less than the rule's age. The price: a session of N objects that is in use costs at most N
-renewals in ``slack / 2`` days.
+``slack + ttl``, which is not more than the rule's age.
+
+Why the slack is longer than the ttl: a turn after a silence, which may have lasted for the whole ttl, finds every
+object older by that silence. It need not renew them all at once. The price: what has expired stays in the bucket, read
+by nobody, for ``slack`` days.
 """
 
 from __future__ import annotations
@@ -40,12 +44,17 @@ def checked_ttl(ttl_days: float | None) -> float:
     return ttl_days
 
 
+def renewal_days(ttl_days: float) -> int:
+    """In how many days every object of a session in use is renewed once, as long as turns keep up with it."""
+    return max(1, math.ceil(ttl_days / 4))
+
+
 def slack_days(ttl_days: float) -> int:
     """How many days an object may age beyond a session's lifetime before storage itself removes it.
 
-    The slack is what gives a turn time to renew the objects of a session in use: see ``docs/EXPIRY.md``.
+    The slack is what gives turns time to renew the objects of a session in use: see ``docs/EXPIRY.md``.
     """
-    return max(1, math.ceil(ttl_days / 4))
+    return math.ceil(ttl_days) + renewal_days(ttl_days)
 
 
 def lifecycle_days(ttl_days: float, lowered_from: float | None = None) -> int | None:
@@ -113,21 +122,21 @@ def expires_at(last_used: datetime, ttl_days: float) -> datetime | None:
         return None
 
 
-def renewal_due(marked_at: datetime | None, now: datetime, ttl_days: float) -> bool:
-    """Whether a turn has to renew the objects of its session.
+def renewal_due(oldest: datetime | None, now: datetime, ttl_days: float) -> bool:
+    """Whether a turn has to renew objects of its session.
 
     Args:
-        marked_at: No object of the session is older than this; ``None`` when nobody has said so yet.
+        oldest: No object of the session is older than this; ``None`` when nobody has said so yet.
         now: The storage's time.
         ttl_days: ``0`` for never.
     """
-    return _has_age(marked_at, now, ttl_days, slack_days(ttl_days) / 2)
+    return _has_age(oldest, now, ttl_days, renewal_days(ttl_days) / 2)
 
 
-def renewal_required(marked_at: datetime | None, now: datetime, ttl_days: float) -> bool:
-    """Whether a turn may not succeed without the renewal; arguments as for :func:`renewal_due`."""
-    return _has_age(marked_at, now, ttl_days, slack_days(ttl_days))
+def renewal_required(oldest: datetime | None, now: datetime, ttl_days: float) -> bool:
+    """Whether a turn may not succeed without renewing the oldest; arguments as for :func:`renewal_due`."""
+    return _has_age(oldest, now, ttl_days, slack_days(ttl_days))
 
 
-def _has_age(marked_at: datetime | None, now: datetime, ttl_days: float, days: float) -> bool:
-    return bool(ttl_days) and (marked_at is None or (now - marked_at).total_seconds() >= days * 86_400)
+def _has_age(oldest: datetime | None, now: datetime, ttl_days: float, days: float) -> bool:
+    return bool(ttl_days) and (oldest is None or (now - oldest).total_seconds() >= days * 86_400)

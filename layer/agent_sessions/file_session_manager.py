@@ -12,6 +12,8 @@ from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.repository_session_manager import RepositorySessionManager
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions._objects.turn_writer import Durability
     from agent_sessions.lease import SessionLease
 
@@ -32,6 +34,9 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
             conversation was left by a turn that was cut off.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
             writer of a session has to know it: see ``docs/EXPIRY.md``.
+        time_left: Tells the seconds until whoever waits for a turn has to be answered. What can wait for the next turn,
+            such as renewing a long session, then ends in time. When not given, nothing is cut short. In a folder
+            nothing has to be renewed.
         **kwargs: For later additions.
 
     Raises:
@@ -48,6 +53,7 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         durability: Durability = "message",
         lease: SessionLease | None = None,
         ttl_days: float | None = None,
+        time_left: Callable[[], float] | None = None,
         **kwargs: Any,
     ) -> None:
         self.storage_dir = storage_dir or _default_folder()
@@ -60,6 +66,7 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
             durability=durability,
             lease=lease,
             ttl_days=ttl_days,
+            time_left=time_left,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)
 

@@ -13,6 +13,8 @@ from agent_sessions._storage.s3_objects import S3Objects
 from agent_sessions.repository_session_manager import RepositorySessionManager
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_s3.client import S3Client
 
     from agent_sessions._objects.turn_writer import Durability
@@ -72,6 +74,8 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             writer of a session has to know it: see ``docs/EXPIRY.md``.
         allow_unconditional: Whether to write to a store that is like S3 and keeps no conditional writes, where two
             turns at once can lose each other's messages: see ``docs/STORES.md``. Amazon's keeps them.
+        time_left: Tells the seconds until whoever waits for a turn has to be answered. What can wait for the next turn,
+            such as renewing a long session, then ends in time. When not given, nothing is cut short.
         **kwargs: For later additions.
 
     Raises:
@@ -96,6 +100,7 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         lease: SessionLease | None = None,
         ttl_days: float | None = None,
         allow_unconditional: bool = False,
+        time_left: Callable[[], float] | None = None,
         **kwargs: Any,
     ) -> None:
         layout = Layout(prefix)
@@ -111,5 +116,6 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             agent_id=agent_id,
             lease=lease,
             ttl_days=ttl_days,
+            time_left=time_left,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agent_sessions.expiry import lifecycle_days
 from tests.doubles.s3_server import S3Server
 from tests.doubles.scripted_model import ScriptedModel
 from tests.endpoint.conftest import CREDENTIALS
-from tests.endpoint.function import Function
+from tests.endpoint.function import Context, Function
 
 DAY = 86_400.0
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -83,7 +84,25 @@ def test_a_session_of_daily_use_outlives_the_bucket_s_rule(s3: S3Server) -> None
     for day in range(15):
         assert function.reply(f"Day {day}")["restored_messages"] == 2 * day
         s3.clock.advance(DAY)
-        s3.expire("sessions", days=9)
+        s3.expire("sessions", days=lifecycle_days(7))
 
     read = function.http("GET", "/sessions/chat/messages", query={"limit": 1000}).json["messages"]
     assert [message["message_id"] for message in read] == list(range(30))
+
+
+def test_a_turn_that_has_hardly_any_time_left_answers_and_leaves_renewing_to_the_next(s3: S3Server) -> None:
+    function = function_on(s3)
+    function.reply("Hi")
+    s3.clock.advance(1.5 * DAY)
+
+    late = function.say("Quick", context=Context(remaining_seconds=5.9))  # of which five seconds are the margin
+    assert late.status == 200
+    assert oldest_days(s3) == 1.5
+
+    function.reply("Again")
+    assert oldest_days(s3) == 0
+
+
+def oldest_days(s3: S3Server) -> float:
+    """The age of the oldest object of any session."""
+    return max((s3.clock() - found.last_modified) / DAY for found in s3.store.current_objects("sessions").values())

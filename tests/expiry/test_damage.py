@@ -157,7 +157,7 @@ def test_a_session_of_strands_alone_is_renewed_by_the_first_turn_of_ours(used: B
 
 
 def test_the_rule_of_seven_days_that_wiped_strands_sessions_in_daily_use_does_not_touch_ours(bucket: Bucket) -> None:
-    bucket.deploy(5)  # whose rule is one of seven days
+    bucket.deploy(3)  # whose rule is one of seven days
     assert bucket.rule_days == 7
     for day in range(12):
         bucket.turn(f"Day {day}")

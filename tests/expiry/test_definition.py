@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agent_sessions.expiry import (
@@ -13,6 +13,7 @@ from agent_sessions.expiry import (
     is_expired,
     lifecycle_days,
     removable_at,
+    renewal_days,
     renewal_due,
     renewal_required,
     slack_days,
@@ -25,9 +26,17 @@ MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)).map(  # noqa:
 DAY = timedelta(days=1)
 
 
-@pytest.mark.parametrize(("ttl", "slack", "rule"), [(0.5, 1, 2), (1, 1, 2), (4, 1, 5), (7, 2, 9), (30, 8, 38)])
-def test_slack_and_rule_of_usual_lifetimes(ttl: float, slack: int, rule: int) -> None:
-    assert (slack_days(ttl), lifecycle_days(ttl)) == (slack, rule)
+@pytest.mark.parametrize(
+    ("ttl", "renewal", "slack", "rule"),
+    [(0.5, 1, 2, 3), (1, 1, 2, 3), (3, 1, 4, 7), (4, 1, 5, 9), (7, 2, 9, 16), (30, 8, 38, 68), (90, 23, 113, 203)],
+)
+def test_slack_and_rule_of_usual_lifetimes(ttl: float, renewal: int, slack: int, rule: int) -> None:
+    assert (renewal_days(ttl), slack_days(ttl), lifecycle_days(ttl)) == (renewal, slack, rule)
+
+
+@given(TTLS)
+def test_a_turn_after_the_longest_silence_need_not_renew_what_turns_had_kept_young(ttl: float) -> None:
+    assert renewal_days(ttl) + ttl <= slack_days(ttl)
 
 
 def test_no_lifetime_means_no_rule_no_expiry_and_no_renewal() -> None:
@@ -87,12 +96,12 @@ def test_no_rule_reaches_an_object_of_a_session_that_lives(
 
 
 @given(MOMENTS, TTLS)
-def test_a_renewal_is_due_at_half_of_the_slack_and_required_at_the_whole(marked: datetime, ttl: float) -> None:
-    slack = slack_days(ttl) * DAY
+def test_a_renewal_is_due_at_half_of_the_days_it_takes_and_required_at_the_slack(marked: datetime, ttl: float) -> None:
+    due, slack = renewal_days(ttl) * DAY / 2, slack_days(ttl) * DAY
     second = timedelta(seconds=1)
 
-    assert not renewal_due(marked, marked + slack / 2 - second, ttl)
-    assert renewal_due(marked, marked + slack / 2, ttl)
+    assert not renewal_due(marked, marked + due - second, ttl)
+    assert renewal_due(marked, marked + due, ttl)
     assert not renewal_required(marked, marked + slack - second, ttl)
     assert renewal_required(marked, marked + slack, ttl)
     assert renewal_due(None, marked, ttl)
@@ -110,3 +119,13 @@ def test_while_a_ttl_is_being_lowered_the_rule_spares_what_was_renewed_by_the_ol
     assert days is not None
     assert now < removable_at(written, days)
     assert lifecycle_days(new, lowered_from=0) is None
+
+
+@given(MOMENTS, TTLS, TTLS, st.floats(0, 1), st.floats(0, 1))
+def test_while_turns_keep_up_a_ttl_can_be_lowered_as_far_as_the_new_slack_allows(
+    written: datetime, old: float, new: float, of_renewal: float, of_ttl: float
+) -> None:
+    assume(renewal_days(old) <= slack_days(new))
+    now = written + (of_renewal * renewal_days(old) * 0.999999 + of_ttl * min(old, new)) * DAY
+
+    assert now < removable_at(written, lifecycle_days(new) or 0)

@@ -40,7 +40,7 @@ class Bucket:
 
     s3: S3Server
     ttl_days: float = 7.0
-    rule_days: int | None = 9
+    rule_days: int | None = lifecycle_days(7)
     client: S3Client = field(init=False)
 
     def __post_init__(self) -> None:

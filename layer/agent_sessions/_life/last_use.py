@@ -9,9 +9,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from agent_sessions._life.session_age import used_until
 from agent_sessions._records.layout import agent_id_of, is_written_by_turns
 from agent_sessions._records.message_records import list_agent_ids
 from agent_sessions._records.message_search import last_message_id, look_for_messages
+from agent_sessions._records.records import incarnation_in
+from agent_sessions.expiry import is_expired
 from agent_sessions.object_store import Key
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agent_sessions._records.layout import Layout
+    from agent_sessions._records.records import Record
     from agent_sessions.object_store import ListedObject, ObjectStore
 
 LISTED = 5_000
@@ -76,6 +80,31 @@ def find_last_use(
             written += look_at(objects, [layout.message(session_id, agent_id, last_id)])
     times = [newest, *(entry.last_modified for entry in written if entry.key != but)]
     return max((at for at in times if at is not None), default=None)
+
+
+def counted_use(
+    objects: ObjectStore, layout: Layout, session_id: str, record: Record, used: datetime, ttl_days: float
+) -> datetime:
+    """The last use of a session: when a turn wrote last, unless what it wrote counts for nothing.
+
+    Args:
+        objects: Where the objects live.
+        layout: How they are named.
+        session_id: The session.
+        record: Its record, which says what does not count: see ``session_age``.
+        used: When a turn wrote last.
+        ttl_days: Days after its last use at which the session expires; ``0`` for never.
+    """
+    until = used_until(record)
+    if until is None or used <= until:
+        return used
+    if not is_expired(until, record.stored.read_at, ttl_days):
+        return until
+    # Strands' managers know nothing of what counts. A session that they have gone on with is in use.
+    agent_ids = islice(list_agent_ids(objects, layout, session_id), RECORDS_LOOKED_AT)
+    found = objects.get_many([layout.agent(session_id, agent_id) for agent_id in agent_ids])
+    later = [stored for stored in found if stored is not None and stored.last_modified > until]
+    return used if any(incarnation_in(stored) is None for stored in later) else until
 
 
 def look_at_records(

@@ -12,7 +12,8 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from agent_sessions._life.erasure import is_erased
-from agent_sessions._life.last_use import find_last_use
+from agent_sessions._life.last_use import counted_use, find_last_use
+from agent_sessions._life.session_age import used_until
 from agent_sessions._records.cursors import CursorKind, read_cursor, write_cursor
 from agent_sessions._records.layout import is_written_by_turns, session_id_of
 from agent_sessions._records.message_records import LISTED_AT_ONCE
@@ -135,6 +136,10 @@ class _Scan:
             record = parse(self._layout.session(session_id), stored)
             if record is not None and is_erased(record):
                 return False
+            if record is not None and used_until(record) is not None:
+                return self._is_young(
+                    counted_use(self._objects, self._layout, session_id, record, stored.last_modified, self._ttl_days)
+                )
         if self._is_young(stored.last_modified):
             return True
         if session_id not in self._used and not self._look(session_id):

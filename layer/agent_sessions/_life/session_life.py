@@ -12,9 +12,10 @@ import uuid
 from typing import TYPE_CHECKING
 
 from agent_sessions._life.erasure import is_erased, sweep_for_next_life
-from agent_sessions._life.last_use import find_last_use, last_use
+from agent_sessions._life.last_use import counted_use, find_last_use, last_use
 from agent_sessions._life.look_alikes import is_anothers
-from agent_sessions._life.session_age import SessionAge, marked_at, stated_ttl, with_mark
+from agent_sessions._life.object_ages import ObjectAges
+from agent_sessions._life.session_age import SessionAge, stated_ttl, with_ages
 from agent_sessions._records.layout import is_head
 from agent_sessions._records.own_names import cannot_be_told_apart
 from agent_sessions._records.records import (
@@ -109,7 +110,7 @@ class SessionLife:
         except PreconditionFailedError as error:
             raise SessionExistsError(f"Session {session_id} already exists", session_id=session_id, key=key) from error
         self._records.live_in(session_id, incarnation)
-        self._ages[session_id] = SessionAge(marked_at=written.at, last_used=written.at)
+        self._ages[session_id] = SessionAge(oldest=written.at, last_used=written.at, seen_at=written.at)
         return session
 
     def find(self, session_id: str) -> Session | None:
@@ -169,9 +170,9 @@ class SessionLife:
                 if survived is not None:
                     # What is there is older than the new record, which must not say otherwise.
                     oldest = min(entry.last_modified for entry in leftovers)
-                    session.kit = {"incarnation": survived, **with_mark({}, oldest)}
+                    session.kit = {"incarnation": survived, **with_ages({}, ObjectAges.all_since(oldest))}
                     begun = self.begin(session)
-                    self._ages[session_id].marked_at = oldest
+                    self._ages[session_id].oldest = oldest
                     return begun, False
                 return (self._begin_anew(session, None) if leftovers else self.begin(session)), True
             except (SessionExistsError, PreconditionFailedError):
@@ -209,10 +210,11 @@ class SessionLife:
                 used = max(used, found.last_modified)
         if is_expired(used, now, self.ttl_days):
             used = max(used, self._last_written(session_id, now) or used)
+        used = self._counted(session_id, record, used)
         if is_expired(used, now, self.ttl_days):
             logger.info("session_id=<%s>, last_used_at=<%s> | expired", session_id, used.isoformat())
             return False
-        self._ages[session_id] = SessionAge(marked_at=marked_at(record), last_used=used)
+        self._ages[session_id] = SessionAge.of(record, used)
         return True
 
     def has_expired_since(self, session_id: str, now: datetime, *, but: str | None = None) -> bool:
@@ -230,6 +232,8 @@ class SessionLife:
             return True
         used = [self._last_written(session_id, now, but=but), record.stored.last_modified if record else None]
         last_used = max((at for at in used if at is not None), default=None)
+        if last_used is not None and record is not None:
+            last_used = self._counted(session_id, record, last_used)
         if last_used is None or is_expired(last_used, now, self.ttl_days):
             return True
         self._ages[session_id].last_used = last_used  # another agent of the session, in another process
@@ -248,6 +252,9 @@ class SessionLife:
             is_enough=lambda at: not is_expired(at, now, self.ttl_days),
             but=but,
         )
+
+    def _counted(self, session_id: str, record: Record, used: datetime) -> datetime:
+        return counted_use(self._records.objects, self._layout, session_id, record, used, self.ttl_days)
 
     # --- ending -----------------------------------------------------------------------------------------
 

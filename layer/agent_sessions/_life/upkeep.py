@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.renewal import Renewal
-from agent_sessions.exceptions import SessionException, SessionNotFoundError, named
-from agent_sessions.expiry import renewal_due, renewal_required
+from agent_sessions._life.session_age import oldest_in, used_until, with_used_until
+from agent_sessions._records.records import encode, kit_of, parse
+from agent_sessions.exceptions import SessionException, SessionNotFoundError, SessionStorageError, named
+from agent_sessions.expiry import is_expired, renewal_due, renewal_required, slack_days
+from agent_sessions.object_store import PreconditionFailedError, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +27,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SAME_TURN = timedelta(minutes=1)
+"""A process renews no more often, unless it has to: an orchestrator stores its state after each of its nodes."""
+
 
 class Upkeep:
     """Watches over the life of one open session.
@@ -30,7 +39,9 @@ class Upkeep:
         layout: How they are named.
         life: Knows the session's life.
         session_id: The session, begun or found.
-        clock: Seconds by this machine. Only how much passes on it counts, and only to save a turn from being late.
+        time_left: Seconds until whoever waits for the turn has to be answered.
+        clock: Seconds by this machine. Only how much passes on it counts, and only to save a turn from
+            being late or slow.
     """
 
     def __init__(
@@ -40,15 +51,20 @@ class Upkeep:
         life: SessionLife,
         session_id: str,
         *,
+        time_left: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._records = records
         self._layout = layout
         self._life = life
         self._session_id = session_id
+        self._time_left = time_left or (lambda: math.inf)
         self._clock = clock
         self._last_contact = clock()
+        self._held_back = False  # whether the session's record says that what is written is no use of it
+        self._turn_before: datetime | None = None  # when it wrote last; known from this turn's first write on
         self._renewal: Renewal | None = None
+        self._renewed_at: datetime | None = None  # when the last one began
 
     # --- life -------------------------------------------------------------------------------------------
 
@@ -69,8 +85,14 @@ class Upkeep:
     def used(self, at: datetime) -> None:
         """A turn has written."""
         age = self._life.age(self._session_id)
-        age.last_used = max(age.last_used, at)
+        self._turn_before = self._turn_before or age.last_used
+        age.last_used = age.seen_at = max(age.last_used, at)
         self._last_contact = self._clock()
+
+    def was_used(self, at: datetime) -> None:
+        """A turn before has written, or renewed what it wrote."""
+        age = self._life.age(self._session_id)
+        age.last_used = max(age.last_used, at)
 
     def before_update(self) -> None:
         """An object is about to be replaced without a new one before it, which could be taken back.
@@ -87,6 +109,45 @@ class Upkeep:
         if now is None or self._life.has_expired_since(self._session_id, now):
             raise self._expired()
 
+    def before_writing(self) -> None:
+        """Something is about to be written.
+
+        What a turn writes makes the session live on. When there are objects in it that are too old for that, it must
+        not, unless the turn succeeds and renews them: this is said before anything is written.
+
+        Raises:
+            SessionStorageError: It could not be said.
+        """
+        age, ttl_days = self._life.age(self._session_id), self._life.ttl_days
+        if self._held_back or not self._records.objects.removes_by_age or not age.adopted:
+            return
+        now = age.seen_at + timedelta(seconds=max(0.0, self._clock() - self._last_contact))
+        # Of a session that has expired, the first write finds out.
+        if renewal_required(age.oldest, now, ttl_days) and not is_expired(age.last_used, now, ttl_days):
+            self._held_back = True
+            self._hold_back()
+
+    def _hold_back(self) -> None:
+        key = self._layout.session(self._session_id)
+        record = parse(key, self._records.objects.get(key))
+        while record is not None and self._life.is_current(self._session_id, record) and not is_erased(record):
+            oldest = oldest_in(record)
+            if (
+                used_until(record) is not None
+                or oldest is None
+                or not renewal_required(oldest, record.stored.read_at, self._life.ttl_days)
+            ):
+                return  # another process has said so, or has renewed what was too old
+            until = oldest + timedelta(days=slack_days(self._life.ttl_days))
+            kit = with_used_until(kit_of(record.content), until, oldest)
+            body, _ = encode(key, {**record.content, "kit": kit}, self._records.incarnation(self._session_id) or "")
+            try:
+                self._records.objects.put(key, body, Unchanged(record.stored.etag))
+            except PreconditionFailedError as error:
+                record = parse(key, error.found)
+            else:
+                return
+
     def _expired(self) -> SessionNotFoundError:
         return SessionNotFoundError(
             f"session_id={self._session_id} | the session has expired since it was opened, nothing was stored; "
@@ -98,37 +159,63 @@ class Upkeep:
     # --- renewal ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to renew the session's objects beside the turn, if that is due."""
+        """Begin to renew objects of the session beside the turn, if that is due."""
         age = self._life.age(self._session_id)
-        due = self._records.objects.removes_by_age and renewal_due(age.marked_at, age.last_used, self._life.ttl_days)
-        if due and self._renewal is None:
-            self._renewal = Renewal(self._records, self._layout, self._life, self._session_id)
+        due = self._records.objects.removes_by_age and renewal_due(age.oldest, age.last_used, self._life.ttl_days)
+        if due and self._renewal is None and not self._has_just_renewed():
+            self._renewed_at = age.last_used
+            unused = age.last_used - (self._turn_before or age.last_used)
+            self._renewal = Renewal(
+                self._records,
+                self._layout,
+                self._life,
+                self._session_id,
+                unused=max(unused, timedelta()),
+                time_left=self._time_left,
+                clock=self._clock,
+            )
             self._renewal.start()
+
+    def _has_just_renewed(self) -> bool:
+        """Whether this process has done its share so shortly before that this is the same turn, of a graph perhaps."""
+        age = self._life.age(self._session_id)
+        if self._renewed_at is None or age.last_used - self._renewed_at >= SAME_TURN:
+            return False
+        return not (age.adopted and renewal_required(age.oldest, age.last_used, self._life.ttl_days))
 
     def finish(self) -> None:
         """Return when a renewal that was due, perhaps only since the turn began, has come to its end.
 
         Raises:
-            SessionException: It failed, and the objects are too old for the turn to succeed without it.
+            SessionException: It failed, and there are objects too old for the turn to succeed without it.
+            SessionStorageError: Likewise, when the time was over (code ``RenewalUnfinished``).
         """
         self.start()
         renewal, self._renewal = self._renewal, None
+        self._turn_before, self._held_back = None, False
         if renewal is None:
             return
+        age = self._life.age(self._session_id)
         try:
-            renewal.wait()
+            is_enough = renewal.wait()
         except SessionException as error:
-            age = self._life.age(self._session_id)
-            if age.marked_at is not None and not renewal_required(age.marked_at, age.last_used, self._life.ttl_days):
-                logger.warning(
-                    "session_id=<%s> | objects not renewed, the next turn will: %s", self._session_id, named(error)
-                )
-                return
-            raise
+            if age.adopted and renewal_required(age.oldest, age.last_used, self._life.ttl_days):
+                raise
+            logger.warning("session_id=<%s> | not renewed, the next turn goes on: %s", self._session_id, named(error))
+            return
+        if not is_enough:
+            raise SessionStorageError(
+                f"session_id={self._session_id} | the session is long and has not been used for long: what it is made "
+                "of has to be renewed first, and the time did not suffice; the next turn goes on from there",
+                code="RenewalUnfinished",
+                session_id=self._session_id,
+                key=self._layout.session(self._session_id),
+            )
 
     def stop(self) -> None:
         """Leave nothing under way."""
         renewal, self._renewal = self._renewal, None
+        self._turn_before, self._held_back = None, False
         if renewal is not None:
             with contextlib.suppress(Exception):  # the turn has failed already, and its error is raised
                 renewal.stop()

@@ -62,8 +62,8 @@ def describe_session(repository: ObjectSessionRepository, session_id: str, *, cu
     if session is None:
         raise SessionNotFoundError(f"Session {session_id} does not exist", key=repository.layout.session(session_id))
     look = _look_at(repository.records, repository.layout, session_id, after_agent_id)
-    known = repository.life.age(session_id).last_used
-    last_used = max(look.last_used or known, known)
+    age = repository.life.age(session_id)
+    last_used = max(age.counted(look.last_used), age.last_used) if look.last_used else age.last_used
     expires = expires_at(last_used, repository.life.ttl_days)
     return SessionSummary(
         session_id=session_id,

@@ -48,6 +48,8 @@ class ObjectSessionRepository(SessionRepository):
         lease: The session's lease, where the caller has taken it. While it is held, messages beyond the restored
             conversation were left by a turn that was cut off, and the session goes on behind them.
         ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
+        time_left: Tells the seconds until whoever waits for a turn has to be answered. What can wait for the next turn,
+            such as renewing a long session, then ends in time. When not given, nobody says.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ObjectSessionRepository(SessionRepository):
         agent_id: str | None = None,
         lease: SessionLease | None = None,
         ttl_days: float | None = None,
+        time_left: Callable[[], float] | None = None,
     ) -> None:
         if durability not in {"message", "turn"}:
             raise ValueError(f"durability={durability!r} | must be 'message' or 'turn'")
@@ -73,6 +76,7 @@ class ObjectSessionRepository(SessionRepository):
             "consolidates": consolidates,
             "agent_id": agent_id,
             "lease": lease,
+            "time_left": time_left,
         }
 
     def session_journal(self, session_id: str) -> Journal:

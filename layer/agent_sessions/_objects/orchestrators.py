@@ -34,6 +34,7 @@ class OrchestratorObjects:
         record = self._records.own(self._session_id, self._key(multi_agent_id))
         if record is None:
             return None
+        self._upkeep.was_used(record.stored.last_modified)
         return state_in(checked_multi_agent(record, multi_agent_id))
 
     def create(self, source: Any) -> None:
@@ -43,6 +44,7 @@ class OrchestratorObjects:
             SessionConflictError: Another caller has stored one of this id.
         """
         key = self._key(source.id)
+        self._upkeep.before_writing()
         self._upkeep.created(key, self._records.create_head(self._session_id, key, state_of(source)))
         self._upkeep.finish()
 
@@ -53,6 +55,7 @@ class OrchestratorObjects:
             SessionConflictError: Another caller has replaced it since it was read.
         """
         self._upkeep.before_update()
+        self._upkeep.before_writing()
         version = self._records.update(self._session_id, self._key(source.id), state_of(source))
         self._upkeep.used(version.written_at)
         self._upkeep.finish()

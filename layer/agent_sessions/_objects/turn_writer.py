@@ -107,6 +107,7 @@ class ObjectJournal(Journal):
         consolidates: Whether to keep derived copies for a restore in one round trip.
         agent_id: The agent whose records are asked for together with the session's.
         lease: The session's lease, where the caller has taken it.
+        time_left: Seconds until whoever waits for a turn has to be answered; ``None`` when nobody says.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class ObjectJournal(Journal):
         consolidates: bool,
         agent_id: str | None,
         lease: SessionLease | None,
+        time_left: Callable[[], float] | None = None,
     ) -> None:
         self.session_id = session_id
         self._records = records
@@ -133,7 +135,7 @@ class ObjectJournal(Journal):
         self._agents: dict[str, AgentObjects] = {}
         self._ends: dict[str, RestoredEnd] = {}  # of conversations that have not been added to yet
         self._turns: dict[str, _Turn] = {}
-        self._upkeep = Upkeep(records, layout, life, session_id)
+        self._upkeep = Upkeep(records, layout, life, session_id, time_left=time_left)
         self._orchestrators = OrchestratorObjects(records, layout, session_id, self._upkeep)
 
     # --- restoring --------------------------------------------------------------------------------------
@@ -170,6 +172,9 @@ class ObjectJournal(Journal):
         self._records.objects.hints["agent_id"] = agent_id
         record = objects.read(self._asked.pop(key).result())
         if record is not None:
+            known = self._records.known(key)
+            if known is not None:
+                self._upkeep.was_used(known.written_at)
             self._ends[agent_id] = RestoredEnd(self._records, self._layout, objects, holds_lease=self._holds_lease())
             if base is not None:
                 objects.read_base(base)
@@ -249,6 +254,7 @@ class ObjectJournal(Journal):
         unsent = self._turns[agent_id].unsent
         record = unsent[message_id].record
         key, content = self._layout.message(self.session_id, agent_id, message_id), record.to_dict()
+        self._upkeep.before_writing()
         version = self._records.create(self.session_id, key, content, nonce=unsent[message_id].nonce)
         self._upkeep.created(key, version)
         self._agents[agent_id].has_stored(content, version)
@@ -263,6 +269,7 @@ class ObjectJournal(Journal):
         if end is not None:
             end.ask_for_last()
         key, content = self._layout.message(self.session_id, agent_id, record.message_id), record.to_dict()
+        self._upkeep.before_writing()
         try:
             version = self._records.create(self.session_id, key, content)
         except SessionConflictError:
@@ -351,6 +358,7 @@ class ObjectJournal(Journal):
                 self._upkeep.finish()
 
     def _write(self, objects: AgentObjects, unconfirmed: tuple[Entry, str] | None = None) -> None:
+        self._upkeep.before_writing()
         objects.write(unconfirmed=unconfirmed)
         known = self._records.known(objects.key)
         if known is not None:
