@@ -10,6 +10,7 @@ from agent_sessions._conversation.journal import journal_of
 from agent_sessions._conversation.refused_results import storable_result
 from agent_sessions._conversation.restoring import restore_agent
 from agent_sessions._conversation.stored_agent import StoredAgent
+from agent_sessions._conversation.understanding import understanding
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.session_manager import SessionManager
@@ -300,6 +301,9 @@ class RepositorySessionManager(SessionManager):
         Args:
             source: The orchestrator.
             **kwargs: For later additions.
+
+        Raises:
+            SessionCorruptError: The orchestrator cannot do anything with what is stored.
         """
         check_identifier("multi-agent", source.id)
         state = None if self._is_new_session else self._journal.read_multi_agent(source.id)
@@ -313,7 +317,9 @@ class RepositorySessionManager(SessionManager):
                     raise
         if state is not None:
             logger.debug("session_id=<%s>, multi_agent_id=<%s> | restoring", self.session_id, source.id)
-            source.deserialize_state(state)
+            key = self._journal.key_of_multi_agent(source.id)
+            with understanding("an orchestrator's state", session_id=self.session_id, key=key):
+                source.deserialize_state(state)
         self._is_new_session = False
 
     def sync_multi_agent(self, source: Any, **kwargs: Any) -> None:  # noqa: ARG002

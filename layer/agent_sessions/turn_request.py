@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent_sessions.types import is_message_id
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -86,11 +88,9 @@ class TurnLog:
             self._read(stored)
 
     def _read(self, stored: dict[str, Any]) -> None:
-        try:
-            self._answered = [TurnRecord(**entry) for entry in stored["answered"]]
-            self.known_below = int(stored["known_below"])
-        except (KeyError, TypeError, ValueError):
-            self._answered, self.known_below = [], None
+        answered, known_below = stored.get("answered"), stored.get("known_below")
+        if is_message_id(known_below) and isinstance(answered, list) and all(map(_is_turn, answered)):
+            self._answered, self.known_below = [TurnRecord(**entry) for entry in answered], known_below
 
     def to_kit(self) -> dict[str, Any] | None:
         """What shall stand under ``kit.turns``; ``None`` when there is nothing to say."""
@@ -160,6 +160,19 @@ class TurnLog:
         self._answered = [*others, record][-TURNS_KEPT:]
 
 
+def _is_turn(found: object) -> bool:
+    """Whether something that was stored is a turn."""
+    if not isinstance(found, dict) or found.keys() != set(TurnRecord._fields):
+        return False
+    texts, ids = [found["key"], found["body"]], [found["first_id"], found["last_id"]]
+    return (
+        isinstance(found["turn_id"], str)
+        and all(text is None or isinstance(text, str) for text in texts)
+        and all(number is None or is_message_id(number) for number in ids)
+        and (found["outcome"] is None or isinstance(found["outcome"], dict))
+    )
+
+
 def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
     """The turns of requests that stored messages tell of, in order, without outcomes.
 
@@ -170,16 +183,24 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
     found: list[TurnRecord] = []
     under_way = False
     for record in records:
-        turn = (record.kit or {}).get("turn")
-        if isinstance(turn, dict):
-            key, body = turn.get("key"), turn.get("body")
-            found.append(TurnRecord(str(turn.get("id")), key, body, record.message_id, record.message_id, None))
+        begun = _turn_begun_by(record)
+        if begun is not None:
+            found.append(begun)
             under_way = True
         elif _is_prompt(record):
             under_way = False
         elif under_way:
             found[-1] = found[-1]._replace(last_id=record.message_id)
     return found
+
+
+def _turn_begun_by(record: SessionMessage) -> TurnRecord | None:
+    turn = (record.kit or {}).get("turn")
+    if not isinstance(turn, dict):
+        return None
+    noted: dict[str, Any] = {"turn_id": turn.get("id"), "key": turn.get("key"), "body": turn.get("body")}
+    noted |= {"first_id": record.message_id, "last_id": record.message_id, "outcome": None}
+    return TurnRecord(**noted) if _is_turn(noted) else None
 
 
 def stop_reason_of(record: SessionMessage) -> str | None:

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from agent_sessions.exceptions import SessionCorruptError, UnstorableValueError
 from agent_sessions.values import from_json, to_json
@@ -266,10 +266,15 @@ def _kit_in(env: dict[str, Any]) -> dict[str, Any] | None:
     return kit if isinstance(kit, dict) else None
 
 
+def is_message_id(found: object) -> TypeGuard[int]:
+    """Whether something can be a message's id."""
+    return type(found) is int and found >= 0
+
+
 def ids_in(kit: dict[str, Any] | None, name: str) -> list[int]:
     """The message ids that stand under a name of a record's own fields; none where something else does."""
     found = (kit or {}).get(name)
-    return [number for number in found if type(number) is int and number >= 0] if isinstance(found, list) else []
+    return [number for number in found if is_message_id(number)] if isinstance(found, list) else []
 
 
 def _with_kit(record: dict[str, Any], kit: dict[str, Any] | None) -> dict[str, Any]:

@@ -100,6 +100,10 @@ class Journal:
         """The key of an agent's record, where there are keys."""
         return None
 
+    def key_of_multi_agent(self, multi_agent_id: str) -> str | None:  # noqa: ARG002
+        """The key of an orchestrator's record, where there are keys."""
+        return None
+
     def create_agent(self, session_agent: SessionAgent) -> None:
         """Store a new agent."""
         self.repository.create_agent(self.session_id, session_agent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
 from typing import TYPE_CHECKING, Any
@@ -11,15 +10,13 @@ from agent_sessions._conversation.agent_state import REMOVED, AgentState
 from agent_sessions._conversation.pending_interrupts import forget_answered_interrupts
 from agent_sessions._conversation.role_runs import Restored, with_alternating_roles
 from agent_sessions._conversation.stored_agent import StoredAgent
+from agent_sessions._conversation.understanding import understanding
 from agent_sessions._records.shapes import message_problem
-from agent_sessions.exceptions import SessionCorruptError, SessionException
 from agent_sessions.tool_pairing import Repaired, has_tool_pairs, repair_tool_pairs
 from agent_sessions.turn_request import TurnLog
 from agent_sessions.types import ids_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from strands.types.content import Message
 
     from agent_sessions._conversation.journal import Journal
@@ -49,7 +46,8 @@ def restore_agent(agent: Any, record: SessionAgent, journal: Journal) -> StoredA
 
     logger.debug("session_id=<%s>, agent_id=<%s> | restoring an agent", journal.session_id, agent.agent_id)
     conversation_manager = getattr(agent, "conversation_manager", None)
-    with _understanding(journal, agent.agent_id):
+    key = journal.key_of_agent(agent.agent_id)
+    with understanding("an agent's state", session_id=journal.session_id, key=key):
         found = _restore_conversation_manager(conversation_manager, record, journal.session_id)
     prepended, removed, same_class = found
     conversation = journal.read_conversation(record, removed)
@@ -63,7 +61,7 @@ def restore_agent(agent: Any, record: SessionAgent, journal: Journal) -> StoredA
         turns=TurnLog((record.kit or {}).get("turns")),
     )
     stored_agent.joined = ids_in(record.kit, "joined")
-    with _understanding(journal, agent.agent_id):
+    with understanding("an agent's state", session_id=journal.session_id, key=key):
         agent.state = State(record.state)
         record.initialize_internal_state(agent)
     stored = [*conversation.pinned, *conversation.window]
@@ -79,23 +77,6 @@ def restore_agent(agent: Any, record: SessionAgent, journal: Journal) -> StoredA
     pinned = sum(1 for item in restored if item.sources and item.sources[-1] < len(conversation.pinned))
     agent.messages = [*messages[:pinned], *prepended, *messages[pinned:]] if prepended else messages
     return stored_agent
-
-
-@contextlib.contextmanager
-def _understanding(journal: Journal, agent_id: str) -> Iterator[None]:
-    """Strands' own code takes the agent's record for granted; what it raises says that the record is damaged."""
-    try:
-        yield
-    except SessionException:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        key = journal.key_of_agent(agent_id)
-        raise SessionCorruptError(
-            f"session_id={journal.session_id}, agent_id={agent_id}, key={key} | not an agent's state: "
-            f"{type(error).__name__}",
-            session_id=journal.session_id,
-            key=key,
-        ) from error
 
 
 def _restore_conversation_manager(

@@ -29,6 +29,7 @@ from agent_sessions.exceptions import (
     SessionCorruptError,
     SessionNotFoundError,
     SessionStorageError,
+    named,
 )
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
 from agent_sessions.session_pages import ErasureReport, ErasureStage
@@ -199,7 +200,7 @@ class SessionErasure:
         try:
             listed = sum(entry.key != self._key for entry in islice(self._objects.list(self._folder), COUNTED))
         except SessionStorageError as error:
-            logger.warning("session_id=<%s> | what is left could not be counted: %s", self._session_id, error.code)
+            logger.warning("session_id=<%s> | what is left could not be counted: %s", self._session_id, named(error))
             return 1
         return max(listed, 1)  # what a listing does not show may be left: older versions
 

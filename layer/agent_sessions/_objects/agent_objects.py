@@ -136,7 +136,7 @@ class AgentObjects:
         """
         log = self._log
         found = self._history.read() if log is None or log.base is not None else None
-        goes_with_log = log is not None and log.base == (found.base.nonce if found else None)
+        goes_with_log = log is not None and log.goes_with(found.base if found else None)
         self.from_copies = goes_with_log and log is not None and removed_message_count >= log.first_id
         if not self.from_copies:
             found = found or self._history.read()

@@ -19,6 +19,10 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent_sessions._records.shapes import message_problem
+from agent_sessions.types import is_message_id
+from agent_sessions.values import read_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -150,17 +154,23 @@ def read_base(body: bytes, *, session_id: str, agent_id: str, incarnation: str) 
     Returns:
         The base, or ``None`` when it is truncated, of an unknown version, or of another session, agent or life.
     """
-    try:
-        found = json.loads(body)
-        belongs = (found["format"], found["session_id"], found["agent_id"], found["incarnation"])
-        if belongs != (FORMAT, session_id, agent_id, incarnation):
-            return None
-        ids, etags, messages = _ids_of(found["runs"]), str(found["etags"]), list(found["messages"])
-        if not ids or not len(ids) == len(messages) == etags.count(" ") + 1:
-            return None
-        return FoundBase(Base(str(found["nonce"]), int(found["first_id"]), ids[-1], body), ids, messages, etags)
-    except (ValueError, KeyError, TypeError):
+    found, problem = read_text(body)
+    if problem is not None or not isinstance(found, dict):
         return None
+    belongs = [found.get(name) for name in ("format", "session_id", "agent_id", "incarnation")]
+    nonce, first_id, etags, messages = (found.get(name) for name in ("nonce", "first_id", "etags", "messages"))
+    if belongs != [FORMAT, session_id, agent_id, incarnation] or not isinstance(messages, list):
+        return None
+    ids = _ids_in(found.get("runs"), len(messages))
+    if not (
+        isinstance(nonce, str) and isinstance(etags, str) and is_message_id(first_id) and first_id <= (ids or [-1])[0]
+    ):
+        return None
+    if not len(ids) == len(messages) == etags.count(" ") + 1 or not all(_may_be_copied(item) for item in messages):
+        return None
+    if not body.isascii() or body.count(b"\n") != len(messages) + 1:
+        return None  # its lines could not be taken over
+    return FoundBase(Base(nonce, first_id, ids[-1], body), ids, messages, etags)
 
 
 class Log(NamedTuple):
@@ -181,6 +191,12 @@ class Log(NamedTuple):
     tail: list[Copy]
     unconfirmed: str | None
 
+    def goes_with(self, base: Base | None) -> bool:
+        """Whether this is the base that is named here, and the conversation ends where the two end."""
+        if self.base != (base.nonce if base else None):
+            return False
+        return bool(self.tail) or base is None or base.last_id + 1 == self.next_id
+
 
 def write_log(
     *, first_id: int, next_id: int, base: str | None, tail: Iterable[Entry], unconfirmed: str | None
@@ -200,16 +216,30 @@ def read_log(found: object) -> Log | None:
     """Read what stands under ``kit.log``, or return ``None`` when it is not to be believed."""
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         return None
-    try:
-        tail = [Copy(int(message_id), str(etag), message) for message_id, etag, message in found["tail"]]
-        log = Log(int(found["first_id"]), int(found["next_id"]), found["base"], tail, found["unconfirmed"])
-    except (KeyError, TypeError, ValueError):
+    first_id, next_id, base, entries, unconfirmed = (
+        found.get(name) for name in ("first_id", "next_id", "base", "tail", "unconfirmed")
+    )
+    if not is_message_id(first_id) or not is_message_id(next_id) or not isinstance(entries, list):
         return None
-    ids = [copy.message_id for copy in tail]
+    if not all(name is None or isinstance(name, str) for name in (base, unconfirmed)):
+        return None
+    if not all(isinstance(entry, list) and len(entry) == len(Copy._fields) and _is_copy(*entry) for entry in entries):
+        return None
+    log = Log(first_id, next_id, base, [Copy(*entry) for entry in entries], unconfirmed)
+    ids = [copy.message_id for copy in log.tail]
     last_id = ids[-1] if ids else log.first_id - 1
     if ids != sorted(set(ids)) or (log.next_id != last_id + 1 and (ids or log.base is None)):
         return None
     return log
+
+
+def _is_copy(message_id: object, etag: object, message: object) -> bool:
+    return is_message_id(message_id) and isinstance(etag, str) and _may_be_copied(message)
+
+
+def _may_be_copied(message: object) -> bool:
+    """Whether this may stand for a message in a copy: a message, or nothing for a mere reference."""
+    return message is None or message_problem(message) is None
 
 
 def tail_limit(base_bytes: int) -> int:
@@ -234,3 +264,14 @@ def _runs_of(ids: Sequence[int]) -> list[list[int]]:
 
 def _ids_of(runs: Sequence[Sequence[int]]) -> list[int]:
     return [message_id for first, count in runs for message_id in range(first, first + count)]
+
+
+def _ids_in(runs: object, count: int) -> list[int]:
+    """The ids that stand as runs in a base of so many messages; none when they are none, or others in number."""
+    if not isinstance(runs, list) or not all(
+        isinstance(run, list) and len(run) == 2 and all(is_message_id(number) for number in run)  # noqa: PLR2004 - a pair
+        for run in runs
+    ):
+        return []
+    ids = _ids_of(runs) if sum(length for _, length in runs) == count else []
+    return ids if ids == sorted(set(ids)) else []

@@ -184,6 +184,10 @@ class ObjectJournal(Journal):
         """See :meth:`Journal.key_of_agent`."""
         return self._layout.agent(self.session_id, agent_id)
 
+    def key_of_multi_agent(self, multi_agent_id: str) -> str:
+        """See :meth:`Journal.key_of_multi_agent`."""
+        return self._layout.multi_agent(self.session_id, multi_agent_id)
+
     def create_agent(self, session_agent: SessionAgent) -> None:
         """See :meth:`Journal.create_agent`."""
         agent_id = session_agent.agent_id

@@ -89,6 +89,10 @@ def _interrupted_call_problem(pending: Any, context: dict[str, Any]) -> str | No
         return "the interrupted tool call is no message"
     if not isinstance(results, list) or not all(_is_tool_result(result) for result in results):
         return "the results beside the interrupted tool call are none"
+    calls = [block["toolUse"] for block in (message or {"content": []})["content"] if "toolUse" in block]
+    # Strands looks a call's result up by its id.
+    if any(isinstance(part["toolUseId"], (list, dict)) for part in [*calls, *results]):
+        return "an interrupted tool call has no id"
     return None
 
 
