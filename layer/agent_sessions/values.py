@@ -218,6 +218,11 @@ def from_json(value: Any) -> Any:
     return found[0]
 
 
+def is_mark(item: dict[Any, Any]) -> bool:
+    """Whether :func:`from_json` puts bytes or a float in the place of this dictionary."""
+    return len(item) == 2 and _marked(item) is not None  # noqa: PLR2004 - a mark and its data
+
+
 def _marked(item: dict[Any, Any]) -> bytes | float | None:
     """What a dictionary stands for, or ``None`` when it is nothing but itself."""
     data = item.get("data")

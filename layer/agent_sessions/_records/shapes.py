@@ -6,7 +6,9 @@ a turn would end with a ``KeyError`` in the middle of Strands, and so would ever
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from agent_sessions.values import is_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 def message_problem(found: Any) -> str | None:
     """Why something is no message; ``None`` when it is one."""
-    if not isinstance(found, dict):
+    if not _is_object(found):
         return "it is no object"
     if not isinstance(found.get("role"), str):
         return "it has no role"
@@ -26,9 +28,7 @@ def message_problem(found: Any) -> str | None:
         if problem is not None:
             return f"content[{index}]{problem}"
     metadata = found.get("metadata", {})
-    if not isinstance(metadata, dict) or not all(
-        isinstance(metadata.get(name, {}), dict) for name in ("custom", "usage")
-    ):
+    if not _is_object(metadata) or not all(_is_object(metadata.get(name, {})) for name in ("custom", "usage")):
         return "its metadata is no object"
     return None
 
@@ -38,12 +38,12 @@ def agent_problem(found: dict[str, Any]) -> str | None:
     if not isinstance(found.get("agent_id"), str):
         return "it has no agent_id"
     for name in ("state", "conversation_manager_state"):
-        if not isinstance(found.get(name), dict):
+        if not _is_object(found.get(name)):
             return f"its {name} is no object"
     internal = found.get("_internal_state", {})
-    if not isinstance(internal, dict):
+    if not _is_object(internal):
         return "its _internal_state is no object"
-    if not isinstance(internal.get("model_state", {}), dict):
+    if not _is_object(internal.get("model_state", {})):
         return "its model_state is no object"
     return _times_problem(found) or (
         _interrupts_problem(internal["interrupt_state"]) if "interrupt_state" in internal else None
@@ -65,14 +65,14 @@ def _times_problem(found: dict[str, Any]) -> str | None:
 
 def _interrupts_problem(found: Any) -> str | None:
     """What is wrong with Strands' interrupt state, of any release."""
-    if not isinstance(found, dict) or not isinstance(found.get("activated"), bool):
+    if not _is_object(found) or not isinstance(found.get("activated"), bool):
         return "its interrupt_state does not say whether an interrupt is pending"
     context = found.get("context")
     interrupts = found.get("interrupts")
-    if not isinstance(context, dict) or not isinstance(interrupts, dict):
+    if not _is_object(context) or not _is_object(interrupts):
         return "its interrupt_state has no context, or no interrupts"
     for interrupt in interrupts.values():
-        if not isinstance(interrupt, dict) or not all(isinstance(interrupt.get(name), str) for name in ("id", "name")):
+        if not _is_object(interrupt) or not all(isinstance(interrupt.get(name), str) for name in ("id", "name")):
             return "an interrupt of its interrupt_state has no id, or no name"
     return _interrupted_call_problem(found.get("pending_tool_execution"), context)
 
@@ -81,7 +81,7 @@ def _interrupted_call_problem(pending: Any, context: dict[str, Any]) -> str | No
     """What is wrong with the tool call that was interrupted. Before 1.53 it stands in the context."""
     if pending is None:
         message, results = context.get("tool_use_message"), context.get("tool_results", [])
-    elif isinstance(pending, dict):
+    elif _is_object(pending):
         message, results = pending.get("assistant_message", {}), pending.get("completed_tool_results")
     else:
         return "its pending_tool_execution is no object"
@@ -97,7 +97,7 @@ def _interrupted_call_problem(pending: Any, context: dict[str, Any]) -> str | No
 
 
 def _block_problem(block: Any) -> str | None:
-    if not isinstance(block, dict):
+    if not _is_object(block):
         return " is no object"
     for kind, value in block.items():
         is_right = _BLOCKS.get(kind)
@@ -110,18 +110,19 @@ def _is_text(found: Any) -> bool:
     return isinstance(found, str)
 
 
-def _is_object(found: Any) -> bool:
-    return isinstance(found, dict)
+def _is_object(found: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether it is an object, and will be one for its reader: a mark becomes bytes or a float."""
+    return isinstance(found, dict) and not is_mark(found)
 
 
 def _is_tool_use(found: Any) -> bool:
     # The id may be anything: providers have made none up, and Strands has stored that.
-    return isinstance(found, dict) and isinstance(found.get("name"), str) and {"toolUseId", "input"} <= found.keys()
+    return _is_object(found) and isinstance(found.get("name"), str) and {"toolUseId", "input"} <= found.keys()
 
 
 def _is_tool_result(found: Any) -> bool:
     return (
-        isinstance(found, dict)
+        _is_object(found)
         and "toolUseId" in found
         and isinstance(found.get("status", ""), str)
         and isinstance(found.get("content"), list)
@@ -130,27 +131,25 @@ def _is_tool_result(found: Any) -> bool:
 
 
 def _is_part_of_result(found: Any) -> bool:
-    return isinstance(found, dict) and all(
-        _BLOCKS[kind](value) for kind, value in found.items() if kind in _PARTS_OF_RESULTS
-    )
+    return _is_object(found) and all(_BLOCKS[kind](value) for kind, value in found.items() if kind in _PARTS_OF_RESULTS)
 
 
 def _is_reasoning(found: Any) -> bool:
-    if not isinstance(found, dict):
+    if not _is_object(found):
         return False
     text = found.get("reasoningText", {})
-    return isinstance(text, dict) and isinstance(text.get("text", ""), str)
+    return _is_object(text) and isinstance(text.get("text", ""), str)
 
 
 def _is_media(found: Any) -> bool:
-    return isinstance(found, dict) and isinstance(found.get("source", {}), dict)
+    return _is_object(found) and _is_object(found.get("source", {}))
 
 
 def _is_cited(found: Any) -> bool:
     return (
-        isinstance(found, dict)
+        _is_object(found)
         and isinstance(found.get("content", []), list)
-        and all(isinstance(item, dict) for item in found.get("content", []))
+        and all(_is_object(item) for item in found.get("content", []))
     )
 
 
