@@ -26,6 +26,7 @@ from agent_sessions._storage.file_claim import FileClaim
 from agent_sessions._storage.file_objects import FileObjects
 from agent_sessions._storage.lease_claims import Claim, LeaseTerms, RecordClaim, Refusal
 from agent_sessions.exceptions import SessionBusyError, SessionStorageError, named
+from agent_sessions.locks import Event, Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,8 +119,8 @@ class SessionLease:
         self._held = False
         self._lost = False
         self._good_until = 0.0
-        self._released = threading.Event()
-        self._renewing = threading.Lock()
+        self._released = Event()
+        self._renewing = Lock()
         self._thread: threading.Thread | None = None
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.journal import journal_of
@@ -13,6 +12,7 @@ from agent_sessions._conversation.stored_agent import StoredAgent
 from agent_sessions._conversation.understanding import understanding
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.identifiers import check_identifier
+from agent_sessions.locks import Lock
 from agent_sessions.session_manager import SessionManager
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class RepositorySessionManager(SessionManager):
         self.session, self._is_new_session = self._journal.open()
         self._began_here = self._is_new_session
         self._agents: dict[str, StoredAgent] = {}
-        self._initializing = threading.Lock()
+        self._initializing = Lock()
         self._stopped: SessionException | None = None
 
     def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.agent_state import AgentState
@@ -23,6 +22,7 @@ from agent_sessions.exceptions import (
     UnstorableValueError,
     named,
 )
+from agent_sessions.locks import Lock
 from agent_sessions.tool_pairing import lost_results, tool_result_ids, tool_use_ids
 from agent_sessions.turn_request import MESSAGES_SEARCHED, TurnLog, TurnRecord
 from agent_sessions.types import SessionAgent, SessionMessage
@@ -76,7 +76,7 @@ class StoredAgent:
     ) -> None:
         self._journal = journal
         self._agent_id = agent_id
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._invocations = Invocations()
         self._redactions = Redactions(journal, agent_id)
         self._fenced = False  # whether somebody who has gone on from the same conversation would have been met

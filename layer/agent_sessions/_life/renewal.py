@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -35,6 +34,7 @@ from agent_sessions._life.session_age import ages_in, is_adopted, with_ages
 from agent_sessions._records.layout import lasts_with_session
 from agent_sessions._records.records import Record, encode, kit_of, parse
 from agent_sessions.expiry import renewal_due, renewal_required
+from agent_sessions.locks import Lock
 from agent_sessions.object_store import PreconditionFailedError, Unchanged
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Renewal:
         self._key = layout.session(session_id)
         self._folder = layout.session_folder(session_id)
         self._listing = KeyListing(self._objects, self._folder)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._stopped = False
         self._failure: BaseException | None = None
         self._done: Future[bool] = Future()

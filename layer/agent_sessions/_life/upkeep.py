@@ -58,7 +58,7 @@ class Upkeep:
         self._layout = layout
         self._life = life
         self._session_id = session_id
-        self._time_left = time_left or (lambda: math.inf)
+        self._time_left = time_left or _no_end
         self._clock = clock
         self._last_contact = clock()
         self._held_back = False  # whether the session's record says that what is written is no use of it
@@ -219,3 +219,7 @@ class Upkeep:
         if renewal is not None:
             with contextlib.suppress(Exception):  # the turn has failed already, and its error is raised
                 renewal.stop()
+
+
+def _no_end() -> float:
+    return math.inf

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import TYPE_CHECKING
+
+from agent_sessions.locks import Condition, Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent_sessions.object_store import ObjectStore
-
 
 HEAD_START_SECONDS = 0.02
 """Before the first of some writes begins that nobody waits for: Strands needs some milliseconds to call the model."""
@@ -28,8 +28,8 @@ class OrderedWriter:
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
-        self._condition = threading.Condition()
-        self._wanted = threading.Event()
+        self._condition = Condition()
+        self._wanted = Event()
         self._waiting: deque[Callable[[], None]] = deque()
         self._running = False
         self._failure: BaseException | None = None
