@@ -91,7 +91,7 @@ class Case:
     query: dict[str, Any] | None = None
     body: Any = None
     prepare: tuple[tuple[str, str, float], ...] = ()
-    most_seconds: float = 8.0
+    most_seconds: float = 10.0
 
 
 def _many(size: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]]]:
@@ -167,7 +167,7 @@ CASES: tuple[Case, ...] = (
         "a long session was here, and has expired",
         _expired_long,
         MESSAGES,
-        lambda size: _a_step(size) + 30,
+        lambda size: _a_step(size) + 240,
         method="POST",
         body=PROMPT,
         most_seconds=FUNCTION_SECONDS,
