@@ -16,7 +16,7 @@ from tests.doubles.scripted_model import ScriptedModel
 
 COPIES: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
-    "pickle": lambda it: pickle.loads(pickle.dumps(it)),
+    "pickle": lambda it: pickle.loads(pickle.dumps(it)),  # noqa: S301 - our own
 }
 
 
