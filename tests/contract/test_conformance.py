@@ -1,9 +1,11 @@
 """The capabilities that are this kit's own promise, and the shipped suite itself."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import agent_sessions
 from agent_sessions.conformance.conversations import ConversationsConformance
 from agent_sessions.conformance.messages import MessagesConformance
 from agent_sessions.conformance.writers import WritersConformance
@@ -38,7 +40,10 @@ def test_a_repository_that_loses_a_message_does_not_pass() -> None:
         suite.test_messages_are_listed_in_the_order_of_their_ids_beyond_ten(with_agent(repository, types), types)
 
 
-def test_a_suite_without_a_repository_says_what_to_override(pytester: pytest.Pytester) -> None:
+def test_a_suite_without_a_repository_says_what_to_override(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(agent_sessions.__file__).parents[1]))
     pytester.makepyfile(
         """
         from agent_sessions.conformance.repository import RepositoryConformance

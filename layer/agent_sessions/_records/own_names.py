@@ -10,7 +10,7 @@ from agent_sessions._records.records import Record, corrupt
 from agent_sessions.exceptions import InvalidIdentifierError
 from agent_sessions.identifiers import look_alike
 
-_STRANDS_ORCHESTRATORS = {"graph", "swarm"}
+_STRANDS_ORCHESTRATORS = ("graph", "swarm")  # no set: what was read need not be hashable
 
 
 def checked_agent(record: Record, agent_id: str) -> Record:
