@@ -196,6 +196,10 @@ class LeftOut(BaseModel):
     message_ids: list[int] = Field(description="The messages it stands in.")
 
 
+def _is_empty(left_out: list[LeftOut]) -> bool:
+    return not left_out
+
+
 class TurnReply(BaseModel):
     """What one turn came to."""
 
@@ -206,7 +210,9 @@ class TurnReply(BaseModel):
     interrupts: list[Interrupt]
     usage: Usage
     restored_messages: int = Field(description="How many earlier messages the agent remembered.")
-    left_out: list[LeftOut] = Field(default=[], description="What of the conversation the model was not shown.")
+    left_out: list[LeftOut] = Field(
+        default=[], exclude_if=_is_empty, description="What of the conversation the model was not shown; else absent."
+    )
 
 
 class AgentDescription(BaseModel):

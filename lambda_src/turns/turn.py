@@ -99,7 +99,7 @@ async def fold(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any
                     "stop_reason": event.stop_reason,
                     "interrupts": event.interrupts,
                     "usage": event.usage,
-                    "left_out": event.left_out,
+                    **({"left_out": event.left_out} if event.left_out else {}),
                 }
             case TextDelta() | ToolCall():
                 pass  # for those who watch; the reply holds the whole message
