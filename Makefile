@@ -11,7 +11,7 @@ PORT ?= 8000
 .PHONY: help setup run test compat compat-s3 published-tests lint types openapi format lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 # --- environments ---------------------------------------------------------------------------------------
 # Every environment is installed from a lock with hashes. Stamps make a second call instant.

@@ -124,6 +124,7 @@ ANSWERS: Mapping[type, Callable[[Any], errors.EndpointError]] = {
     sessions.SessionExistsError: _conflict,
     sessions.SessionCorruptError: _corrupt,
     sessions.UnstorableValueError: _unstorable,
+    sessions.ConditionsNotKeptError: _storage,
     sessions.SessionStorageError: _storage,
 }
 """The answer for each kind of error that the session library names."""

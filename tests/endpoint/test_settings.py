@@ -27,6 +27,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "ENDPOINT_AUTH": "local",
         "AGENT_MODEL": "bedrock:eu.amazon.nova-lite-v1:0",
         "AGENT_SYSTEM_PROMPT": "Be brief.",
+        "ALLOW_UNCONDITIONAL": "True",
         "AGENT_WINDOW_MESSAGES": "6",
         "AGENT_MODEL_ATTEMPTS": "2",
         "AGENT_ID": "helper",
