@@ -69,7 +69,9 @@ class ObjectSessionRepository(SessionRepository):
         self.objects = objects
         self.layout = layout
         self.records = Records(objects, layout)
+        self._ttl_days = ttl_days
         self.life = SessionLife(self.records, layout, ttl_days=ttl_days)
+        self._is_read_by_a_journal = False
         self._consolidates = consolidates
         self._journal_options = {
             "durability": durability,
@@ -83,6 +85,10 @@ class ObjectSessionRepository(SessionRepository):
         """What a session manager writes its turns with.
 
         A subclass that changes what is read or written keeps every word of it: its methods are called one by one.
+
+        The first journal, which is a manager's own, knows what this repository's methods have read and written. Every
+        later one belongs to another writer and knows what it has read itself: what one of them writes is news to the
+        other, and refuses it.
         """
         verbs = ("session", "agent", "message", "messages", "multi_agent")
         names = [f"{doing}_{what}" for doing in ("create", "read", "update", "list") for what in verbs]
@@ -94,7 +100,12 @@ class ObjectSessionRepository(SessionRepository):
         if changed:
             logger.debug("overridden=<%s> | writing through the repository's own methods", ",".join(changed))
             return Journal(self, session_id)
-        return ObjectJournal(self.records, self.layout, self.life, session_id, **self._journal_options)  # type: ignore[arg-type] # the keywords of this constructor
+        records, life = self.records, self.life
+        if self._is_read_by_a_journal:
+            records = Records(self.objects, self.layout)
+            life = SessionLife(records, self.layout, ttl_days=self._ttl_days)
+        self._is_read_by_a_journal = True
+        return ObjectJournal(records, self.layout, life, session_id, **self._journal_options)  # type: ignore[arg-type] # the keywords of this constructor
 
     # --- sessions ---------------------------------------------------------------------------------------
 
