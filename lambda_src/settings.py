@@ -90,6 +90,16 @@ class Settings(BaseModel):
         le=60,
         description="How long before the function's own timeout a turn is cancelled, in seconds.",
     )
+    streaming: bool = Field(
+        default=True,
+        description="Whether whatever carries the answers can carry them in pieces. Where it cannot, "
+        "Accept: text/event-stream is answered 406, unless JSON is acceptable too.",
+    )
+    async_function: str | None = Field(
+        default=None,
+        description="The function, name:alias, that takes turns without a caller (Prefer: respond-async). Without one "
+        "a turn is taken in this process, which is for this machine only.",
+    )
 
     def for_agent(self, agent_id: str | None) -> "Settings":
         """The same settings for the agent that a request names; without a name, the default agent."""

@@ -33,6 +33,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENT_ID": "helper",
         "LEASE_WAIT_SECONDS": "2.5",
         "DEADLINE_MARGIN_SECONDS": "1.5",
+        "STREAMING": "False",
+        "ASYNC_FUNCTION": "agent-endpoint:live",
     }
 
     settings = load_settings(values)

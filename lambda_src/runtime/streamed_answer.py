@@ -1,0 +1,37 @@
+"""The seam between a handler that answers in pieces and whatever carries the pieces to the caller.
+
+``lambda_handler`` returns a dict for an ordinary answer, as Lambda wants it, and a :class:`StreamedAnswer` for one whose
+body comes as it is made. The transport under Lambda's runtime client and the local server take both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StreamedAnswer:
+    """An HTTP answer whose body is not known yet when it begins.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: By name; each name once. No ``Content-Length``: nobody knows it.
+        cookies: Values of ``Set-Cookie``, one each.
+        pieces: The body, in the order to be sent. Asking for the next piece blocks until there is one. It ends by
+            itself and raises nothing of the turn's: what fails in the middle is told in the body.
+    """
+
+    status_code: int
+    headers: dict[str, str]
+    pieces: Iterator[bytes]
+    cookies: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Whoever was reading has left, or has read everything. Called once, and as often as one likes after that.
+
+        It does not wait. What makes the pieces goes on by itself, and lets go of them.
+        """
+        close = getattr(self.pieces, "close", None)
+        if close is not None:
+            close()
