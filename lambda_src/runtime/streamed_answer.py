@@ -1,13 +1,16 @@
 """The seam between a handler that answers in pieces and whatever carries the pieces to the caller.
 
-``lambda_handler`` returns a dict for an ordinary answer, as Lambda wants it, and a :class:`StreamedAnswer` for one whose
-body comes as it is made. The transport under Lambda's runtime client and the local server take both.
+``lambda_handler`` returns a dict for an ordinary answer, as Lambda wants it, and a :class:`StreamedAnswer` for one
+whose body comes as it is made. The transport under Lambda's runtime client and the local server take both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
