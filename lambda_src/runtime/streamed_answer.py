@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,17 @@ class StreamedAnswer:
     Attributes:
         status_code: The HTTP status.
         headers: By name; each name once. No ``Content-Length``: nobody knows it.
-        cookies: Values of ``Set-Cookie``, one each.
         pieces: The body, in the order to be sent. Asking for the next piece blocks until there is one. It ends by
             itself and raises nothing of the turn's: what fails in the middle is told in the body.
+        cookies: Values of ``Set-Cookie``, one each.
+        over: Returns when the work behind the body has ended, whether or not anybody read to the end.
     """
 
     status_code: int
     headers: dict[str, str]
     pieces: Iterator[bytes]
     cookies: list[str] = field(default_factory=list)
+    over: Callable[[], object] = field(default=lambda: None)
 
     def close(self) -> None:
         """Whoever was reading has left, or has read everything. Called once, and as often as one likes after that.
@@ -38,3 +40,11 @@ class StreamedAnswer:
         close = getattr(self.pieces, "close", None)
         if close is not None:
             close()
+
+    def wait(self) -> None:
+        """Wait until nothing is being done any more for this answer; called after ``close``, or after the last piece.
+
+        A turn goes on when its reader has left. Lambda freezes the process as soon as it asks for the next event, so
+        whoever carries the answer waits first. It takes no longer than the function's time.
+        """
+        self.over()
