@@ -30,7 +30,7 @@ _DEFAULT_PROFILE: Final = "default"
 _REGION_VARIABLES: Final = ("AWS_REGION", "AMAZON_REGION", "AWS_DEFAULT_REGION", "AMAZON_DEFAULT_REGION")
 
 
-class SettingsError(ValueError):
+class CdkSettingsError(ValueError):
     """A setting or a file of them cannot be used; the message is one line."""
 
 
@@ -67,7 +67,7 @@ def read_settings(options: Options, project: Path, environment: Mapping[str, str
         The settings.
 
     Raises:
-        SettingsError: When a file is no JSON object, or a context value no ``key=value``.
+        CdkSettingsError: When a file is no JSON object, or a context value no ``key=value``.
     """
     of_project = _read_json(project / "cdk.json")
     of_user = _read_json(Path(environment.get("HOME") or Path.home()) / ".cdk.json")
@@ -110,7 +110,7 @@ def decide_region(
         ``us-east-1``.
 
     Raises:
-        SettingsError: When AWS' own files cannot be read.
+        CdkSettingsError: When AWS' own files cannot be read.
     """
     profile = settings.profile or _profile_of(environment) or _DEFAULT_PROFILE
     return (
@@ -166,7 +166,7 @@ def _region_in_files(profile: str, environment: Mapping[str, str]) -> str | None
     try:
         files = [_sections(credentials, raw_config_parse), _sections(config, _profiles)]
     except (ConfigParseError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"AWS' settings cannot be read: {error}") from error
+        raise CdkSettingsError(f"AWS' settings cannot be read: {error}") from error
     regions = (file.get(name, {}).get("region") for name in (profile, _DEFAULT_PROFILE) for file in files)
     return next((region for region in regions if region is not None), None)
 
@@ -206,16 +206,16 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
+        raise CdkSettingsError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):
-        raise SettingsError(f"{path} holds no JSON object")
+        raise CdkSettingsError(f"{path} holds no JSON object")
     return found
 
 
 def _context(settings: dict[str, Any]) -> dict[str, Any]:
     context = settings.get("context") or {}
     if not isinstance(context, dict):
-        raise SettingsError("context in cdk.json or ~/.cdk.json is no JSON object")
+        raise CdkSettingsError("context in cdk.json or ~/.cdk.json is no JSON object")
     return context
 
 
@@ -223,5 +223,5 @@ def _pair(text: str) -> tuple[str, str]:
     key, has_value, value = text.partition("=")
     if not has_value or not key:
         # The CLI says so in a line that scrolls by, and goes on without it.
-        raise SettingsError(f"-c {text}: a context value is written key=value")
+        raise CdkSettingsError(f"-c {text}: a context value is written key=value")
     return key, value

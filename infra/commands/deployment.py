@@ -88,7 +88,7 @@ def read_cdk_arguments(arguments: list[str], command: Command = ANY) -> CdkArgum
 
     Raises:
         OptionError: When an option is not known.
-        SettingsError: When a file of settings cannot be read.
+        CdkSettingsError: When a file of settings cannot be read.
         ConfigError: When the configuration is wrong.
     """
     options = read_options(arguments, command)
@@ -107,7 +107,7 @@ def find_deployment(cdk: CdkArguments) -> Deployment:
 
     Raises:
         AppError: When the app does not know the stack, or puts it into another account.
-        SettingsError: When AWS' own files cannot be read.
+        CdkSettingsError: When AWS' own files cannot be read.
         botocore.exceptions.BotoCoreError: When there are no credentials, or AWS cannot be reached.
         botocore.exceptions.ClientError: When AWS refuses.
     """

@@ -18,7 +18,7 @@ from botocore.exceptions import (
 
 from infra.commands.cdk_app import AppError
 from infra.commands.cdk_options import OptionError
-from infra.commands.cdk_settings import SettingsError
+from infra.commands.cdk_settings import CdkSettingsError
 from infra.config import ConfigError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run_command(command: Callable[[list[str]], int], arguments: list[str]) -> in
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")  # a line for each key
         return NOT_UNDERSTOOD
-    except (OptionError, SettingsError) as error:
+    except (OptionError, CdkSettingsError) as error:
         code, reason = NOT_UNDERSTOOD, str(error)
     except (AppError, CommandError) as error:
         code, reason = FAILED, str(error)

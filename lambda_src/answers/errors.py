@@ -116,7 +116,7 @@ class NoInterruptPendingError(EndpointError):
     title = "The agent waits for no answer"
 
 
-class SessionConflictError(EndpointError):
+class TurnConflictError(EndpointError):
     """Another request wrote to the session first; this turn was not stored."""
 
     status = 409
@@ -124,7 +124,7 @@ class SessionConflictError(EndpointError):
     title = "Another request came first"
 
 
-class SessionBusyError(EndpointError):
+class SessionInUseError(EndpointError):
     """Another request holds the session."""
 
     status = 409
@@ -180,7 +180,7 @@ class ModelAccessError(EndpointError):
     title = "No access to the model"
 
 
-class SessionCorruptError(EndpointError):
+class SessionDamagedError(EndpointError):
     """A stored object of the session cannot be understood; nothing was overwritten."""
 
     status = 500
@@ -188,7 +188,7 @@ class SessionCorruptError(EndpointError):
     title = "The session is damaged"
 
 
-class UnstorableValueError(EndpointError):
+class ValueNotStorableError(EndpointError):
     """A tool, a hook or the agent's state holds a value that is no JSON; sending the request again does not help."""
 
     status = 500
@@ -204,7 +204,7 @@ class StorageRefusedError(EndpointError):
     title = "The storage refused"
 
 
-class SessionStorageError(EndpointError):
+class StorageFailedError(EndpointError):
     """The storage failed; sending the request again later is safe, and can help."""
 
     status = 503

@@ -76,27 +76,27 @@ def _not_found(_: Any) -> errors.EndpointError:
 
 
 def _busy(error: Any) -> errors.EndpointError:
-    return errors.SessionBusyError(
+    return errors.SessionInUseError(
         f"Another caller is using this session{f': {error.holder}' if error.holder else ''}.",
         retry_after_seconds=max(1, round(error.retry_after_seconds)),
     )
 
 
 def _conflict(_: Any) -> errors.EndpointError:
-    return errors.SessionConflictError(
+    return errors.TurnConflictError(
         "Another request wrote to this session first. This turn was not stored; send it again.",
         retry_after_seconds=CONFLICT_RETRY_SECONDS,
     )
 
 
 def _corrupt(_: Any) -> errors.EndpointError:
-    return errors.SessionCorruptError(
+    return errors.SessionDamagedError(
         "A stored object of this session cannot be understood. Nothing was overwritten; the log names it."
     )
 
 
 def _unstorable(error: Any) -> errors.EndpointError:
-    return errors.UnstorableValueError(
+    return errors.ValueNotStorableError(
         f"A tool, a hook or the agent's state holds a value that is no JSON ({error.type_name}). "
         "It was not stored. Sending the request again does not help."
     )
@@ -110,7 +110,7 @@ def _storage(error: Any) -> errors.EndpointError:
             f"The session's storage refused{named}. Somebody has to change something there before it can work; "
             "sending the request again does not help."
         )
-    return errors.SessionStorageError(
+    return errors.StorageFailedError(
         f"The session's storage failed{named}. Sending the request again is safe.",
         retry_after_seconds=STORAGE_RETRY_SECONDS,
     )

@@ -28,18 +28,18 @@ _DOOR = (errors.MalformedRequestError, errors.BadRequestError, errors.MethodNotA
 _STORE = (
     *_DOOR,
     errors.UnauthenticatedError,
-    errors.SessionStorageError,
+    errors.StorageFailedError,
     errors.StorageRefusedError,
     errors.InternalError,
-    errors.SessionCorruptError,
+    errors.SessionDamagedError,
 )
 _READ = (*_STORE, errors.OutOfTimeError)
 _TURN = (
     *_STORE,
-    errors.UnstorableValueError,
+    errors.ValueNotStorableError,
     errors.UnsupportedMediaTypeError,
-    errors.SessionConflictError,
-    errors.SessionBusyError,
+    errors.TurnConflictError,
+    errors.SessionInUseError,
     errors.PayloadTooLargeError,
     errors.ContextTooLongError,
     errors.IdempotencyKeyReusedError,

@@ -65,9 +65,9 @@ PERMANENT: dict[str, tuple[Exception, str, str]] = {
     "no JSON": (
         sessions.UnstorableValueError("state.due", "datetime.date", "no JSON"),
         "unstorable-value",
-        "UnstorableValueError",
+        "ValueNotStorableError",
     ),
-    "damaged": (sessions.SessionCorruptError("unreadable", key="k"), "session-corrupt", "SessionCorruptError"),
+    "damaged": (sessions.SessionCorruptError("unreadable", key="k"), "session-corrupt", "SessionDamagedError"),
     "nameless": (sessions.SessionException("?"), "internal-error", "InternalError"),
     "a bug": (TypeError("?"), "internal-error", "InternalError"),
 }
@@ -145,7 +145,7 @@ def test_what_a_state_machine_is_told_to_retry_is_what_waiting_helps() -> None:
     }
     permanent = {raised_as for _, _, raised_as in PERMANENT.values()}
 
-    assert retried == {"ModelThrottledError", "SessionConflictError", "SessionBusyError", "SessionStorageError"}
+    assert retried == {"ModelThrottledError", "TurnConflictError", "SessionInUseError", "StorageFailedError"}
     assert retried <= {error.__name__ for error in all_errors()}
     assert not retried & permanent
 

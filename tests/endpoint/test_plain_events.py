@@ -111,13 +111,17 @@ def test_failures_are_raised_under_their_own_names(scripted: Scripted, monkeypat
     del answers["prompt"]
     assert raised(function, answers)[0] == "NoInterruptPendingError"
     assert raised(function, {**answers, "session_id": "none"})[0] == "NotFoundError"
-    for error in (SessionConflictError("stale"), SessionStorageError("down", code="SlowDown")):
+    raised_below: list[tuple[Exception, str]] = [
+        (SessionConflictError("stale"), "TurnConflictError"),
+        (SessionStorageError("down", code="SlowDown"), "StorageFailedError"),
+    ]
+    for error, name in raised_below:
 
         def refuse(*_: Any, error: Exception = error, **__: Any) -> None:
             raise error
 
         monkeypatch.setattr(RepositorySessionManager, "append_message", refuse)
-        assert raised(function, EVENT)[0] == type(error).__name__
+        assert raised(function, EVENT)[0] == name
     monkeypatch.undo()
     assert text_of(function.invoke(EVENT)) == "Fine."
 

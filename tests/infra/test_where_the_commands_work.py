@@ -10,7 +10,7 @@ import pytest
 from infra.commands import check_arguments, destroy
 from infra.commands.cdk_app import AppError, Environment, environment_in, stack_environment
 from infra.commands.cdk_options import Options, read_options
-from infra.commands.cdk_settings import CdkSettings, SettingsError, decide_region, read_settings
+from infra.commands.cdk_settings import CdkSettings, CdkSettingsError, decide_region, read_settings
 from infra.packaging.python_package import ROOT
 from tests.infra.surroundings import KEYS, REGIONS, STACK, held
 
@@ -119,7 +119,7 @@ class TestSettings:
     def test_a_file_that_is_no_json_object_is_named(self, file: str, content: str, tmp_path: Path) -> None:
         (tmp_path / file).write_text(content, encoding="latin-1")
 
-        with pytest.raises(SettingsError, match=file):
+        with pytest.raises(CdkSettingsError, match=file):
             read_settings(Options(), tmp_path, {"HOME": str(tmp_path)})
 
     @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ class TestSettings:
         if taken:
             assert read_settings(Options(), tmp_path, {"HOME": str(tmp_path)}).context == {}
         else:
-            with pytest.raises(SettingsError, match="context"):
+            with pytest.raises(CdkSettingsError, match="context"):
                 read_settings(Options(), tmp_path, {"HOME": str(tmp_path)})
 
     def test_the_command_line_comes_before_the_project_and_the_project_before_the_user(self, tmp_path: Path) -> None:

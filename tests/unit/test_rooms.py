@@ -1,7 +1,9 @@
 """Which module may import which: arrows between rooms point one way, and no circle is hidden in a function's body."""
 
+import ast
 import subprocess
 import sys
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -29,3 +31,17 @@ def test_no_two_modules_need_each_other(package: str) -> None:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_no_two_exceptions_have_one_name() -> None:
+    """Whoever reads `except SessionBusyError` or a state machine's `ErrorEquals` knows which one is meant."""
+    names = [
+        node.name
+        for package in ("layer/agent_sessions", "lambda_src", "infra", "local")
+        for module in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and node.name.endswith(("Error", "Exception"))
+    ]
+
+    assert len(names) > 40
+    assert [name for name, times in Counter(names).items() if times > 1] == []
