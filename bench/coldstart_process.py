@@ -68,8 +68,8 @@ class _WatchedApi(RuntimeApi):
         answered: The same when it answered each.
     """
 
-    def __init__(self, event: Any, function_arn: str, timeout_seconds: float) -> None:
-        super().__init__(event, function_arn, timeout_seconds)
+    def __init__(self, function_arn: str, timeout_seconds: float) -> None:
+        super().__init__(function_arn, timeout_seconds)
         self.pid = 0
         self.asked: list[tuple[float, float | None]] = []
         self.began: list[tuple[float, float | None]] = []
@@ -102,7 +102,8 @@ def measure_cold_start(variant: str, function: DeployedFunction, event: Any, *, 
         RuntimeError: When the process does not answer, or answers with an error: such times mean nothing.
     """
     timeout = float(function.configuration["Timeout"])
-    with _WatchedApi(event, function.configuration["FunctionArn"], timeout) as api:
+    with _WatchedApi(function.configuration["FunctionArn"], timeout) as api:
+        api.offer(event)
         start = time.monotonic()
         process = function.start(api.address)
         api.pid = process.pid

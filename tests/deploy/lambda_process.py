@@ -59,7 +59,8 @@ class DeployedFunction:
             RuntimeError: When the process ends, or the function's time is over, without an answer.
         """
         timeout = float(self.configuration["Timeout"])
-        with RuntimeApi(event, self.configuration["FunctionArn"], timeout) as api:
+        with RuntimeApi(self.configuration["FunctionArn"], timeout) as api:
+            api.offer(event)
             process = self.start(api.address)
             try:
                 outcome = api.outcome(_START_SECONDS + timeout)
