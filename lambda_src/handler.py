@@ -10,12 +10,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers.failures import answer_for
-from lambda_src.answers.logs import keep_words_out, log_refusal, logger
+from lambda_src.answers.logs import keep_words_out, log_broken_answer, log_refusal, logger
 from lambda_src.doors import plain_event, problems
 from lambda_src.doors.http_request import described, is_http
 from lambda_src.doors.payload import check_response
 from lambda_src.doors.routes import build_router
-from lambda_src.runtime import aws
+from lambda_src.runtime import aws, transport
 from lambda_src.settings import load_settings
 from lambda_src.turns.endpoint import Endpoint
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 keep_words_out()
 endpoint = Endpoint(load_settings())
 router = build_router(endpoint)
+transport.install(streaming=endpoint.settings.streaming, report=log_broken_answer)
 aws.register_snapshot_hooks(endpoint.prime)
 
 

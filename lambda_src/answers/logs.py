@@ -132,3 +132,8 @@ def log_refusal(refusal: EndpointError, error: BaseException) -> None:
     # Only an error when somebody should look at the endpoint itself; the rest is for callers and for metrics.
     log = logger.error if refusal.status == InternalError.status else logger.warning
     log("request refused", extra={"problem": refusal.slug, "status": refusal.status, **diagnosis(cause)})
+
+
+def log_broken_answer(error: BaseException) -> None:
+    """One line on why an answer that had begun did not reach its caller whole."""
+    logger.error("an answer broke off", extra=diagnosis(error))

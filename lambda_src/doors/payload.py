@@ -140,8 +140,9 @@ def serialize(value: Any) -> str:
 def fits(body: str) -> bool:
     """Whether a reply's body can leave the function.
 
-    The runtime makes the body a JSON string inside its own answer, so that quotes count twice and, in some Python
-    versions, every letter outside ASCII counts as its escape. This is the worst case.
+    Where answers are not streamed, the runtime makes the body a JSON string inside its own answer, so that quotes count
+    twice and, in some Python versions, every letter outside ASCII counts as its escape. This is the worst case, and
+    the limit everywhere: a deployment's transport is nothing that a caller should have to know.
     """
     return len(json.dumps(body)) + ENVELOPE_BYTES <= MAX_PAYLOAD_BYTES
 

@@ -1,0 +1,276 @@
+"""What leaves a function's process under the real runtime client, as Lambda takes it."""
+
+import json
+
+from tests.transport.conftest import Start
+
+STREAM = """
+
+class Pieces:
+    def __init__(self):
+        self.words = iter([b"one ", "zwei\\u00e9 ".encode(), b"three"])
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self.words)
+
+    def close(self):
+        print("closed", flush=True)
+
+def handler(event, context):
+    if not isinstance(event, dict) or "http" not in event:
+        return {"plain": event}
+    headers = {"Content-Type": "text/event-stream", "X-Number": 7}
+    return StreamedAnswer(200, headers, Pieces(), ["a=1", "b=2"], lambda: print("over", flush=True))
+"""
+
+
+def returning(value: str) -> str:
+    return f"def handler(event, context):\n    return {value}\n"
+
+
+def pieces(body: str) -> str:
+    """A handler whose body is made by a generator."""
+    lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    return f"""
+import time
+
+def make(event):
+{lines}
+
+def handler(event, context):
+    print("asked", flush=True)
+    return StreamedAnswer(200, {{}}, make(event), over=lambda: print("over", flush=True))
+"""
+
+
+def test_a_streamed_answer_comes_as_prelude_nuls_and_pieces(start: Start) -> None:
+    process = start(STREAM)
+
+    outcome = process.ask({"http": True})
+
+    assert outcome.error is None
+    assert outcome.streamed is not None
+    assert outcome.streamed.prelude == {
+        "statusCode": 200,
+        "headers": {"Content-Type": "text/event-stream", "X-Number": "7"},
+        "cookies": ["a=1", "b=2"],
+    }
+    assert [piece for _, piece in outcome.streamed.pieces] == [b"one ", "zweié ".encode(), b"three"]
+    assert outcome.streamed.trailers == {}
+    assert process.api.refused == []
+
+
+def test_a_piece_leaves_before_the_next_one_is_made(start: Start) -> None:
+    # Given a body that makes its second piece only when somebody says so.
+    process = start(
+        pieces("""
+yield b"first"
+import pathlib
+while not pathlib.Path(event["go"]).exists():
+    time.sleep(0.01)
+yield b"second"
+""")
+    )
+    go = process.folder / "go"
+    process.offer({"go": str(go)})
+
+    # Then the first is there already.
+    assert process.api.arrived.get(timeout=20) == b"first"
+    go.touch()
+    assert process.api.arrived.get(timeout=20) == b"second"
+    assert process.outcome().error is None
+
+
+def test_an_ordinary_answer_goes_through_the_prelude_too(start: Start) -> None:
+    process = start(returning("{'statusCode': 201, 'headers': {'Location': '/x'}, 'body': '{\"a\": \"é\"}'}"))
+
+    outcome = process.ask()
+
+    assert outcome.streamed is not None
+    assert outcome.streamed.prelude == {"statusCode": 201, "headers": {"Location": "/x"}, "cookies": []}
+    assert json.loads(outcome.streamed.body) == {"a": "é"}
+
+
+def test_a_binary_body_arrives_as_its_bytes(start: Start) -> None:
+    process = start(returning("{'statusCode': 200, 'body': 'AAECAP8=', 'isBase64Encoded': True}"))
+
+    outcome = process.ask()
+
+    assert outcome.streamed is not None
+    assert outcome.streamed.body == b"\0\1\2\0\xff"
+
+
+def test_an_empty_answer_is_a_prelude_alone(start: Start) -> None:
+    process = start(returning("{'statusCode': 204, 'body': ''}"))
+
+    outcome = process.ask()
+
+    assert outcome.streamed is not None
+    assert outcome.streamed.prelude["statusCode"] == 204
+    assert outcome.streamed.pieces == []
+
+
+def test_a_plain_events_result_is_posted_as_ever(start: Start) -> None:
+    process = start(STREAM)
+
+    outcomes = [process.ask(event) for event in (None, [1, 2], {"a": "é"}, "text", 3)]
+
+    assert [outcome.value for outcome in outcomes] == [
+        {"plain": event} for event in (None, [1, 2], {"a": "é"}, "text", 3)
+    ]
+    assert all(outcome.streamed is None for outcome in outcomes)
+
+
+def test_what_a_handler_raises_is_an_invocation_error_as_ever(start: Start) -> None:
+    process = start("def handler(event, context):\n    raise ValueError('no')\n")
+
+    outcome = process.ask()
+
+    assert outcome.error == "error"
+    assert (outcome.value["errorType"], outcome.value["errorMessage"]) == ("ValueError", "no")
+
+
+def test_a_body_that_fails_before_its_first_piece_is_an_invocation_error_without_its_words(start: Start) -> None:
+    process = start(pieces("raise ValueError('my secret')\nyield b''"))
+
+    outcome = process.ask()
+
+    assert outcome.error == "error"
+    assert outcome.value["errorType"] == "AnswerFailedError"
+    assert "ValueError" in outcome.value["errorMessage"]
+    assert "entry.py:" in outcome.value["errorMessage"]
+    assert "my secret" not in json.dumps(outcome.value)
+    assert "my secret" not in process.end()
+
+
+def test_an_answer_that_cannot_be_sent_is_an_invocation_error(start: Start) -> None:
+    process = start(
+        returning(
+            "{'statusCode': 200, **({'headers': {'a b': 'x'}} if event else {'body': '?', 'isBase64Encoded': 1})}"
+        )
+    )
+
+    for event in (True, False):
+        outcome = process.ask(event)
+        assert outcome.error == "error"
+        assert outcome.streamed is None
+        assert outcome.value["errorType"] == "AnswerFailedError"
+
+
+def test_a_failure_in_the_middle_goes_into_the_trailers_without_its_words(start: Start) -> None:
+    process = start(pieces("yield b'one'\nraise ValueError('my secret')"))
+
+    outcome = process.ask()
+
+    assert outcome.error is None
+    assert outcome.streamed is not None
+    assert outcome.streamed.body == b"one"
+    assert outcome.streamed.trailers["lambda-runtime-function-error-type"] == "Function.ValueError"
+    assert outcome.streamed.failure["errorType"] == "ValueError"
+    assert "entry.py:" in outcome.streamed.failure["errorMessage"]
+    assert "my secret" not in json.dumps(outcome.streamed.failure)
+    printed = process.end()
+    assert "reported ValueError" in printed
+    assert "my secret" not in printed
+
+
+def test_what_would_end_the_process_ends_the_answer_alone(start: Start) -> None:
+    process = start(pieces("if event: yield b'one'\nraise SystemExit(3)"))
+
+    in_the_middle, at_the_start, again = (process.ask(event) for event in (True, False, True))
+
+    assert in_the_middle.streamed is not None
+    assert in_the_middle.streamed.failure["errorType"] == "SystemExit"
+    assert at_the_start.error == "error"
+    assert again.streamed is not None
+
+
+def test_a_caller_who_has_left_ends_neither_the_process_nor_the_work(start: Start) -> None:
+    # Given a caller who leaves after two pieces of an endless body, whose work is over a moment after that.
+    process = start(
+        pieces("""
+if not event:
+    yield b"whole"
+    return
+try:
+    while True:
+        yield b"x" * 1000
+finally:
+    print("closed", flush=True)
+""")
+    )
+    process.api.leave_after = 2
+
+    left = process.ask(True)
+    process.api.leave_after = None
+    after = process.ask(False)
+
+    # Then the next event is answered, and not before the body was closed and the work was over.
+    assert left.error == "left"
+    assert after.streamed is not None
+    assert after.streamed.body == b"whole"
+    printed = process.end()
+    assert printed.index("closed") < printed.index("over") < printed.rindex("asked")
+    assert "reported" in printed
+
+
+def test_the_work_behind_a_body_is_over_before_the_next_event_is_asked_for(start: Start) -> None:
+    process = start(pieces("yield b'one'"))
+
+    process.ask()
+    process.ask()
+
+    printed = process.end()
+    assert printed.index("over") < printed.rindex("asked")
+
+
+def test_the_attempt_that_lambda_names_is_named_again(start: Start) -> None:
+    # Releases that know of attempts hand their id to whoever posts the result; older ones know of none.
+    asked = """
+import inspect
+from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
+told = "invocation_id" in inspect.getsource(LambdaRuntimeClient.wait_next_invocation)
+"""
+    process = start(asked + returning("{'statusCode': 200, 'body': str(told)}"))
+
+    outcome = process.ask()
+
+    assert outcome.streamed is not None
+    attempt = outcome.streamed.headers.get("lambda-runtime-invocation-id")
+    assert outcome.streamed.body == str(attempt is not None).encode()
+    assert process.api.refused == []
+
+
+def test_headers_and_cookies_hold_what_http_allows(start: Start) -> None:
+    value = "{'statusCode': 200, 'headers': {'X-A': ' caf\\u00e9\\r\\nX-B: 1 '}, 'cookies': ['t=\\u20ac; Secure']}"
+    process = start(returning(value))
+
+    outcome = process.ask()
+
+    assert outcome.streamed is not None
+    assert outcome.streamed.prelude["headers"] == {"X-A": "caf%C3%A9%0D%0AX-B: 1"}
+    assert outcome.streamed.prelude["cookies"] == ["t=%E2%82%AC; Secure"]
+
+
+def test_a_large_answer_arrives_whole(start: Start) -> None:
+    process = start(returning("{'statusCode': 200, 'body': '\\u00e9' * 4_000_000}"))
+
+    outcome = process.ask()
+
+    assert outcome.streamed is not None
+    assert outcome.streamed.body == "é".encode() * 4_000_000
+
+
+def test_an_answer_that_lambda_refuses_does_not_end_the_process(start: Start) -> None:
+    process = start(STREAM)
+    process.api.refuse_next = True
+
+    process.offer({"http": True})
+    after = process.ask("plain")
+
+    assert after.value == {"plain": "plain"}
+    assert len(process.api.refused) == 1
+    assert "reported" in process.end()
