@@ -107,6 +107,13 @@ class KitConfig(BaseModel):
         "sharing one set of sessions.",
     )
     allow_public: bool = _setting(False, "`true` or `false`", "The second key that `auth=none` needs.")
+    streaming: bool = _setting(
+        True,
+        "`true` or `false`",
+        "Answers leave the function while they are made. It sets the invoke mode of the URL and the function's "
+        "transport together. `false` is for a Lambda runtime that the transport does not know: the function says so "
+        "when it starts.",
+    )
     python_version: Literal["3.12", "3.13", "3.14"] = _setting(
         "3.13", "`3.12`, `3.13` or `3.14`", "Python of the function and of the runtime layer."
     )

@@ -97,8 +97,8 @@ class Settings(BaseModel):
     )
     async_function: str | None = Field(
         default=None,
-        description="The function, name:alias, that takes turns without a caller (Prefer: respond-async). Without one "
-        "a turn is taken in this process, which is for this machine only.",
+        description="The function, name:alias, that takes turns without a caller (Prefer: respond-async); :alias is "
+        "one of this function's. Without one a turn is taken in this process, which is for this machine only.",
     )
 
     def for_agent(self, agent_id: str | None) -> "Settings":
@@ -118,6 +118,9 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     values = os.environ if environment is None else environment
     # A variable that is set to nothing counts as not set: deployment tools cannot always leave one out.
     present = {name: values[name.upper()] for name in Settings.model_fields if values.get(name.upper())}
+    if present.get("async_function", "").startswith(":"):
+        # A template cannot name a function in its own environment; Lambda does.
+        present["async_function"] = values.get("AWS_LAMBDA_FUNCTION_NAME", "") + present["async_function"]
     try:
         return Settings.model_validate(present)
     except ValidationError as error:

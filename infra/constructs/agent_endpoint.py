@@ -19,6 +19,10 @@ from infra.policies.nag_waivers import waive
 
 _TASK_ROOT = "/var/task"
 _ALIAS = "live"
+# Of a turn that nobody waits for. Lambda waits one minute before the first retry and two before the second, and each
+# attempt may take the longest timeout there is, 15 minutes: an hour is enough for all three. What is older is dropped.
+_ASYNC_RETRIES = 2
+_ASYNC_MAX_AGE = Duration.hours(1)
 
 
 class AgentEndpoint(Construct):
@@ -65,7 +69,11 @@ class AgentEndpoint(Construct):
         self.alias = lambda_.Alias(self, "Alias", alias_name=_ALIAS, version=self._version(config))
         self.url = self.alias.add_function_url(
             auth_type=lambda_.FunctionUrlAuthType.AWS_IAM if config.auth == "iam" else lambda_.FunctionUrlAuthType.NONE,
+            # The function cannot see this mode. STREAMING tells it, and has to say the same.
+            invoke_mode=lambda_.InvokeMode.RESPONSE_STREAM if config.streaming else lambda_.InvokeMode.BUFFERED,
         )
+        self.alias.configure_async_invoke(retry_attempts=_ASYNC_RETRIES, max_event_age=_ASYNC_MAX_AGE)
+        self._let_it_invoke_itself()
         self.caller_policy = iam.ManagedPolicy(
             self, "CallerPolicy", description="May call the agent endpoint", statements=self._call_statements()
         )
@@ -129,6 +137,16 @@ class AgentEndpoint(Construct):
         )
         return role
 
+    def _let_it_invoke_itself(self) -> None:
+        # For turns without a caller (ASYNC_FUNCTION). A policy of its own: the function waits for its role's first one
+        # to be there, and this one waits for the function's alias.
+        policy = iam.Policy(
+            self,
+            "OwnAliasPolicy",
+            statements=[iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.alias.function_arn])],
+        )
+        policy.attach_to_role(self.role)
+
     def _version(self, config: KitConfig) -> lambda_.IVersion:
         version = self.function.current_version
         # Without SnapStart an old version costs nothing, and the alias can go back to it.
@@ -172,6 +190,9 @@ def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
         "AGENT_WINDOW_MESSAGES": str(config.agent_window_messages),
         "LEASE_WAIT_SECONDS": f"{config.lease_wait_seconds:g}",
         "DEADLINE_MARGIN_SECONDS": f"{config.deadline_margin_seconds:g}",
+        "STREAMING": str(config.streaming).lower(),
+        # The function's own name would be a circle in the template; Lambda tells it to the process.
+        "ASYNC_FUNCTION": f":{_ALIAS}",
         **prompt,
         "POWERTOOLS_SERVICE_NAME": config.stack_name,
         "POWERTOOLS_LOG_LEVEL": "INFO",

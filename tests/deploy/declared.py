@@ -25,10 +25,14 @@ def check_deployed(report: Report, session: boto3.Session, outputs: dict[str, st
           lambda: _lifecycle(session, outputs, config))  # fmt: skip
     check("encryption: with keys of S3", lambda: _encryption(session, outputs))
     check("public access: blocked in all four ways", lambda: _public_access(session, outputs))
-    check("role: reads, writes and deletes below sessions/, lists there, invokes one model",
+    check("role: reads, writes and deletes below sessions/, lists there, invokes one model and its own alias",
           lambda: _role(session, outputs))  # fmt: skip
     check("function: as configured, with both layers", lambda: _function(session, outputs, config))
     check("alias: live points to a published version of this code", lambda: _alias(session, outputs))
+    check("url: its mode and the function's transport go together", lambda: _streaming(session, outputs, config))
+    check(
+        "alias: an event that nobody waits for is tried three times within an hour", lambda: _events(session, outputs)
+    )
     check("layers: the newest session layer is found by its parameter", lambda: _parameter(session, outputs, config))
 
 
@@ -57,14 +61,15 @@ def _public_access(session: boto3.Session, outputs: dict[str, str]) -> None:
 
 
 def role_statements(session: boto3.Session, outputs: dict[str, str]) -> list[Statement]:
-    """The statements of the deployed function's role: its one inline policy, and nothing attached."""
+    """The statements of the deployed function's role: its inline policies, and nothing attached."""
     iam = session.client("iam")
     role = _configuration(session, outputs)["Role"].rpartition("/")[2]
     attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
     expect(attached == [], attached)
-    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    document: Any = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-    statements: list[Statement] = (json.loads(document) if isinstance(document, str) else document)["Statement"]
+    statements: list[Statement] = []
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document: Any = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        statements += (json.loads(document) if isinstance(document, str) else document)["Statement"]
     return statements
 
 
@@ -81,6 +86,8 @@ def _role(session: boto3.Session, outputs: dict[str, str]) -> None:
     model = "claude-haiku-4-5"
     for action in ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"):
         expect(all(model in resource and "*" not in resource for resource in found.pop(action)), statements)
+    live = session.client("lambda").get_alias(FunctionName=outputs["FunctionName"], Name="live")["AliasArn"]
+    expect(found.pop("lambda:InvokeFunction") == {live}, statements)
     expect(set(found) == {"logs:CreateLogStream", "logs:PutLogEvents"}, found)
 
 
@@ -112,6 +119,18 @@ def _alias(session: boto3.Session, outputs: dict[str, str]) -> None:
     expect(version.isdigit(), version)
     published = client.get_function(FunctionName=outputs["FunctionName"], Qualifier="live")["Configuration"]
     expect(published["CodeSha256"] == _configuration(session, outputs)["CodeSha256"], published)
+
+
+def _streaming(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
+    url = session.client("lambda").get_function_url_config(FunctionName=outputs["FunctionName"], Qualifier="live")
+    expect(url["InvokeMode"] == ("RESPONSE_STREAM" if config.streaming else "BUFFERED"), url)
+    variables = _configuration(session, outputs)["Environment"]["Variables"]
+    expect(variables["STREAMING"] == str(config.streaming).lower(), variables)
+
+
+def _events(session: boto3.Session, outputs: dict[str, str]) -> None:
+    found = session.client("lambda").get_function_event_invoke_config(FunctionName=outputs["FunctionName"])
+    expect((found["MaximumRetryAttempts"], found["MaximumEventAgeInSeconds"]) == (2, 3600), found)
 
 
 def _parameter(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:

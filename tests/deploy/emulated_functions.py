@@ -183,3 +183,29 @@ class FunctionUrl(CloudFormationModel):
 
     def delete(self, _account: str, _region: str) -> None:
         """It goes with its function."""
+
+
+class AsynchronousInvocation(CloudFormationModel):
+    """``AWS::Lambda::EventInvokeConfig``; moto keeps one for a function, whatever its qualifier."""
+
+    def __init__(self, function: str, qualifier: str) -> None:
+        self._function = function
+        self.physical_resource_id = f"{function}|{qualifier}"
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        return "AWS::Lambda::EventInvokeConfig"
+
+    @classmethod
+    def create_from_cloudformation_json(  # type: ignore[override]
+        cls, _name: str, resource: Any, account: str, region: str, **_more: Any
+    ) -> "AsynchronousInvocation":
+        properties = dict(resource["Properties"])
+        function, qualifier = properties.pop("FunctionName"), properties.pop("Qualifier")
+        # CloudFormation's numbers are text by now.
+        config = {name: int(value) for name, value in properties.items()}
+        lambda_backends[account][region].put_function_event_invoke_config(function, config)
+        return cls(function, qualifier)
+
+    def delete(self, _account: str, _region: str) -> None:
+        """It goes with its function."""

@@ -42,6 +42,12 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert {name.upper(): str(value) for name, value in settings.model_dump().items()} == values
 
 
+def test_an_alias_alone_is_one_of_this_function() -> None:
+    settings = load_settings({**STORE, "ASYNC_FUNCTION": ":live", "AWS_LAMBDA_FUNCTION_NAME": "agent-endpoint"})
+
+    assert settings.async_function == "agent-endpoint:live"
+
+
 def test_only_the_environment_that_is_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_ID", "from-elsewhere")
 

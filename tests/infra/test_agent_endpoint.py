@@ -58,6 +58,34 @@ def test_defaults_of_the_deployment_and_of_the_function_agree() -> None:
     assert load_settings(function(synthesize())["Environment"]["Variables"]).agent_system_prompt is None
     assert settings.lease_wait_seconds == config.lease_wait_seconds
     assert settings.deadline_margin_seconds == config.deadline_margin_seconds
+    assert settings.streaming is config.streaming is True
+
+
+@pytest.mark.parametrize(("streaming", "mode"), [(True, "RESPONSE_STREAM"), (False, "BUFFERED"), ("false", "BUFFERED")])
+def test_the_urls_mode_and_the_functions_transport_are_set_together(streaming: bool | str, mode: str) -> None:
+    template = synthesize(streaming=streaming)
+
+    assert template.properties("AWS::Lambda::Url")["InvokeMode"] == mode
+    settings = load_settings(function(template)["Environment"]["Variables"])
+    assert settings.streaming is (mode == "RESPONSE_STREAM")
+
+
+def test_a_turn_without_a_caller_goes_to_the_alias_that_the_url_has() -> None:
+    template = synthesize()
+    environment = {**function(template)["Environment"]["Variables"], "AWS_LAMBDA_FUNCTION_NAME": "endpoint"}
+
+    settings = load_settings(environment)
+
+    assert settings.async_function == f"endpoint:{template.properties('AWS::Lambda::Alias')['Name']}"
+
+
+def test_an_event_for_such_a_turn_has_time_for_all_its_attempts_and_is_dropped_then() -> None:
+    config = synthesize(timeout_seconds=900).properties("AWS::Lambda::EventInvokeConfig")
+
+    assert config["Qualifier"] == "live"
+    assert config["MaximumRetryAttempts"] == 2
+    # Lambda waits one minute before the second attempt and two before the third.
+    assert config["MaximumEventAgeInSeconds"] >= 2 * 900 + 3 * 60
 
 
 @pytest.mark.parametrize(("key", "values"), [("lease_wait_seconds", (0, 60)), ("deadline_margin_seconds", (0.5, 60))])

@@ -64,6 +64,7 @@ WRONG: dict[str, list[object]] = {
     "timeout_seconds": ["9", "901", "2m"],
     "lease_wait_seconds": ["-1", "61", "nan", "soon"],
     "deadline_margin_seconds": ["0", "-1", "61", "inf", "5s"],
+    "streaming": ["maybe", "2", "RESPONSE_STREAM"],
     "log_retention_days": ["0", "2", "31", "forever"],
     "max_concurrency": ["0", "-1", "all"],
     "snap_start": ["sometimes"],

@@ -179,6 +179,20 @@ def test_the_function_writes_to_its_own_log_only() -> None:
     assert not role.may("logs:CreateLogGroup", stream)
 
 
+ALIAS = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:endpoint:live"
+
+
+def test_the_function_may_invoke_its_own_alias_and_no_other_function() -> None:
+    role = Role()
+
+    assert role.may("lambda:InvokeFunction", ALIAS)
+    unqualified = ALIAS.removesuffix(":live")
+    for other in (unqualified, f"{unqualified}:7", f"{unqualified}:$LATEST", f"{unqualified}-2:live", f"{ALIAS}2"):
+        assert not role.may("lambda:InvokeFunction", other)
+    for action in ("lambda:InvokeFunctionUrl", "lambda:InvokeAsync", "lambda:UpdateFunctionCode", "lambda:GetFunction"):
+        assert not role.may(action, ALIAS)
+
+
 CONFIGURATIONS: list[dict[str, Any]] = [
     {},
     {"stage": "prod", "encryption": "kms", "bucket_versioning": True},
