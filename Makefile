@@ -40,6 +40,9 @@ lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/docs.in -o requirements/docs.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/localstack.in -o requirements/localstack.txt
+	for version in $(RUNTIME_CLIENTS); do \
+		echo "awslambdaric==$$version" | $(UV) pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --no-header - || exit 1; \
+	done > requirements/runtime-clients.txt
 	for version in $(COMPAT_VERSIONS); do \
 		echo "strands-agents==$$version" | $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
 	done
@@ -63,6 +66,9 @@ published-tests: $(VENV)/.dev ## run Strands' own published session tests with o
 # One environment per Strands release: the oldest and the newest of the declared range, and where its inside changed.
 COMPAT_VERSIONS ?= 1.40.0 1.55.1 1.57.2 1.62.0
 
+# Releases of Lambda's runtime client that the transport has to fit: those of the last two years.
+RUNTIME_CLIENTS ?= 3.0.1 3.0.2 3.1.0 3.1.1 4.0.0 4.0.1 4.0.2 4.0.3 4.0.4 4.1.0 4.2.0 4.2.1 4.2.2
+
 .venv-strands-%/.installed: requirements/compat-%.txt $(UV)
 	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-strands-$*
 	@$(UV) pip install --quiet --python .venv-strands-$*/bin/python --require-hashes -r $<
@@ -81,6 +87,10 @@ compat: $(COMPAT_VERSIONS:%=.venv-strands-%/.installed) ## run the contract suit
 	@for version in $(COMPAT_VERSIONS); do \
 		echo "Strands $$version"; .venv-strands-$$version/bin/python -m pytest -q tests/contract $(ARGS) || exit 1; \
 	done
+
+.PHONY: transport-matrix
+transport-matrix: $(VENV)/.dev ## run the transport on each release of Lambda's runtime client of the last two years (ARGS=--newest)
+	@$(BIN)/python -m tests.transport $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, formatting included, and the arrows between rooms
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what starts a function once with each client."""
     if "client" in metafunc.fixturenames:
-        folders = [Path(name) for name in metafunc.config.getoption("--runtime-client")]
+        folders = [Path(name) for name in metafunc.config.getoption("--runtime-client", default=[])]
         metafunc.parametrize("client", folders or [INSTALLED], ids=lambda folder: folder.name, scope="module")
 
 

@@ -19,6 +19,47 @@ def report(error):
 transport.install(streaming=True, report=report)
 """
 
+STREAM = """
+
+class Pieces:
+    def __init__(self):
+        self.words = iter([b"one ", "zwei\\u00e9 ".encode(), b"three"])
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self.words)
+
+    def close(self):
+        print("closed", flush=True)
+
+def handler(event, context):
+    if not isinstance(event, dict) or "http" not in event:
+        return {"plain": event}
+    headers = {"Content-Type": "text/event-stream", "X-Number": 7}
+    return StreamedAnswer(200, headers, Pieces(), ["a=1", "b=2"], lambda: print("over", flush=True))
+"""
+
+
+def returning(value: str) -> str:
+    return f"def handler(event, context):\n    return {value}\n"
+
+
+def pieces(body: str) -> str:
+    """A handler whose body is made by a generator."""
+    lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    return f"""
+import time
+
+def make(event):
+{lines}
+
+def handler(event, context):
+    print("asked", flush=True)
+    return StreamedAnswer(200, {{}}, make(event), over=lambda: print("over", flush=True))
+"""
+
 
 class Process:
     """A function of one file, running.

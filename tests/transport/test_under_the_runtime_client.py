@@ -1,49 +1,13 @@
-"""What leaves a function's process under the real runtime client, as Lambda takes it."""
+"""What leaves a function's process under the real runtime client, as Lambda takes it.
+
+``make transport-matrix`` runs these with every release of the client. What does not depend on it is in
+``test_answers.py``.
+"""
 
 import json
 
 from tests.transport.conftest import Start
-
-STREAM = """
-
-class Pieces:
-    def __init__(self):
-        self.words = iter([b"one ", "zwei\\u00e9 ".encode(), b"three"])
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return next(self.words)
-
-    def close(self):
-        print("closed", flush=True)
-
-def handler(event, context):
-    if not isinstance(event, dict) or "http" not in event:
-        return {"plain": event}
-    headers = {"Content-Type": "text/event-stream", "X-Number": 7}
-    return StreamedAnswer(200, headers, Pieces(), ["a=1", "b=2"], lambda: print("over", flush=True))
-"""
-
-
-def returning(value: str) -> str:
-    return f"def handler(event, context):\n    return {value}\n"
-
-
-def pieces(body: str) -> str:
-    """A handler whose body is made by a generator."""
-    lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
-    return f"""
-import time
-
-def make(event):
-{lines}
-
-def handler(event, context):
-    print("asked", flush=True)
-    return StreamedAnswer(200, {{}}, make(event), over=lambda: print("over", flush=True))
-"""
+from tests.transport.process import STREAM, pieces, returning
 
 
 def test_a_streamed_answer_comes_as_prelude_nuls_and_pieces(start: Start) -> None:
@@ -94,25 +58,6 @@ def test_an_ordinary_answer_goes_through_the_prelude_too(start: Start) -> None:
     assert json.loads(outcome.streamed.body) == {"a": "é"}
 
 
-def test_a_binary_body_arrives_as_its_bytes(start: Start) -> None:
-    process = start(returning("{'statusCode': 200, 'body': 'AAECAP8=', 'isBase64Encoded': True}"))
-
-    outcome = process.ask()
-
-    assert outcome.streamed is not None
-    assert outcome.streamed.body == b"\0\1\2\0\xff"
-
-
-def test_an_empty_answer_is_a_prelude_alone(start: Start) -> None:
-    process = start(returning("{'statusCode': 204, 'body': ''}"))
-
-    outcome = process.ask()
-
-    assert outcome.streamed is not None
-    assert outcome.streamed.prelude["statusCode"] == 204
-    assert outcome.streamed.pieces == []
-
-
 def test_a_plain_events_result_is_posted_as_ever(start: Start) -> None:
     process = start(STREAM)
 
@@ -146,20 +91,6 @@ def test_a_body_that_fails_before_its_first_piece_is_an_invocation_error_without
     assert "my secret" not in process.end()
 
 
-def test_an_answer_that_cannot_be_sent_is_an_invocation_error(start: Start) -> None:
-    process = start(
-        returning(
-            "{'statusCode': 200, **({'headers': {'a b': 'x'}} if event else {'body': '?', 'isBase64Encoded': 1})}"
-        )
-    )
-
-    for event in (True, False):
-        outcome = process.ask(event)
-        assert outcome.error == "error"
-        assert outcome.streamed is None
-        assert outcome.value["errorType"] == "AnswerFailedError"
-
-
 def test_a_failure_in_the_middle_goes_into_the_trailers_without_its_words(start: Start) -> None:
     process = start(pieces("yield b'one'\nraise ValueError('my secret')"))
 
@@ -175,17 +106,6 @@ def test_a_failure_in_the_middle_goes_into_the_trailers_without_its_words(start:
     printed = process.end()
     assert "reported ValueError" in printed
     assert "my secret" not in printed
-
-
-def test_what_would_end_the_process_ends_the_answer_alone(start: Start) -> None:
-    process = start(pieces("if event: yield b'one'\nraise SystemExit(3)"))
-
-    in_the_middle, at_the_start, again = (process.ask(event) for event in (True, False, True))
-
-    assert in_the_middle.streamed is not None
-    assert in_the_middle.streamed.failure["errorType"] == "SystemExit"
-    assert at_the_start.error == "error"
-    assert again.streamed is not None
 
 
 def test_a_caller_who_has_left_ends_neither_the_process_nor_the_work(start: Start) -> None:
@@ -242,35 +162,3 @@ told = "invocation_id" in inspect.getsource(LambdaRuntimeClient.wait_next_invoca
     attempt = outcome.streamed.headers.get("lambda-runtime-invocation-id")
     assert outcome.streamed.body == str(attempt is not None).encode()
     assert process.api.refused == []
-
-
-def test_headers_and_cookies_hold_what_http_allows(start: Start) -> None:
-    value = "{'statusCode': 200, 'headers': {'X-A': ' caf\\u00e9\\r\\nX-B: 1 '}, 'cookies': ['t=\\u20ac; Secure']}"
-    process = start(returning(value))
-
-    outcome = process.ask()
-
-    assert outcome.streamed is not None
-    assert outcome.streamed.prelude["headers"] == {"X-A": "caf%C3%A9%0D%0AX-B: 1"}
-    assert outcome.streamed.prelude["cookies"] == ["t=%E2%82%AC; Secure"]
-
-
-def test_a_large_answer_arrives_whole(start: Start) -> None:
-    process = start(returning("{'statusCode': 200, 'body': '\\u00e9' * 4_000_000}"))
-
-    outcome = process.ask()
-
-    assert outcome.streamed is not None
-    assert outcome.streamed.body == "é".encode() * 4_000_000
-
-
-def test_an_answer_that_lambda_refuses_does_not_end_the_process(start: Start) -> None:
-    process = start(STREAM)
-    process.api.refuse_next = True
-
-    process.offer({"http": True})
-    after = process.ask("plain")
-
-    assert after.value == {"plain": "plain"}
-    assert len(process.api.refused) == 1
-    assert "reported" in process.end()
