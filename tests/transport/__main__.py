@@ -1,8 +1,8 @@
 """``make transport-matrix``: the transport under each release of Lambda's runtime client of the last two years.
 
-AWS brings its runtimes up to date by itself. So a lock says what has to fit, and PyPI is asked for what is newer: that is
-tried and told too, and fails the run only with ``--newest``, because an upload of somebody else's should stop nobody's
-change. ``make lock RUNTIME_CLIENTS=...`` takes it into the lock.
+AWS brings its runtimes up to date by itself. So a lock says what has to fit, and PyPI is asked for what is newer. That
+is tried and told too, and fails the run only with ``--newest``, because an upload of somebody else's should stop
+nobody's change. ``make lock RUNTIME_CLIENTS=...`` takes it into the lock.
 """
 
 # ruff: noqa: T201 - a command line tool prints
