@@ -35,7 +35,7 @@ setup: $(VENV)/.dev ## install everything a developer needs into .venv
 
 lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
-	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local --extra cdk --extra dev -o requirements/dev.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local --extra client --extra cdk --extra dev -o requirements/dev.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/docs.in -o requirements/docs.txt
@@ -53,7 +53,7 @@ lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges a
 # --- use ------------------------------------------------------------------------------------------------
 
 run: $(VENV)/.local ## serve the agent endpoint on this machine (PORT=, STORE=, MODEL=)
-	@PYTHONPATH=layer:. $(BIN)/python -m local
+	@PYTHONPATH=layer:client:. $(BIN)/python -m local
 
 # --- check ----------------------------------------------------------------------------------------------
 
@@ -81,7 +81,7 @@ RUNTIME_CLIENTS ?= 3.0.1 3.0.2 3.1.0 3.1.1 4.0.0 4.0.1 4.0.2 4.0.3 4.0.4 4.1.0 4
 	@touch $@
 
 compat-s3: $(VENV)/.dev .venv-localstack/.installed ## run the suites that touch S3 on another implementation of it, LocalStack's (ARGS=)
-	@PYTHONPATH=layer:. $(BIN)/python -m tests.compat_s3 $(ARGS)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m tests.compat_s3 $(ARGS)
 
 compat: $(COMPAT_VERSIONS:%=.venv-strands-%/.installed) ## run the contract suite on each Strands release we name (COMPAT_VERSIONS=)
 	@for version in $(COMPAT_VERSIONS); do \
@@ -95,13 +95,13 @@ transport-matrix: $(VENV)/.dev ## run the transport on each release of Lambda's 
 lint: $(VENV)/.dev ## ruff, formatting included, and the arrows between rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@PYTHONPATH=layer:. $(BIN)/lint-imports --no-cache
+	@PYTHONPATH=layer:client:. $(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
 
 openapi: $(VENV)/.dev ## write docs/openapi.json, the HTTP contract, from the code
-	@PYTHONPATH=layer:. $(BIN)/python -m lambda_src.doors > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@PYTHONPATH=layer:client:. $(BIN)/python -m lambda_src.doors > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 .venv-docs/.installed: requirements/docs.txt $(UV)
 	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-docs
@@ -130,14 +130,14 @@ release-notes: $(VENV)/.dev ## print what the changelog says of a release (TAG=v
 
 .PHONY: bench bench-bounds bench-coldstart
 bench: $(VENV)/.dev ## measure the session managers side by side (ARGS=--quick, --publish; see docs/BENCHMARKS.md)
-	@PYTHONPATH=layer:. $(BIN)/python -m bench $(ARGS)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench $(ARGS)
 
 bench-bounds: $(VENV)/.dev ## measure what each route costs at 20,000 messages and 5,000 sessions (ARGS=--quick, --publish)
-	@PYTHONPATH=layer:. $(BIN)/python -m bench.bounds $(ARGS)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.bounds $(ARGS)
 
 bench-coldstart: $(VENV)/.dev ## measure how the deployed package starts, beside the same built plainly (ARGS=--publish)
 	@command -v node >/dev/null || { echo "The package is built by the CDK app, which needs Node.js 20 or newer: https://nodejs.org"; exit 1; }
-	@PYTHONPATH=layer:. $(BIN)/python -m bench.coldstart $(ARGS)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.coldstart $(ARGS)
 
 clean: ## remove what the targets above created
 	rm -rf $(VENV) .venv-* .cache build cdk.out .pytest_cache .mypy_cache .ruff_cache .hypothesis node_modules

@@ -1,0 +1,36 @@
+"""A client for an Agent Session Kit endpoint: turns as they are said, and nothing lost when a connection is.
+
+    with Client("http://localhost:8000") as client:
+        for event in client.stream("demo", "Hello"):
+            if isinstance(event, Text):
+                print(event.text, end="", flush=True)
+
+:class:`Client` blocks, :class:`AsyncClient` awaits; both have the same methods. Behind IAM they sign
+(:class:`SigV4Auth`), behind an issuer of tokens they bring one (:class:`BearerAuth`).
+"""
+
+from agent_sessions_client.async_client import AsyncClient, AsyncTurnStream
+from agent_sessions_client.auth import BearerAuth, SigV4Auth
+from agent_sessions_client.client import Client, TurnStream
+from agent_sessions_client.errors import AgentSessionsError, ConnectionLostError, EndpointProblemError
+from agent_sessions_client.events import Event, Message, Node, Reasoning, Reply, Text, Tool, TurnBegan
+
+__all__ = [
+    "AgentSessionsError",
+    "AsyncClient",
+    "AsyncTurnStream",
+    "BearerAuth",
+    "Client",
+    "ConnectionLostError",
+    "EndpointProblemError",
+    "Event",
+    "Message",
+    "Node",
+    "Reasoning",
+    "Reply",
+    "SigV4Auth",
+    "Text",
+    "Tool",
+    "TurnBegan",
+    "TurnStream",
+]

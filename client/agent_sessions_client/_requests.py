@@ -1,0 +1,65 @@
+"""What a client sends, as values: the same for the blocking and for the asynchronous client."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+EVENTS = "text/event-stream"
+JSON = "application/json"
+Prompt = str | list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request.
+
+    Attributes:
+        method: HTTP method.
+        path: With its leading slash, encoded.
+        body: Sent as JSON; ``None`` for none.
+        headers: Beside those of every request.
+        params: Of the query string.
+    """
+
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+
+
+def turn(
+    session_id: str | None,
+    prompt: Prompt | None,
+    *,
+    accept: str,
+    agent_id: str | None = None,
+    interrupt_responses: list[dict[str, Any]] | None = None,
+    idempotency_key: str | None = None,
+) -> Sent:
+    """A turn to take, in a session or, without one, in a new one.
+
+    Every turn has an Idempotency-Key. Sent again, it is the same turn and not another one.
+    """
+    body = {"prompt": prompt, "agent_id": agent_id, "interrupt_responses": interrupt_responses}
+    path = "/sessions" if session_id is None else f"{session_path(session_id)}/messages"
+    headers = {"Accept": accept, "Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    return Sent("POST", path, {name: value for name, value in body.items() if value is not None}, headers)
+
+
+def turn_path(session_id: str, turn_id: str) -> str:
+    """Where a turn is."""
+    return f"{session_path(session_id)}/turns/{quote(turn_id, safe='')}"
+
+
+def session_path(session_id: str) -> str:
+    """Where a session is."""
+    return f"/sessions/{quote(session_id, safe='')}"
+
+
+def of_agent(agent_id: str | None) -> dict[str, str]:
+    """The query parameter that names an agent."""
+    return {} if agent_id is None else {"agent_id": agent_id}

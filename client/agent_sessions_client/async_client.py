@@ -1,0 +1,243 @@
+"""The asynchronous client: the blocking one's methods, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+from httpx_sse import EventSource, SSEError
+
+from agent_sessions_client import _requests
+from agent_sessions_client._reading import TurnReading
+from agent_sessions_client._requests import EVENTS, JSON, Prompt, Sent
+from agent_sessions_client._wire import STREAM, UNREACHABLE, WHOLE, RefusedError, request_of
+from agent_sessions_client.errors import AgentSessionsError, ConnectionLostError, problem_in
+from agent_sessions_client.events import Event, Reply, TurnBegan, reply_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+
+class AsyncClient:
+    """Speaks to one endpoint.
+
+    Args:
+        url: The endpoint's, such as the stack's output ``EndpointUrl``.
+        auth: :class:`SigV4Auth`, :class:`BearerAuth`, or another of httpx; ``None`` for ``make run``.
+        patience_seconds: How long to go on without hearing anything, when a connection was lost.
+        transport: Of httpx, instead of a network.
+        pause: Waits so many seconds between two attempts.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        auth: httpx.Auth | None = None,
+        *,
+        patience_seconds: float = 60,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), auth=auth, timeout=WHOLE, transport=transport)
+        self._patience_seconds = patience_seconds
+        self._pause = pause
+
+    async def __aenter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def stream(
+        self,
+        session_id: str | None,
+        prompt: Prompt | None = None,
+        *,
+        agent_id: str | None = None,
+        interrupt_responses: list[dict[str, Any]] | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncTurnStream:
+        """Take a turn and hear of it as it happens.
+
+        Args:
+            session_id: The session; ``None`` begins a new one.
+            prompt: Text, or content blocks of Strands with their bytes as base64.
+            agent_id: The agent; by default the endpoint's.
+            interrupt_responses: Answers to what the turn before asked.
+            idempotency_key: Your own name for this request; by default a new one.
+
+        Returns:
+            The turn's events, to be read once. Nothing is sent before the first is asked for.
+        """
+        sent = _requests.turn(
+            session_id,
+            prompt,
+            accept=EVENTS,
+            agent_id=agent_id,
+            interrupt_responses=interrupt_responses,
+            idempotency_key=idempotency_key,
+        )
+        return AsyncTurnStream(self, sent)
+
+    def follow(
+        self, session_id: str, turn_id: str, *, agent_id: str | None = None, after_message: int | None = None
+    ) -> AsyncTurnStream:
+        """Hear of a turn that somebody else takes or took.
+
+        Args:
+            session_id: The session.
+            turn_id: The turn.
+            agent_id: The agent; by default the endpoint's.
+            after_message: The last message that is known already.
+        """
+        known = {} if after_message is None else {"Last-Event-ID": str(after_message)}
+        path = _requests.turn_path(session_id, turn_id)
+        return AsyncTurnStream(self, Sent("GET", path, None, {"Accept": EVENTS, **known}, _requests.of_agent(agent_id)))
+
+    async def send(
+        self,
+        session_id: str | None,
+        prompt: Prompt | None = None,
+        *,
+        agent_id: str | None = None,
+        interrupt_responses: list[dict[str, Any]] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Reply:
+        """Take a turn and wait for its reply; the arguments are those of :meth:`stream`.
+
+        Raises:
+            EndpointProblemError: There is no reply.
+            ConnectionLostError: The answer did not arrive. Sent again with the same key it is the same turn.
+        """
+        sent = _requests.turn(
+            session_id,
+            prompt,
+            accept=JSON,
+            agent_id=agent_id,
+            interrupt_responses=interrupt_responses,
+            idempotency_key=idempotency_key,
+        )
+        return reply_of(await self._whole(sent))
+
+    async def turn(self, session_id: str, turn_id: str, *, agent_id: str | None = None) -> dict[str, Any]:
+        """What became of a turn: ``status``, and ``reply`` or ``problem``."""
+        path = _requests.turn_path(session_id, turn_id)
+        found: dict[str, Any] = await self._whole(Sent("GET", path, params=_requests.of_agent(agent_id)))
+        return found
+
+    async def cancel(self, session_id: str, turn_id: str, *, agent_id: str | None = None) -> None:
+        """Ask a running turn to stop. It does so within two seconds; its reply says ``cancelled``.
+
+        Raises:
+            EndpointProblemError: There is no such turn, or it is over (409).
+        """
+        await self._whole(Sent("DELETE", _requests.turn_path(session_id, turn_id), params=_requests.of_agent(agent_id)))
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None, **params: str) -> Any:
+        """Send any other request of the HTTP contract.
+
+        Args:
+            method: HTTP method.
+            path: Such as ``/sessions``, encoded.
+            body: Sent as JSON.
+            **params: Of the query string.
+
+        Returns:
+            The answer's JSON; ``None`` for an empty one.
+        """
+        return await self._whole(Sent(method, path, body, params=params))
+
+    async def _whole(self, sent: Sent) -> Any:
+        try:
+            response = await self._http.send(request_of(self._http, sent, WHOLE))
+        except httpx.TransportError as error:
+            raise ConnectionLostError("No answer arrived.") from error
+        if not response.is_success:
+            raise problem_in(response.status_code, response.headers, response.content)
+        return response.json() if response.content else None
+
+    async def _events(self, reading: TurnReading) -> AsyncGenerator[Event]:
+        while not reading.is_over:
+            try:
+                async for event in self._connection(reading):
+                    yield event
+                seconds = reading.ended()
+            except UNREACHABLE as error:
+                seconds = reading.unreachable(error)
+            except SSEError as error:
+                raise AgentSessionsError("The endpoint answers, but not with a stream of events.") from error
+            except httpx.TransportError as error:
+                seconds = reading.lost(error)
+            except RefusedError as refusal:
+                seconds = reading.refused(refusal.status, refusal.headers, refusal.body)
+            if seconds:
+                await self._pause(seconds)
+
+    async def _connection(self, reading: TurnReading) -> AsyncGenerator[Event]:
+        request = request_of(self._http, reading.next_request(), STREAM)
+        response = await self._http.send(request, stream=True)
+        try:
+            if not response.is_success:
+                raise RefusedError(response, await response.aread())
+            reading.connected()
+            async for sse in EventSource(response).aiter_sse():
+                for event in reading.heard(sse.event, sse.data, sse.id):
+                    yield event
+                if reading.is_over:
+                    return
+        finally:
+            await response.aclose()
+
+
+class AsyncTurnStream:
+    """A turn's events, one after the other; lost connections are taken up again.
+
+    Raises:
+        EndpointProblemError: While it is read: the turn was refused, or ended in a problem.
+        ConnectionLostError: While it is read: the endpoint cannot be reached any more.
+    """
+
+    def __init__(self, client: AsyncClient, first: Sent) -> None:
+        self._client = client
+        self._reading = TurnReading(first, client._patience_seconds)  # noqa: SLF001 - one module
+        self._events = client._events(self._reading)  # noqa: SLF001 - likewise
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """The events themselves."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event, waited for."""
+        return await anext(self._events)
+
+    @property
+    def turn(self) -> TurnBegan | None:
+        """The turn, as soon as its first event was read."""
+        return self._reading.turn
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply, as soon as it was read."""
+        return self._reading.reply
+
+    async def cancel(self) -> None:
+        """Ask the turn to stop; its events go on to the end.
+
+        Raises:
+            ValueError: No event was read yet, so that nothing is known to have begun.
+            EndpointProblemError: It is over (409).
+        """
+        if self.turn is None:
+            raise ValueError("the turn is not known yet: read its first event")
+        await self._client.cancel(self.turn.session_id, self.turn.turn_id, agent_id=self.turn.agent_id)
+
+    async def close(self) -> None:
+        """Leave. The turn goes on and is stored."""
+        await self._events.aclose()
