@@ -22,9 +22,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Protocol, Self
 
-from agent_sessions._storage.file_claim import FileClaim
-from agent_sessions._storage.file_objects import FileObjects
-from agent_sessions._storage.lease_claims import Claim, LeaseTerms, RecordClaim, Refusal
+from agent_sessions._storage.record_claim import RecordClaim
+from agent_sessions.claims import LeaseTerms, Refusal
 from agent_sessions.exceptions import SessionBusyError, SessionStorageError, named
 from agent_sessions.locks import Event, Lock
 
@@ -106,11 +105,8 @@ class SessionLease:
         self.session_id = session_id
         self.key = place.layout.lease(session_id)
         self._terms = LeaseTerms(holder, duration_seconds, uuid.uuid4().hex)
-        self._claim: Claim = (
-            FileClaim(place.objects, self.key, self._terms)
-            if isinstance(place.objects, FileObjects)
-            else RecordClaim(place.objects, self.key, self._terms)
-        )
+        objects = place.objects
+        self._claim = objects.claim(self.key, self._terms) or RecordClaim(objects, self.key, self._terms)
         self._wait_seconds = wait_seconds
         self._renew_seconds = renew_seconds
         self._on_lost = on_lost

@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import Executor
     from contextlib import AbstractContextManager
     from datetime import datetime
-    from threading import Event
+
+    from agent_sessions.claims import Claim, LeaseTerms
 
 _T = TypeVar("_T")
 
 
 # Named tuples, here and in the other modules that every session loads: making one frozen dataclass costs a
 # millisecond of each cold start.
-HEAD_START_SECONDS = 0.003
-"""Of the request that somebody waits for, before one that goes beside it: to prepare one takes a millisecond or two."""
-
-
 class Key(str):
     """A key that says which session it belongs to: what makes it knows, and nobody takes its text apart to learn it.
 
@@ -129,15 +126,14 @@ class PreconditionFailedError(Exception):
 class ObjectStore(ABC):
     """Objects by key. Implementations only move bytes; they know nothing of sessions.
 
+    Seven methods are a store: those that are abstract. The others have an answer that is right for every store; a store
+    overrides one where it can do better, or has what others have not. ``docs/CUSTOM_STORE.md`` writes a store, and
+    ``agent_sessions.conformance.object_store`` tests one.
+
     Every method may raise ``SessionStorageError`` when the storage refuses or fails.
     """
 
-    def check(self) -> None:  # noqa: B027 - most stores have nothing to check
-        """See that the store keeps what sessions rest on, before the first write does.
-
-        Raises:
-            ConditionsNotKeptError: It does not.
-        """
+    # --- what every store must do -------------------------------------------------------------------------
 
     @abstractmethod
     def get(self, key: str) -> StoredObject | None:
@@ -177,10 +173,6 @@ class ObjectStore(ABC):
         """
 
     @abstractmethod
-    def delete_current(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
-        """As :meth:`delete_version`, in one request: where the store keeps versions, older ones stay."""
-
-    @abstractmethod
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
         """Delete some of the objects below a prefix, older versions included where the store keeps and shows them.
 
@@ -196,6 +188,55 @@ class ObjectStore(ABC):
         Raises:
             SessionStorageError: Names the keys that could not be deleted.
         """
+
+    @abstractmethod
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
+        """The objects below a prefix, in the order of their keys. A thousand cost a request when they are asked for.
+
+        Args:
+            prefix: What the keys begin with.
+            start_after: Only keys behind this one; need not be an object's.
+        """
+
+    @abstractmethod
+    def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
+        """The names of the folders directly below a prefix, in the order of their keys. A thousand cost a request.
+
+        Args:
+            prefix: The folder to look into.
+            named: Only names that begin with this.
+            start_after: Only folders behind the one of this name.
+        """
+
+    # --- what a store may do better -----------------------------------------------------------------------
+
+    def check(self) -> None:  # noqa: B027 - most stores have nothing to check
+        """See that the store keeps what sessions rest on, before the first write does.
+
+        Raises:
+            ConditionsNotKeptError: It does not.
+        """
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
+        """Read several objects at once; as many answers as keys, in their order."""
+        return self._at_once(self.get, keys)
+
+    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
+        """What a listing would show of these objects, at once; ``None`` where there is none."""
+        return self._at_once(self.stat, keys)
+
+    def stat(self, key: str) -> ListedObject | None:
+        """What a listing would show of an object, without its bytes where the store can tell; ``None`` if none."""
+        found = self.get(key)
+        return None if found is None else ListedObject(key, found.etag, found.last_modified, len(found.body))
+
+    def _at_once(self, ask: Callable[[str], _T], keys: Sequence[str]) -> Sequence[_T]:
+        executor = self.executor if len(keys) > 1 else None
+        return [*(map(ask, keys) if executor is None else executor.map(ask, keys))]
+
+    def delete_current(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
+        """As :meth:`delete_version`, in one request: where the store keeps versions, older ones stay."""
+        return self.delete_version(key, etag, instead=instead)
 
     def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
         """Delete everything below a prefix: as many steps of :meth:`erase_some` as it takes, with its arguments.
@@ -226,46 +267,22 @@ class ObjectStore(ABC):
         """
         return nullcontext()
 
-    @abstractmethod
-    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
-        """The objects below a prefix, in the order of their keys. A thousand cost a request when they are asked for.
+    def claim(self, key: str, terms: LeaseTerms) -> Claim | None:  # noqa: ARG002 - see below
+        """A way to hold the lease at a key that is this store's own, such as a lock which ends with its process.
 
-        Args:
-            prefix: What the keys begin with.
-            start_after: Only keys behind this one; need not be an object's.
+        Returns:
+            The claim, which has asked for nothing yet. ``None`` where the store has no way of its own: then the lease
+            is an object, written under conditions and taken over when it has run out by the storage's clock.
         """
+        return None
 
-    @abstractmethod
-    def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
-        """The names of the folders directly below a prefix, in the order of their keys. A thousand cost a request.
+    @property
+    def executor(self) -> Executor | None:
+        """The threads that wait for this store beside the caller; ``None`` where it answers as fast as a thread wakes.
 
-        Args:
-            prefix: The folder to look into.
-            named: Only names that begin with this.
-            start_after: Only folders behind the one of this name.
+        There are as many as the store answers requests at once, and every store of one client has the same.
         """
-
-    @abstractmethod
-    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
-        """What a listing would show of these objects, at once and without their bytes; ``None`` where there is none."""
-
-    @abstractmethod
-    def submit(
-        self, work: Callable[[], _T], *, head_start: float = 0.0, wanted: Event | None = None, begun: bool = False
-    ) -> Future[_T]:
-        """Run something that waits for this store, beside the caller.
-
-        Args:
-            work: What to run.
-            head_start: Seconds to wait before it begins, where it need not begin at once: preparing a request takes a
-                millisecond of processor or two from a caller who is about to wait for something else anyway.
-            wanted: Set when somebody waits for it: then it begins, whatever is left of the head start.
-            begun: Whether to return only when it has begun.
-        """
-
-    @abstractmethod
-    def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
-        """Read several objects at once; as many answers as keys, in their order."""
+        return None
 
     @property
     def removes_by_age(self) -> bool:

@@ -9,8 +9,8 @@ much later.
 import contextlib
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -49,8 +49,8 @@ class Task:
     finished: bool = False
 
 
-class Machine:
-    """The scheduler.
+class Machine(Executor):
+    """The scheduler. To those that run it is the threads of their process.
 
     Args:
         seed: Chooses who goes on.
@@ -146,14 +146,14 @@ class Machine:
         if task.process.dead:
             raise KilledError
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
+    def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run something on another thread of the same process."""
         future: Future[T] = _Awaited(self)
         task: Task | None = getattr(self._local, "task", None)
 
         def run() -> None:
             try:
-                result = work()
+                result = work(*args, **kwargs)
             except BaseException as error:  # noqa: BLE001 - a future carries it
                 future.set_exception(error)
             else:
@@ -189,6 +189,19 @@ class Machine:
                 pass
 
         return Condition
+
+    @property
+    def event(self) -> type[Any]:
+        """What stands for ``threading.Event``. Nobody waits for time to pass: anything may come first anyway."""
+        machine = self
+
+        class Event(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                if timeout is None and not self.is_set():
+                    machine.pause("wait for an event", self.is_set)
+                return self.is_set()
+
+        return Event
 
 
 class _Awaited(Future[T]):
@@ -248,24 +261,13 @@ class InterleavedObjects(MemoryObjects):
     def _delete_version(self, key: str, etag: str) -> bool:
         return super().delete_version(key, etag)
 
-    delete_current = delete_version
-
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
         self._machine.pause(f"LIST {_short(prefix)}")
         return iter(list(super().list(prefix, start_after=start_after)))
 
-    def submit(
-        self,
-        work: Callable[[], T],
-        *,
-        head_start: float = 0.0,
-        wanted: threading.Event | None = None,
-        begun: bool = False,
-    ) -> Future[T]:
-        return self._machine.submit(work)
-
-    def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
-        return [future.result() for future in [self.submit(lambda key=key: self.get(key)) for key in keys]]  # type: ignore[misc] # mypy cannot infer the default
+    @property
+    def executor(self) -> Executor:
+        return self._machine
 
     def _write(self, name: str, work: Callable[[], T]) -> T:
         try:

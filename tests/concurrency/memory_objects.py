@@ -2,9 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from datetime import UTC, datetime
-from threading import Event
 from typing import TypeVar
 
 from agent_sessions._records.layout import Layout
@@ -46,9 +44,6 @@ class MemoryObjects(ObjectStore):
     def get(self, key: str) -> StoredObject | None:
         return self.stored(key)
 
-    def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
-        return [self.get(key) for key in keys]
-
     def put(self, key: str, body: bytes, expect: Expectation) -> Written:
         if self.failing > 0:
             self.failing -= 1
@@ -73,8 +68,6 @@ class MemoryObjects(ObjectStore):
         del self.bodies[key]
         return True
 
-    delete_current = delete_version
-
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
         doomed = [key for key in self.bodies if key.startswith(prefix) and key not in keep]
         if still is not None and not still():
@@ -90,20 +83,6 @@ class MemoryObjects(ObjectStore):
     def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
         names = {key[len(prefix) :].split("/")[0] for key in self.bodies if key.startswith(f"{prefix}{named}")}
         yield from sorted(name for name in names if name > start_after)
-
-    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
-        found = [(key, self.bodies.get(key)) for key in keys]
-        return [ListedObject(key, _etag(it[0]), it[1], len(it[0])) if it else None for key, it in found]
-
-    def submit(
-        self, work: Callable[[], T], *, head_start: float = 0.0, wanted: Event | None = None, begun: bool = False
-    ) -> Future[T]:
-        done: Future[T] = Future()
-        try:
-            done.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - a future carries it
-            done.set_exception(error)
-        return done
 
 
 class MemoryPlace:

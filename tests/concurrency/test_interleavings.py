@@ -6,7 +6,6 @@
 import contextlib
 import json
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from strands.agent.conversation_manager import NullConversationManager
 from agent_sessions._objects import copies as history
 from agent_sessions._objects import ordered_writer as write_behind
 from agent_sessions._objects.object_repository import ObjectSessionRepository
+from agent_sessions._records import background
 from agent_sessions._records.layout import message_id_of
 from agent_sessions.exceptions import SessionBusyError, SessionConflictError, SessionException, SessionStorageError
 from agent_sessions.lease import SessionLease
@@ -142,8 +142,9 @@ def world_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
 
     def make(seed: int, **chances: float) -> World:
         machine = Machine(seed, **chances)
-        parts = SimpleNamespace(Condition=machine.condition, Event=threading.Event)
-        monkeypatch.setattr(write_behind, "threading", parts)
+        monkeypatch.setattr(write_behind, "Condition", machine.condition)
+        monkeypatch.setattr(write_behind, "Event", machine.event)
+        monkeypatch.setattr(background, "threading", SimpleNamespace(Event=machine.event))
         return World(machine, InterleavedPlace(machine))
 
     return make

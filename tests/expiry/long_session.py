@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right, insort
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -28,7 +28,6 @@ from tests.doubles.s3_server import S3_LATENCY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from threading import Event
 
 T = TypeVar("T")
 
@@ -126,10 +125,9 @@ class CountedObjects(MemoryObjects):
             body, at = self.bodies[last]
             yield ListedObject(last, "listed", at, len(body))
 
-    def submit(
-        self, work: Callable[[], T], *, head_start: float = 0.0, wanted: Event | None = None, begun: bool = False
-    ) -> Future[T]:
-        return self.pool.submit(work)
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        return self.pool
 
 
 @dataclass

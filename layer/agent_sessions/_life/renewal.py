@@ -31,6 +31,7 @@ from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.key_listing import KeyListing
 from agent_sessions._life.renewal_share import Share, share_of
 from agent_sessions._life.session_age import ages_in, is_adopted, with_ages
+from agent_sessions._records.background import submit
 from agent_sessions._records.layout import lasts_with_session
 from agent_sessions._records.records import Record, encode, kit_of, parse
 from agent_sessions.expiry import renewal_due, renewal_required
@@ -160,7 +161,7 @@ class Renewal:
             except BaseException as error:  # noqa: BLE001 - it is raised to whoever waits
                 self._done.set_exception(error)
 
-        self._objects.submit(run)
+        submit(self._objects, run)
 
     # --- what to do next --------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from agent_sessions._objects.copies import Base, Entry, FoundBase, read_base, write_base
+from agent_sessions._records.background import submit
 from agent_sessions._records.records import new_nonce
 from agent_sessions.exceptions import SessionException, named
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
@@ -89,7 +90,7 @@ class HistoryObject:
         """Begin to write a new base, of the old one and the tail; :meth:`take_over` waits for it."""
         self._see()
         base = self.base
-        self._new = self._records.objects.submit(lambda: self._write(base, tail, first_id))
+        self._new = submit(self._records.objects, lambda: self._write(base, tail, first_id))
 
     def _write(self, base: Base | None, tail: Sequence[Entry], first_id: int) -> Base:
         new = write_base(
@@ -148,7 +149,7 @@ class HistoryObject:
     def sweep(self) -> None:
         """Begin to remove what is stored and goes with no record: left by a writer that died."""
         if self.base is None and (self._etag is not None or self._asked is not None):
-            self._sweeping = self._records.objects.submit(self._sweep)
+            self._sweeping = submit(self._records.objects, self._sweep)
 
     def _sweep(self) -> bool:
         self._see()  # here, for the model is not to wait for it

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from agent_sessions._records.background import submit
 from agent_sessions.locks import Condition, Event
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class OrderedWriter:
             self._running = True
             self._wanted.clear()
         try:
-            self._objects.submit(self._drain, head_start=HEAD_START_SECONDS, wanted=self._wanted)
+            submit(self._objects, self._drain, head_start=HEAD_START_SECONDS, wanted=self._wanted)
         except BaseException as error:
             # Nobody will run it: whoever waits must not wait for ever.
             with self._condition:

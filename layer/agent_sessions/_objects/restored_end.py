@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from agent_sessions._records.background import HEAD_START_SECONDS, submit
 from agent_sessions._records.records import parse
 from agent_sessions.exceptions import SessionConflictError, SessionException
-from agent_sessions.object_store import HEAD_START_SECONDS
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -55,7 +55,7 @@ class RestoredEnd:
     def _ask_for(self, message_id: int, *, head_start: float = 0.0, begun: bool = False) -> Future[StoredObject | None]:
         key = self._key(message_id)
         objects = self._records.objects
-        return objects.submit(lambda: objects.get(key), head_start=head_start, begun=begun)
+        return submit(objects, lambda: objects.get(key), head_start=head_start, begun=begun)
 
     def _key(self, message_id: int) -> str:
         return self._layout.message(self._agent.session_id, self._agent.agent_id, message_id)

@@ -25,11 +25,11 @@ from agent_sessions._objects.copies import Entry
 from agent_sessions._objects.orchestrators import OrchestratorObjects
 from agent_sessions._objects.ordered_writer import OrderedWriter
 from agent_sessions._objects.restored_end import RestoredEnd
+from agent_sessions._records.background import HEAD_START_SECONDS, submit
 from agent_sessions._records.layout import agent_id_of
 from agent_sessions._records.message_records import message_in
 from agent_sessions._records.records import new_nonce
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
-from agent_sessions.object_store import HEAD_START_SECONDS
 from agent_sessions.turn_request import TurnLog
 from agent_sessions.types import SessionMessage, utc_now
 
@@ -156,11 +156,11 @@ class ObjectJournal(Journal):
         """Begin to read an agent's record, and the base that may go with it."""
         objects = self._records.objects
         record = self._layout.agent(self.session_id, agent_id)
-        self._asked[record] = objects.submit(lambda: objects.get(record))
+        self._asked[record] = submit(objects, lambda: objects.get(record))
         if self._consolidates:
             base = self._layout.history(self.session_id, agent_id)
             # Short sessions have none, and no restore of theirs waits for it.
-            self._asked[base] = objects.submit(lambda: objects.get(base), head_start=HEAD_START_SECONDS)
+            self._asked[base] = submit(objects, lambda: objects.get(base), head_start=HEAD_START_SECONDS)
 
     def read_agent(self, agent_id: str) -> SessionAgent | None:
         """See :meth:`Journal.read_agent`."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from agent_sessions._storage.file_errors import not_a_file, storage_error
 from agent_sessions._storage.file_locks import try_lock
 from agent_sessions._storage.file_system import BINARY, NO_FOLLOW, NON_BLOCKING, write_whole
-from agent_sessions._storage.lease_claims import Claim, LeaseTerms, RecordClaim, Refusal, holder_in, read_claim
+from agent_sessions._storage.record_claim import RecordClaim
+from agent_sessions.claims import Claim, LeaseTerms, Refusal, holder_in, read_claim
 from agent_sessions.object_store import listed_key
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ import errno
 import hashlib
 import os
 import stat
-from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from agent_sessions._records.layout import is_record_name
 from agent_sessions._storage.file_errors import (
@@ -35,13 +34,12 @@ from agent_sessions.object_store import (
 )
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    Collected = list[tuple[str, OSError]]
+    from agent_sessions.claims import Claim, LeaseTerms
 
-_T = TypeVar("_T")
+    Collected = list[tuple[str, OSError]]
 
 _WRITE_ATTEMPTS = 5
 """Tries of a write whose folder or temporary file is erased meanwhile, with the life of a session that has ended."""
@@ -95,10 +93,6 @@ class FileObjects(ObjectStore):
         except OSError as error:
             raise storage_error("read", path, error, key=key) from error
         return StoredObject(body, _etag(body), _utc(found.st_mtime), datetime.now(UTC))
-
-    def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
-        """See :meth:`ObjectStore.get_many`."""
-        return [self.get(key) for key in keys]
 
     def put(self, key: str, body: bytes, expect: Expectation) -> Written:
         """See :meth:`ObjectStore.put`."""
@@ -171,10 +165,6 @@ class FileObjects(ObjectStore):
         except OSError as error:
             raise storage_error("delete", path, error, key=key) from error
         return True
-
-    def delete_current(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:  # noqa: ARG002
-        """See :meth:`ObjectStore.delete_current`. Files have no older versions."""
-        return self.delete_version(key, etag)
 
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
         """See :meth:`ObjectStore.erase_some`.
@@ -253,10 +243,10 @@ class FileObjects(ObjectStore):
             if name.endswith("/") and name > behind and name.startswith(named) and name != f"{LOCKS}/":
                 yield name[:-1]
 
-    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
-        """See :meth:`ObjectStore.stat_many`."""
-        looked = [(key, *self._paths.look(key, "read")) for key in keys]
-        return [None if found is None else self._listed(key, path, found) for key, path, found in looked]
+    def stat(self, key: str) -> ListedObject | None:
+        """See :meth:`ObjectStore.stat`."""
+        path, found = self._paths.look(key, "read")
+        return None if found is None else self._listed(key, path, found)
 
     def _listed(self, key: str, path: str, seen: os.stat_result) -> ListedObject | None:
         """An entry of a folder as a listing shows it; ``None`` when it is nobody's record."""
@@ -287,23 +277,11 @@ class FileObjects(ObjectStore):
 
         return failed
 
-    def submit(
-        self,
-        work: Callable[[], _T],
-        *,
-        head_start: float = 0.0,  # noqa: ARG002
-        wanted: threading.Event | None = None,  # noqa: ARG002
-        begun: bool = False,  # noqa: ARG002
-    ) -> Future[_T]:
-        """See :meth:`ObjectStore.submit`. A disk answers at once: the work is done here and now."""
-        done: Future[_T] = Future()
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - a future carries it to whoever waits
-            done.set_exception(error)
-        else:
-            done.set_result(result)
-        return done
+    def claim(self, key: str, terms: LeaseTerms) -> Claim:
+        """See :meth:`ObjectStore.claim`: a lock on a file."""
+        from agent_sessions._storage.file_claim import FileClaim
+
+        return FileClaim(self, key, terms)
 
     def is_named_exactly(self, prefix: str) -> bool:
         """See :meth:`ObjectStore.is_named_exactly`: the folder above says how the name is spelled."""

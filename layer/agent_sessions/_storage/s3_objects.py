@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ResponseStreamingError
 from urllib3.exceptions import HTTPError
@@ -40,14 +39,12 @@ from agent_sessions.object_store import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import ThreadPoolExecutor
     from contextlib import AbstractContextManager
 
     from mypy_boto3_s3.client import S3Client
 
     from agent_sessions._storage.s3_conditions import Conditions
-
-_T = TypeVar("_T")
 
 CONFLICT_ATTEMPTS = 6
 """Tries of a write that S3 answers with ``409 ConditionalRequestConflict``: another write was in flight."""
@@ -112,12 +109,6 @@ class S3Objects(ObjectStore):
             require(response, "GetObject", header)
         body = response["Body"].read()
         return StoredObject(body, response["ETag"], response["LastModified"], date_of(response["ResponseMetadata"]))
-
-    def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
-        """See :meth:`ObjectStore.get_many`."""
-        if len(keys) <= 1:
-            return [self.get(key) for key in keys]
-        return list(pool_of(self.client).map(self.get, keys))
 
     def put(self, key: str, body: bytes, expect: Expectation) -> Written:
         """See :meth:`ObjectStore.put`.
@@ -299,13 +290,8 @@ class S3Objects(ObjectStore):
         except S3_ERRORS as error:
             raise failed(self.bucket, "list", prefix, error) from error
 
-    def stat_many(self, keys: Sequence[str]) -> Sequence[ListedObject | None]:
-        """See :meth:`ObjectStore.stat_many`."""
-        if len(keys) <= 1:
-            return [self._stat(key) for key in keys]
-        return list(pool_of(self.client).map(self._stat, keys))
-
-    def _stat(self, key: str) -> ListedObject | None:
+    def stat(self, key: str) -> ListedObject | None:
+        """See :meth:`ObjectStore.stat`."""
         try:
             found = self.client.head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
@@ -326,24 +312,7 @@ class S3Objects(ObjectStore):
         """See :attr:`ObjectStore.hints`."""
         return hints_of(self.client)
 
-    def submit(
-        self,
-        work: Callable[[], _T],
-        *,
-        head_start: float = 0.0,
-        wanted: threading.Event | None = None,
-        begun: bool = False,
-    ) -> Future[_T]:
-        """See :meth:`ObjectStore.submit`."""
-        has_begun = threading.Event()
-
-        def begin() -> _T:
-            if head_start:
-                (wanted or threading.Event()).wait(head_start)
-            has_begun.set()
-            return work()
-
-        future = pool_of(self.client).submit(begin)
-        if begun:
-            has_begun.wait()
-        return future
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        """See :attr:`ObjectStore.executor`: as many threads as the client has connections."""
+        return pool_of(self.client)

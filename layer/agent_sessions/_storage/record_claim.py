@@ -1,92 +1,21 @@
-"""How a lease is claimed: what every way has in common, and the claim that is an object, which runs out.
-
-In a folder a lock on a file does better: see ``file_claim``.
-"""
+"""A lease that is an object: written under conditions, and taken over when it has run out."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from agent_sessions.claims import LeaseTerms, Refusal, holder_in, read_claim
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, Unchanged
 
 if TYPE_CHECKING:
     from agent_sessions.object_store import ObjectStore, StoredObject
-
-FORMAT = 1
-"""Version of ``lease.json``."""
 
 CLOCK_RESOLUTION_SECONDS = 1.0
 """S3 tells its time in whole seconds: of two moments up to a second apart it may call the later one the same."""
 
 _LONGEST_BELIEVED_SECONDS = 900.0
 _UNKNOWN_DURATION_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class LeaseTerms:
-    """What a holder claims.
-
-    Attributes:
-        holder: Who, in the holder's own words.
-        duration_seconds: How long the claim lasts without renewal.
-        lease_id: Tells this holder's claims from every other's.
-    """
-
-    holder: str
-    duration_seconds: float
-    lease_id: str
-
-    def body(self) -> bytes:
-        """The record of the claim. Each is unlike every other, so that a writer recognises its own."""
-        return self._record(duration_seconds=self.duration_seconds)
-
-    def given_back(self, *, whole: bool) -> bytes:
-        """The record of a claim that has ended: it lasts for no time, and says whether everything was written."""
-        return self._record(duration_seconds=0, whole=whole)
-
-    def _record(self, **fields: Any) -> bytes:
-        record = {"format": FORMAT, "lease_id": self.lease_id, "holder": self.holder, **fields}
-        return json.dumps({**record, "nonce": uuid.uuid4().hex}).encode()
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Somebody else holds the lease.
-
-    Attributes:
-        holder: Who, where the claim says so.
-        remaining_seconds: When it has run out at the latest, unless it is renewed.
-    """
-
-    holder: str | None
-    remaining_seconds: float
-
-
-class Claim(Protocol):
-    """One way to hold a lease."""
-
-    found_unfinished: bool
-    """Whether the claim before was not given back as whole."""
-
-    @property
-    def runs_out(self) -> bool:
-        """Whether the claim must be renewed to last."""
-
-    def take(self) -> Refusal | None:
-        """Claim the lease, without waiting; ``None`` when it is this holder's now."""
-
-    def stands(self) -> bool:
-        """Whether the claim has not been ended by somebody else, as far as that costs no request."""
-
-    def renew(self) -> bool:
-        """Make the claim last longer; ``False`` when it is another's."""
-
-    def give_back(self, *, whole: bool) -> None:
-        """End the claim. When not ``whole``, leave a note of that to whoever claims next."""
 
 
 class RecordClaim:
@@ -165,15 +94,6 @@ class RecordClaim:
             self._objects.delete_current(self._key, found.etag, instead=given_back)
 
 
-def read_claim(body: bytes) -> dict[str, Any]:
-    """What a claim says; nothing when it cannot be understood."""
-    try:
-        claimed = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return claimed if isinstance(claimed, dict) else {}
-
-
 def _remaining_seconds(found: StoredObject, claimed: dict[str, Any]) -> float:
     """How long a claim lasts from the moment it was read, by the storage's clock."""
     duration = claimed.get("duration_seconds")
@@ -183,9 +103,3 @@ def _remaining_seconds(found: StoredObject, claimed: dict[str, Any]) -> float:
         return 0.0  # given back, with a note
     age = (found.read_at - found.last_modified).total_seconds()
     return min(duration, _LONGEST_BELIEVED_SECONDS) + CLOCK_RESOLUTION_SECONDS - age
-
-
-def holder_in(claimed: dict[str, Any]) -> str | None:
-    """Who holds a claim, where it says so."""
-    holder = claimed.get("holder")
-    return holder if isinstance(holder, str) and holder else None
