@@ -8,6 +8,9 @@ import pytest
 from tests.docs.documents import ROOT
 from tests.docs.semantics import Statement, read_statements
 
+#: Collecting takes seconds, and minutes where the machine is busy.
+pytestmark = pytest.mark.timeout(300)
+
 STATEMENTS = read_statements((ROOT / "docs" / "SEMANTICS.md").read_text())
 
 
@@ -16,7 +19,7 @@ def collected() -> set[str]:
     """The node ids that pytest finds in the named files, without parameters."""
     files = sorted({node.partition("::")[0] for statement in STATEMENTS for node in statement.tests})
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider", *files]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return {line.partition("[")[0] for line in finished.stdout.splitlines() if "::" in line}
 

@@ -93,12 +93,13 @@ def test_daily_turns_renew_all_of_it_in_time_and_none_renews_much_more_than_anot
 def test_the_oldest_come_first(long: Bucket) -> None:
     # Given: everything has been renewed but a few, which somebody else's copy has made older
     long.wait(DAY)
-    for number in range(6):
+    for number in range(30):
+        if number >= 6 and "ages" not in record(long):
+            break  # a turn that ends early renews less, and all are of one age some turns later
         long.turn(f"More {number}")
     assert max(long.ages().values()) < 1
     long.wait(DAY / 2)
-    kit = record(long)
-    assert "ages" not in kit  # all are of one age
+    assert "ages" not in record(long)
 
     # When
     long.wait(DAY / 2)
