@@ -226,6 +226,43 @@ class SessionStore(ABC):
         return lambda: self.clock() >= ends
 
 
+class ObjectSessionStore(SessionStore):
+    """Sessions in an object store of any kind: one of your own, as ``docs/CUSTOM_STORE.md`` writes one.
+
+    Args:
+        objects: Where the objects live.
+        prefix: What every key begins with.
+        ttl_days: See :class:`SessionStore`.
+    """
+
+    def __init__(self, objects: ObjectStore, prefix: str = "", *, ttl_days: float | None = None) -> None:
+        super().__init__(ttl_days=ttl_days)
+        self._objects = objects
+        self._layout = Layout(prefix)
+
+    @property
+    def objects(self) -> ObjectStore:
+        """See :attr:`SessionStore.objects`."""
+        return self._objects
+
+    @property
+    def layout(self) -> Layout:
+        """See :attr:`SessionStore.layout`."""
+        return self._layout
+
+    def for_owner(self, owner_prefix: str) -> ObjectSessionStore:
+        """See :meth:`SessionStore.for_owner`."""
+        return ObjectSessionStore(self._objects, f"{self._layout.root}{owner_prefix}", ttl_days=self.ttl_days)
+
+    def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
+        """See :meth:`SessionStore.session_manager`."""
+        from agent_sessions.repository_session_manager import RepositorySessionManager
+
+        ours = {"ttl_days": self.ttl_days, "consolidates": True}
+        repository = ObjectSessionRepository(self._objects, self._layout, **ours | options)
+        return RepositorySessionManager(session_id, repository)
+
+
 class S3SessionStore(SessionStore, address=BucketAddress):
     """Sessions in a bucket.
 

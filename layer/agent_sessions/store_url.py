@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 MAX_PREFIX_BYTES = 300
 """S3 allows keys of 1,024 bytes; the longest ids need the rest."""
@@ -187,8 +187,8 @@ def _refuse_relative(path: str) -> None:
         raise ValueError("has a relative part (. or ..)")
 
 
-STORAGES: Mapping[str, Storage] = {
+STORAGES: dict[str, Storage] = {
     "s3": Storage("s3://bucket/prefix", _bucket),
     "file": Storage("file:///absolute/folder", _folder),
 }
-"""The storages that a URL can name, by its scheme."""
+"""The storages that a URL can name, by its scheme. One of your own is added here: see ``docs/CUSTOM_STORE.md``."""

@@ -9,11 +9,22 @@
         def repository(self, tmp_path):
             return MyRepository(tmp_path)
 
+What an object store owes is in ``object_store``: see ``docs/CUSTOM_STORE.md``.
+
 Needs ``pip install "agent-session-kit[conformance]"``: pytest, and Strands for the conversations.
 """
 
 import pytest
 
 # Their assertions say what they compared, as those of a test file do.
-for _capability in ("agents", "binary", "conversations", "messages", "orchestrators", "sessions", "writers"):
+for _capability in (
+    "agents",
+    "binary",
+    "conversations",
+    "messages",
+    "object_store",
+    "orchestrators",
+    "sessions",
+    "writers",
+):
     pytest.register_assert_rewrite(f"{__name__}.{_capability}")

@@ -8,23 +8,12 @@ import pytest
 
 from agent_sessions._storage.file_objects import FileObjects
 from agent_sessions._storage.s3_objects import S3Objects
+from agent_sessions.conformance.object_store import KEYS, ObjectStoreConformance, keys
 from agent_sessions.exceptions import SessionStorageError
-from agent_sessions.object_store import Absent, ObjectStore, Unchanged
+from agent_sessions.object_store import Absent, ObjectStore
 from tests.doubles.s3_server import Fault, S3Server
 
 BUCKET = "sessions"
-KEYS = [
-    "p/session_a-b/session.json",
-    "p/session_a/agents/agent_x/agent.json",
-    "p/session_a/agents/agent_x/messages/message_0.json",
-    "p/session_a/agents/agent_x/messages/message_1.json",
-    "p/session_a/agents/agent_x/messages/message_10.json",
-    "p/session_a/session.json",
-    "p/session_a0/session.json",
-    "p/session_ä/session.json",
-    "p/zoo/else.json",
-]
-"""In the order of their bytes, which is S3's."""
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +23,16 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture(params=["file", "s3"])
-def objects(request: pytest.FixtureRequest, s3: S3Server, tmp_path: Path) -> ObjectStore:
+def each_store(request: pytest.FixtureRequest, s3: S3Server, tmp_path: Path) -> ObjectStore:
     if request.param == "file":
         return FileObjects(tmp_path)
     s3.reset()
     return S3Objects(s3.client(), BUCKET)
+
+
+@pytest.fixture
+def objects(each_store: ObjectStore) -> ObjectStore:
+    return each_store
 
 
 Fill = Callable[[list[str]], None]
@@ -65,29 +59,10 @@ def filled(objects: ObjectStore, fill: Fill) -> ObjectStore:
     return objects
 
 
-def keys(objects: ObjectStore, prefix: str, start_after: str = "") -> list[str]:
-    return [entry.key for entry in objects.list(prefix, start_after=start_after)]
-
-
-def test_a_listing_has_the_keys_in_their_order(filled: ObjectStore) -> None:
-    assert keys(filled, "p/") == KEYS
-
-
-@pytest.mark.parametrize("start_after", [*KEYS, "p/session_a/", "p/session_a/agents/agent_x/messages/message_1", "p0"])
-def test_a_listing_begins_behind_a_key_which_need_not_be_there(filled: ObjectStore, start_after: str) -> None:
-    assert keys(filled, "p/", start_after) == [key for key in KEYS if key > start_after]
-
-
-@pytest.mark.parametrize("prefix", ["p/session_", "p/session_a", "p/session_a/", "p/session_a/agents/agent_x/m", "q"])
-def test_a_listing_has_what_begins_with_a_prefix_and_nothing_else(filled: ObjectStore, prefix: str) -> None:
-    assert keys(filled, prefix) == [key for key in KEYS if key.startswith(prefix)]
-
-
-def test_folders_are_listed_by_what_their_names_begin_with(filled: ObjectStore) -> None:
-    assert list(filled.list_folders("p/")) == ["session_a-b", "session_a", "session_a0", "session_ä", "zoo"]
-    assert list(filled.list_folders("p/", named="session_"))[-1] == "session_ä"
-    assert list(filled.list_folders("p/", named="session_", start_after="session_a")) == ["session_a0", "session_ä"]
-    assert list(filled.list_folders("nowhere/", named="session_")) == []
+class TestEachStore(ObjectStoreConformance):
+    @pytest.fixture
+    def objects(self, each_store: ObjectStore) -> ObjectStore:
+        return each_store
 
 
 def test_looking_shows_what_a_listing_shows(filled: ObjectStore) -> None:
@@ -113,26 +88,6 @@ def test_an_erasure_goes_on_in_steps_until_nothing_is_left(objects: ObjectStore,
     assert len(steps) == 3
     assert keys(objects, "p/") == ["p/session_a/session.json", "p/session_a1/session.json"]
     assert objects.erase("p/session_a/") == 1
-
-
-def test_a_step_deletes_nothing_when_it_is_not_wanted_any_more(filled: ObjectStore) -> None:
-    step = filled.erase_some("p/session_a/", still=lambda: False)
-
-    assert (step.objects, step.more) == (0, False)
-    assert keys(filled, "p/") == KEYS
-
-
-def test_what_is_written_while_a_step_looks_is_left_and_said_to_be(filled: ObjectStore) -> None:
-    def rewrite() -> bool:
-        found = filled.get(KEYS[3])
-        assert found is not None
-        filled.put(KEYS[3], b"anew", Unchanged(found.etag))
-        return True
-
-    step = filled.erase_some("p/session_a/", still=rewrite)
-
-    assert (step.objects, step.more) == (4, True)
-    assert keys(filled, "p/session_a/") == [KEYS[3]]
 
 
 @pytest.mark.parametrize("status", ["Enabled", "Suspended"])
