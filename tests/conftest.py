@@ -4,6 +4,11 @@ import os
 from collections import Counter
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("kit", deadline=None)
+settings.load_profile("kit")
 
 S3_ENDPOINT = "AGENT_SESSIONS_S3_ENDPOINT"
 """A variable for what ``--s3-endpoint`` says."""
