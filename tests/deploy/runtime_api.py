@@ -86,17 +86,21 @@ class RuntimeApi:
         timeout_seconds: The function's timeout, from which its deadline is made.
 
     Attributes:
-        arrived: The pieces of streamed bodies, as they come.
+        arrived: What comes, as it comes: the prelude of a streamed response, the pieces of its body, and at the end
+            of any response what became of it.
+        next_asked: Set when the process asks for another event after it was handed one: it has nothing left to do.
         leave_after: How many pieces of a body are taken before the connection is closed; ``None`` takes all.
         refuse_next: Whether the next answer is refused after it was read, as one that comes too late is.
         refused: What was sent and not taken.
     """
 
     def __init__(self, function_arn: str, timeout_seconds: float) -> None:
-        self.arrived: queue.Queue[bytes] = queue.Queue()
+        self.arrived: queue.Queue[dict[str, Any] | bytes | Outcome] = queue.Queue()
+        self.next_asked = threading.Event()
         self.leave_after: int | None = None
         self.refuse_next = False
         self.refused: list[str] = []
+        self._handed_out = False
         self._asked_for: dict[str, str] = {}  # an attempt's id by the request's, until it is answered
         self._events: queue.Queue[bytes | None] = queue.Queue()
         self._function_arn = function_arn
@@ -133,12 +137,15 @@ class RuntimeApi:
 
     def next_event(self) -> tuple[dict[str, str], bytes] | None:
         """Headers and body of the next event, waited for; ``None`` at the end."""
+        if self._handed_out:
+            self.next_asked.set()
         body = self._events.get()
         if body is None:
             return None
         deadline = round((time.time() + self._timeout_seconds) * 1000)
         request_id, attempt_id = str(uuid.uuid4()), str(uuid.uuid4())
         self._asked_for[request_id] = attempt_id
+        self._handed_out = True
         headers = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
             "Lambda-Runtime-Invocation-Id": attempt_id,
@@ -171,6 +178,7 @@ class RuntimeApi:
 
     def report(self, outcome: Outcome) -> None:
         """Take what the process reports."""
+        self.arrived.put(outcome)
         self._outcome.put(outcome)
 
 
@@ -247,6 +255,7 @@ class _Connection(BaseHTTPRequestHandler):
             head += chunk
         prelude, _, first = head.partition(_END_OF_PRELUDE)
         streamed = Streamed(headers, json.loads(prelude))
+        self._api.arrived.put(streamed.prelude)
         for piece in [first] if first else []:
             self._arrive(streamed, piece)
         while self._api.leave_after is None or len(streamed.pieces) < self._api.leave_after:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import awslambdaric  # type: ignore[import-untyped]  # comes without types
 import pytest
 
+from tests.deploy.working_tree import INSTALLED
 from tests.transport.process import Process
 
-INSTALLED = Path(awslambdaric.__file__).resolve().parents[1]
 Start = Callable[..., Process]
 
 

@@ -41,7 +41,8 @@ yield b"second"
     go = process.folder / "go"
     process.offer({"go": str(go)})
 
-    # Then the first is there already.
+    # Then the prelude and the first are there already.
+    assert process.api.arrived.get(timeout=20) == {"statusCode": 200, "headers": {}, "cookies": []}
     assert process.api.arrived.get(timeout=20) == b"first"
     go.touch()
     assert process.api.arrived.get(timeout=20) == b"second"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.transport.conftest import INSTALLED, Start
+from tests.deploy.working_tree import INSTALLED
+from tests.transport.conftest import Start
 from tests.transport.process import Process
 
 HANDLER = "def handler(event, context):\n    return {'statusCode': 200, 'body': 'x'}\n"
@@ -86,3 +87,18 @@ def test_installed_twice_an_answer_is_sent_once(start: Start) -> None:
     assert outcome.streamed is not None
     assert outcome.streamed.body == b"x"
     assert process.api.refused == []
+
+
+def test_no_kind_of_client_is_left_behind(start: Start) -> None:
+    # Newer releases have one for several invocations at once, too. It would be given what it cannot post.
+    source = """
+from awslambdaric import lambda_runtime_client as module
+clients = [found for found in vars(module).values() if hasattr(found, "post_invocation_result")
+           and isinstance(found, type)]
+print("posts in", {found.post_invocation_result.__module__ for found in clients}, flush=True)
+"""
+    process = start(source + HANDLER)
+
+    process.ask()
+
+    assert "posts in {'lambda_src.runtime.transport'}" in process.end()
