@@ -177,7 +177,7 @@ class KitConfig(BaseModel):
 
     @field_validator("agent_model")
     @classmethod
-    def _is_a_bedrock_model(cls, value: str) -> str:
+    def _check_bedrock_model(cls, value: str) -> str:
         model_id_of(value)
         return value
 
@@ -190,7 +190,7 @@ class KitConfig(BaseModel):
 
     @field_validator("log_retention_days")
     @classmethod
-    def _is_a_retention(cls, value: int) -> int:
+    def _check_retention(cls, value: int) -> int:
         if value not in _LOG_RETENTION_DAYS:
             raise ValueError("CloudWatch Logs has no such retention")
         return value

@@ -46,7 +46,7 @@ class Configuration:
         return self.model.startswith(f"{OFFLINE}:")
 
     @property
-    def needs_aws(self) -> list[str]:
+    def settings_on_aws(self) -> list[str]:
         """The variables whose values need AWS credentials."""
         wanting = {"STORE": parse_store_url(self.store).needs_aws, "MODEL": self.model.startswith("bedrock:")}
         return [name for name, wants in wanting.items() if wants]
@@ -79,7 +79,7 @@ def check_credentials(configuration: Configuration) -> None:
     Raises:
         ConfigurationError: when there are no credentials.
     """
-    if not configuration.needs_aws:
+    if not configuration.settings_on_aws:
         return
     import boto3
     from botocore.exceptions import BotoCoreError
@@ -98,7 +98,7 @@ def check_credentials(configuration: Configuration) -> None:
 
 def _names(configuration: Configuration) -> str:
     values = {"STORE": configuration.store, "MODEL": configuration.model}
-    return " and ".join(f"{name}={values[name]}" for name in configuration.needs_aws)
+    return " and ".join(f"{name}={values[name]}" for name in configuration.settings_on_aws)
 
 
 def _port(text: str) -> int:

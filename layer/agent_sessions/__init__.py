@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agent_sessions.exceptions import (
+        ConditionsNotKeptError,
         InvalidIdentifierError,
         SessionBusyError,
         SessionConflictError,
@@ -22,22 +23,25 @@ if TYPE_CHECKING:
         SessionExistsError,
         SessionNotFoundError,
         SessionStorageError,
+        UnstorableValueError,
     )
     from agent_sessions.file_session_manager import FileSessionManager
     from agent_sessions.lease import SessionLease
     from agent_sessions.multi_agent import MultiAgentBase
+    from agent_sessions.object_store import ObjectStore
     from agent_sessions.owner import owner_prefix
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.s3_session_manager import S3SessionManager
     from agent_sessions.session_manager import SessionManager
     from agent_sessions.session_repository import SessionRepository
-    from agent_sessions.session_store import SessionStore
+    from agent_sessions.session_store import ObjectSessionStore, SessionStore
     from agent_sessions.types import Session, SessionAgent, SessionMessage, SessionType
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "exceptions": (
+        "ConditionsNotKeptError",
         "InvalidIdentifierError",
         "SessionBusyError",
         "SessionConflictError",
@@ -46,24 +50,29 @@ _MODULES = {
         "SessionExistsError",
         "SessionNotFoundError",
         "SessionStorageError",
+        "UnstorableValueError",
     ),
     "file_session_manager": ("FileSessionManager",),
     "lease": ("SessionLease",),
     "multi_agent": ("MultiAgentBase",),
+    "object_store": ("ObjectStore",),
     "owner": ("owner_prefix",),
     "repository_session_manager": ("RepositorySessionManager",),
     "s3_session_manager": ("S3SessionManager",),
     "session_manager": ("SessionManager",),
     "session_repository": ("SessionRepository",),
-    "session_store": ("SessionStore",),
+    "session_store": ("ObjectSessionStore", "SessionStore"),
     "types": ("Session", "SessionAgent", "SessionMessage", "SessionType"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "ConditionsNotKeptError",
     "FileSessionManager",
     "InvalidIdentifierError",
     "MultiAgentBase",
+    "ObjectSessionStore",
+    "ObjectStore",
     "RepositorySessionManager",
     "S3SessionManager",
     "Session",
@@ -81,6 +90,7 @@ __all__ = [
     "SessionStorageError",
     "SessionStore",
     "SessionType",
+    "UnstorableValueError",
     "owner_prefix",
 ]
 

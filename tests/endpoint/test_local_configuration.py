@@ -14,7 +14,7 @@ def test_the_defaults_need_nothing(tmp_path: Path) -> None:
 
     assert read == Configuration(8000, (tmp_path / ".sessions").as_uri(), "offline:history")
     assert read.is_offline
-    assert read.needs_aws == []
+    assert read.settings_on_aws == []
 
 
 def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_real_parts_reach_the_endpoints_settings(tmp_path: Path) -> None:
         "AGENT_MODEL": "bedrock:some.model:0",
         "ENDPOINT_AUTH": "local",
     }
-    assert read.needs_aws == ["STORE", "MODEL"]
+    assert read.settings_on_aws == ["STORE", "MODEL"]
 
 
 @pytest.mark.parametrize("text", ["http", "-1", "65536", "8000.5", " 80", "٣"])

@@ -1,5 +1,6 @@
 """What `import agent_sessions` offers, and what it costs."""
 
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import agent_sessions
+from agent_sessions import exceptions
 
+LETTERS = tuple(string.ascii_uppercase)
 LAYER = Path(agent_sessions.__file__).parents[1]
 
 
@@ -18,6 +21,13 @@ def test_a_name_of_the_package_is_the_one_of_its_module(name: str) -> None:
     assert offered.__name__ == name
     assert offered.__module__.startswith("agent_sessions.")
     assert name in dir(agent_sessions)
+
+
+def test_every_exception_that_a_caller_can_catch_is_offered() -> None:
+    raised = {name for name in vars(exceptions) if name.endswith(("Error", "Exception")) and name.startswith(LETTERS)}
+
+    assert len(raised) >= 10
+    assert raised <= set(agent_sessions.__all__)
 
 
 def test_a_name_that_is_not_offered_is_an_attribute_error() -> None:

@@ -175,7 +175,7 @@ def test_another_storage_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(store_url, "STORAGES", with_memory)
 
     assert load_settings({"SESSION_STORE": "memory://mine"}).session_store == "memory://mine"
-    assert read_configuration({"STORE": "memory://mine"}, tmp_path).needs_aws == []
+    assert read_configuration({"STORE": "memory://mine"}, tmp_path).settings_on_aws == []
     assert isinstance(SessionStore.from_url("memory://mine"), MemoryStore)
     with pytest.raises(ValueError, match="memory://name"):
         parse_store_url("gs://bucket")
