@@ -15,7 +15,8 @@ from agent_sessions._life.erasure import is_erased, sweep_for_next_life
 from agent_sessions._life.last_use import counted_use, find_last_use, last_use
 from agent_sessions._life.look_alikes import is_anothers
 from agent_sessions._life.object_ages import ObjectAges
-from agent_sessions._life.session_age import SessionAge, stated_ttl, with_ages
+from agent_sessions._life.session_age import SessionAge, with_ages
+from agent_sessions._life.standing import HasEnded, HasLostItsRecord, Lives, Standing, by_record, by_remains, goes_on
 from agent_sessions._records.layout import is_head
 from agent_sessions._records.own_names import cannot_be_told_apart
 from agent_sessions._records.records import (
@@ -145,38 +146,55 @@ class SessionLife:
         Raises:
             SessionBusyError: What was stored under this id before is still being erased.
         """
-        key = self._layout.session(session_id)
         while True:
             if look_too is not None:
                 look_too()
-            record = self._records.get(key)
-            if record is not None and self._is_anothers(session_id, record):
-                raise cannot_be_told_apart("session", session_id, key)
-            if record is not None and self._is_alive(session_id, record, likely):
-                return self._found(session_id, record), False
-            session = Session(session_id=session_id, session_type=SessionType.AGENT)
+            standing = self._classify(session_id, likely)
+            if isinstance(standing, Lives):
+                return self._found(session_id, standing.record), False
             try:
-                if record is not None:
-                    # It has expired, or somebody died while erasing it.
-                    return self._begin_anew(session, record.stored), True
-                listed = self._records.objects.list(self._layout.session_folder(session_id))
-                # Whoever begins a session may hold its lease already.
-                leftovers = [entry for entry in listed if entry.key != self._layout.lease(session_id)]
-                if any(entry.key == key for entry in leftovers):
-                    continue
-                if leftovers and not self._records.objects.is_named_exactly(self._layout.session_folder(session_id)):
-                    raise cannot_be_told_apart("session", session_id, key)
-                survived = self._what_survived(session_id, leftovers)
-                if survived is not None:
-                    # What is there is older than the new record, which must not say otherwise.
-                    oldest = min(entry.last_modified for entry in leftovers)
-                    session.kit = {"incarnation": survived, **with_ages({}, ObjectAges.all_since(oldest))}
-                    begun = self.begin(session)
-                    self._ages[session_id].oldest = oldest
-                    return begun, False
-                return (self._begin_anew(session, None) if leftovers else self.begin(session)), True
+                if standing is not None:
+                    return self._begin_where(standing, session_id), not isinstance(standing, HasLostItsRecord)
             except (SessionExistsError, PreconditionFailedError):
-                continue  # another caller was faster: the session is that caller's as well as ours
+                pass  # another caller was faster: the session is that caller's as well as ours
+
+    def _classify(self, session_id: str, likely: Callable[[], StoredObject | None] | None) -> Standing | None:
+        """How it stands with a session; ``None`` when its record has appeared while this looked for its remains."""
+        key, folder = self._layout.session(session_id), self._layout.session_folder(session_id)
+        record = self._records.get(key)
+        if record is not None and self._is_anothers(session_id, record):
+            raise cannot_be_told_apart("session", session_id, key)
+        if record is not None:
+            return by_record(record, is_alive=self._is_alive(session_id, record, likely))
+        listed = self._records.objects.list(folder)
+        remains = [entry for entry in listed if entry.key != self._layout.lease(session_id)]
+        if any(entry.key == key for entry in remains):
+            return None
+        if remains and not self._records.objects.is_named_exactly(folder):
+            raise cannot_be_told_apart("session", session_id, key)
+        return by_remains(remains, self._find_survivor(session_id, remains))
+
+    def _begin_where(self, standing: Standing, session_id: str) -> Session:
+        """Begin a session, or go on with one that has lost its record.
+
+        Raises:
+            SessionExistsError: Another caller has taken the place.
+            PreconditionFailedError: Likewise.
+        """
+        session = Session(session_id=session_id, session_type=SessionType.AGENT)
+        match standing:
+            case HasEnded():
+                return self._begin_anew(session, standing.found)
+            case HasLostItsRecord():
+                logger.warning("session_id=<%s> | session.json is missing, the session goes on without it", session_id)
+                # What is there is older than the new record, which must not say otherwise.
+                ages = ObjectAges.all_since(standing.oldest)
+                session.kit = {"incarnation": standing.incarnation, **with_ages({}, ages)}
+                begun = self.begin(session)
+                self._ages[session_id].oldest = standing.oldest
+                return begun
+            case _:
+                return self.begin(session)
 
     def _found(self, session_id: str, record: Record) -> Session:
         problem = session_problem(record.content)
@@ -273,31 +291,19 @@ class SessionLife:
         mark = sweep_for_next_life(self._records, self._layout, session.session_id, found, clock=self.clock)
         return self.begin(session, expect=Unchanged(mark))
 
-    def _what_survived(self, session_id: str, leftovers: list[ListedObject]) -> str | None:
-        """Look at what lies below a session without a record of its own.
-
-        An agent's record says that a lifecycle rule, or somebody, has deleted the session's record alone: the rest is
-        still the session. Messages alone were landed late by a writer of an erased life, unless Strands wrote them.
-        What nobody has used for the ttl, or for the one of its last turn, has expired, whatever is left of it.
-
-        Returns:
-            The life that goes on, or ``None`` when nothing does.
-        """
-        keys = [entry.key for entry in leftovers]
+    def _find_survivor(self, session_id: str, remains: list[ListedObject]) -> Record | None:
+        """The record, among those that lie below a session without one of its own, that says its life goes on."""
+        keys = [entry.key for entry in remains]
         folder = self._layout.session_folder(session_id)
         heads = [key for key in keys if is_head(key.removeprefix(folder))]
-        used = last_use(folder, leftovers)
+        used = last_use(folder, remains)
+        if used is None:
+            return None
         for key in heads or keys:
             try:
                 record = self._records.get(key)
             except SessionCorruptError:
                 continue  # what cannot be read belongs to no life
-            if record is None or used is None or is_erased(record):
-                continue
-            ttls = (self.ttl_days, stated_ttl(record))
-            if any(is_expired(used, record.stored.read_at, ttl) for ttl in ttls):
-                continue
-            if heads or incarnation_of(record.content) is None:
-                logger.warning("session_id=<%s> | session.json is missing, the session goes on without it", session_id)
-                return incarnation_of(record.content) or uuid.uuid4().hex
+            if record is not None and goes_on(record, is_head=bool(heads), used=used, ttl_days=self.ttl_days):
+                return record
         return None
