@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -48,6 +48,11 @@ def turn(
     path = "/sessions" if session_id is None else f"{session_path(session_id)}/messages"
     headers = {"Accept": accept, "Idempotency-Key": idempotency_key or str(uuid.uuid4())}
     return Sent("POST", path, {name: value for name, value in body.items() if value is not None}, headers)
+
+
+def without_caller(sent: Sent) -> Sent:
+    """The same turn, taken without its caller."""
+    return replace(sent, headers={**sent.headers, "Prefer": "respond-async"})
 
 
 def turn_path(session_id: str, turn_id: str) -> str:

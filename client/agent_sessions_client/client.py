@@ -13,7 +13,7 @@ from agent_sessions_client._reading import TurnReading
 from agent_sessions_client._requests import EVENTS, JSON, Prompt, Sent
 from agent_sessions_client._wire import STREAM, UNREACHABLE, WHOLE, RefusedError, request_of
 from agent_sessions_client.errors import AgentSessionsError, ConnectionLostError, problem_in
-from agent_sessions_client.events import Event, Reply, TurnBegan, reply_of
+from agent_sessions_client.events import Event, Reply, Submitted, TurnBegan, reply_of, submitted_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -125,6 +125,30 @@ class Client:
             idempotency_key=idempotency_key,
         )
         return reply_of(self._whole(sent))
+
+    def submit(
+        self,
+        session_id: str | None,
+        prompt: Prompt | None = None,
+        *,
+        agent_id: str | None = None,
+        interrupt_responses: list[dict[str, Any]] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Submitted:
+        """Have a turn taken that nobody waits for; the arguments are those of :meth:`stream`.
+
+        Returns:
+            Where the turn is to be seen, followed and cancelled.
+        """
+        sent = _requests.turn(
+            session_id,
+            prompt,
+            accept=JSON,
+            agent_id=agent_id,
+            interrupt_responses=interrupt_responses,
+            idempotency_key=idempotency_key,
+        )
+        return submitted_of(self._whole(_requests.without_caller(sent)))
 
     def turn(self, session_id: str, turn_id: str, *, agent_id: str | None = None) -> dict[str, Any]:
         """What became of a turn: ``status``, and ``reply`` or ``problem``."""

@@ -25,6 +25,21 @@ class TurnBegan:
 
 
 @dataclass(frozen=True)
+class Submitted:
+    """A turn that was accepted and is taken without its caller.
+
+    Attributes:
+        session_id: The session.
+        agent_id: Who will answer.
+        turn_id: The turn.
+    """
+
+    session_id: str
+    agent_id: str
+    turn_id: str
+
+
+@dataclass(frozen=True)
 class Text:
     """A piece of what the agent says. All pieces of a turn together are all it said."""
 
@@ -140,6 +155,11 @@ def reply_of(value: dict[str, Any]) -> Reply:
         stop_reason=value["stop_reason"],
         data=value,
     )
+
+
+def submitted_of(value: dict[str, Any]) -> Submitted:
+    """An accepted turn from its JSON."""
+    return Submitted(value["session_id"], value["agent_id"], value["turn_id"])
 
 
 def text_of(content: Any) -> str:

@@ -21,6 +21,7 @@ from agent_sessions_client import (
     ConnectionLostError,
     EndpointProblemError,
     SigV4Auth,
+    Submitted,
 )
 from tests.client.played import Connection, Played, problem, reply
 
@@ -47,10 +48,19 @@ def test_a_new_session_is_begun_without_an_id() -> None:
     assert played.requests[0].url.path == "/sessions"
 
 
+def test_a_turn_that_nobody_waits_for_is_named() -> None:
+    played = Played(answer({"session_id": "demo", "agent_id": "default", "turn_id": "t1", "status": "running"}, 202))
+
+    assert Client("http://endpoint", transport=played).submit("demo", "Hi") == Submitted("demo", "default", "t1")
+    assert played.requests[0].headers["prefer"] == "respond-async"
+    assert played.requests[0].headers["idempotency-key"]
+
+
 def test_both_clients_send_the_same() -> None:
     def ask(client: Client) -> None:
         client.send("demo", "Hi", agent_id="helper", idempotency_key="k")
         client.turn("demo", "t1", agent_id="helper")
+        client.submit("demo", "Hi", idempotency_key="k")
         client.cancel("demo", "t1")
         client.call("GET", "/sessions", limit="7")
         client.call("DELETE", "/sessions/demo")
@@ -59,6 +69,7 @@ def test_both_clients_send_the_same() -> None:
         async with client:
             await client.send("demo", "Hi", agent_id="helper", idempotency_key="k")
             await client.turn("demo", "t1", agent_id="helper")
+            await client.submit("demo", "Hi", idempotency_key="k")
             await client.cancel("demo", "t1")
             await client.call("GET", "/sessions", limit="7")
             await client.call("DELETE", "/sessions/demo")
@@ -74,6 +85,7 @@ def test_both_clients_send_the_same() -> None:
     assert [(r.method, r.url.raw_path.decode()) for r in blocking.requests] == [
         ("POST", "/sessions/demo/messages"),
         ("GET", "/sessions/demo/turns/t1?agent_id=helper"),
+        ("POST", "/sessions/demo/messages"),
         ("DELETE", "/sessions/demo/turns/t1"),
         ("GET", "/sessions?limit=7"),
         ("DELETE", "/sessions/demo"),

@@ -6,15 +6,18 @@ Ends non-zero on any difference.
 """
 
 import argparse
+import dataclasses
 import os
 import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import boto3
 
+from agent_sessions_client import SigV4Auth
 from infra.commands.deployment import stack_outputs
 from infra.commands.smoke.report import Report, expect
 from infra.config import KitConfig, load_config
@@ -25,11 +28,14 @@ from tests.deploy.cdk_cli import REGION, Cdk, CdkError
 from tests.deploy.conversation import SCRIPT, SESSION, Conversation
 from tests.deploy.declared import check_deployed, role_statements
 from tests.deploy.emulator import ACCOUNT, Emulator, emulator
+from tests.deploy.function_url import FunctionUrl
 from tests.deploy.lambda_process import DeployedFunction, install_runtime, take_out
 from tests.deploy.permissions import check_permissions
+from tests.deploy.streams import Streams, streaming_model
 from tests.deploy.working_copy import copy_and_edit
 from tests.doubles.bedrock_server import BedrockServer
 from tests.endpoint.function import ALICE
+from tests.infra.policy_evaluator import Decision, Statement, decide
 
 _BUDGET_SECONDS = 120
 _FAR_UNDER = 0.5  # of what Lambda takes unzipped: room for a user's own packages
@@ -107,6 +113,7 @@ class Rehearsal:
             )
             self._sizes(function)
             Conversation(function, bedrock, self.report).hold()
+            self._streams(function)
             check_permissions(self.report, self._aws.permissions, bedrock)
             self._example(bedrock)
             self._change(bedrock)
@@ -148,6 +155,15 @@ class Rehearsal:
         )
         bare = [f for f in (function.task_root, *function.layers) if next(f.rglob("*.pyc"), None) is None]
         self.report.check("each of them brings byte code", lambda: expect(not bare, bare))
+
+    def _streams(self, function: DeployedFunction) -> None:
+        self.transcript.heading("Its URL streams: turns as they come, with the kit's own client")
+        with streaming_model() as (bedrock, gate):
+            environment = {**function.environment, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock.url}
+            with FunctionUrl(dataclasses.replace(function, environment=environment)) as url:
+                Streams(url, gate, self.report, SigV4Auth(self._session)).hold()
+        self.report.check("permissions: the role lets it invoke its own alias, and nothing else",
+                          lambda: _invokes_itself(self._aws.permissions.role, url.events))  # fmt: skip
 
     def _example(self, bedrock: BedrockServer) -> None:
         self.transcript.heading("Another app: a function with the session layer alone reads that session")
@@ -194,6 +210,14 @@ class Rehearsal:
         stacks = self._session.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])
         left = [stack["StackName"] for stack in stacks["StackSummaries"]]
         self.report.check("only the CDK's own stack is left", lambda: expect(left == ["CDKToolkit"], left))
+
+
+def _invokes_itself(role: list[Statement], events: list[tuple[str, Any]]) -> None:
+    expect(events, "nothing invoked")
+    for invoked, _ in events:
+        alias = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{invoked}"
+        expect(decide(role, "lambda:InvokeFunction", alias, {}) is Decision.ALLOWED, alias)
+        expect(decide(role, "lambda:InvokeFunction", alias.rpartition(":")[0], {}) is not Decision.ALLOWED, alias)
 
 
 def _check_summary(summary: object) -> None:

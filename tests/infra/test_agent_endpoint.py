@@ -6,6 +6,7 @@ import pytest
 
 from infra.config import load_config
 from lambda_src.settings import load_settings
+from lambda_src.turns.turn_ids import BEGUN_WITHIN_SECONDS
 from tests.infra.policy_evaluator import Decision, decide
 from tests.infra.synthesis import ResolvedTemplate, synthesize
 
@@ -86,6 +87,8 @@ def test_an_event_for_such_a_turn_has_time_for_all_its_attempts_and_is_dropped_t
     assert config["MaximumRetryAttempts"] == 2
     # Lambda waits one minute before the second attempt and two before the third.
     assert config["MaximumEventAgeInSeconds"] >= 2 * 900 + 3 * 60
+    # Only then may the function say of it that it will never begin.
+    assert config["MaximumEventAgeInSeconds"] < BEGUN_WITHIN_SECONDS
 
 
 @pytest.mark.parametrize(("key", "values"), [("lease_wait_seconds", (0, 60)), ("deadline_margin_seconds", (0.5, 60))])

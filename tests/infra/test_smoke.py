@@ -6,17 +6,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import boto3
+import httpx
 import pytest
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
-from botocore.httpsession import URLLib3Session
 from moto import mock_aws
 
+from agent_sessions_client import Client, SigV4Auth
 from infra.commands.smoke.__main__ import main
 from infra.commands.smoke.bucket import check_bucket
 from infra.commands.smoke.conversation import check_conversation
 from infra.commands.smoke.report import Report, expect
-from infra.commands.smoke.signed_http import SignedClient
 
 BUCKET = "the-sessions"
 SESSION = boto3.Session(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret", region_name="eu-central-1")
@@ -121,10 +120,11 @@ class Gateway(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, target: str, *, asks_for_signature: bool = True) -> None:
+    def __init__(self, target: str, *, asks_for_signature: bool = True, holds_back: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _Forward)
         self.target = target
         self.asks_for_signature = asks_for_signature
+        self.holds_back = holds_back
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -142,14 +142,25 @@ class _Forward(BaseHTTPRequestHandler):
         if self.server.asks_for_signature and not (signed and in_scope):
             self._send(403, b'{"Message": "Forbidden"}')
             return
-        request = AWSRequest(self.command, self.server.target + self.path, {"content-type": "application/json"}, body)
-        response = URLLib3Session().send(request.prepare())
-        self._send(response.status_code, response.content)
+        headers = {
+            name: self.headers[name] for name in ("content-type", "accept", "idempotency-key") if name in self.headers
+        }
+        with httpx.stream(self.command, self.server.target + self.path, headers=headers, content=body) as response:
+            if self.server.holds_back or "event-stream" not in response.headers.get("content-type", ""):
+                self._send(response.status_code, response.read(), response.headers.get("content-type", ""))
+                return
+            self.send_response(response.status_code)
+            self.send_header("content-type", response.headers["content-type"])
+            self.send_header("connection", "close")
+            self.end_headers()
+            for piece in response.iter_raw():
+                self.wfile.write(piece)
 
     do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - http.server's names
 
-    def _send(self, status: int, body: bytes) -> None:
+    def _send(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         self.send_response(status)
+        self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -174,7 +185,9 @@ def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         from local.offline_model import OfflineModel
         from local.server import LocalServer
 
-        monkeypatch.setitem(MODEL_PROVIDERS, "offline", lambda model_id, _settings: OfflineModel(model_id))
+        monkeypatch.setitem(
+            MODEL_PROVIDERS, "offline", lambda model_id, _settings: OfflineModel(model_id, words_per_second=200)
+        )
         from lambda_src import handler
 
         server = LocalServer(0)
@@ -193,14 +206,35 @@ def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 
 def test_a_conversation_with_an_endpoint_that_remembers_passes(endpoint: Callable[..., str], lines: Lines) -> None:
-    check_conversation(lines.report, SignedClient(endpoint(), SESSION))
+    url = endpoint()
+
+    check_conversation(lines.report, Client(url, SigV4Auth(SESSION)), Client(url))
 
     assert lines.failures() == [], lines.text
-    assert lines.report.passed == 7
+    assert lines.report.passed == 8
+
+
+def test_an_endpoint_that_keeps_an_answer_until_it_is_whole_is_noticed(
+    endpoint: Callable[..., str], lines: Lines
+) -> None:
+    check_conversation(lines.report, Client(endpoint(holds_back=True), SigV4Auth(SESSION)), None)
+
+    assert lines.failures() == ["an answer arrives in pieces, while it is made"], lines.text
+
+
+def test_a_deployment_without_streaming_is_not_asked_for_a_stream(
+    endpoint: Callable[..., str], lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_conversation(lines.report, Client(endpoint(), SigV4Auth(SESSION)), None, streaming=False)
+
+    assert lines.failures() == [], lines.text
+    assert "pieces" not in lines.text
 
 
 def test_an_endpoint_that_answers_strangers_is_noticed(endpoint: Callable[..., str], lines: Lines) -> None:
-    check_conversation(lines.report, SignedClient(endpoint(asks_for_signature=False), SESSION))
+    url = endpoint(asks_for_signature=False)
+
+    check_conversation(lines.report, Client(url, SigV4Auth(SESSION)), Client(url))
 
     assert lines.failures() == ["a request without a signature is refused"]
 

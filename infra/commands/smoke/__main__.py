@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
 
+from agent_sessions_client import Client, SigV4Auth
 from infra.commands.cdk_options import OptionError
 from infra.commands.deployment import find_deployment, read_cdk_arguments
 from infra.commands.failures import run_command
 from infra.commands.smoke.bucket import check_bucket
 from infra.commands.smoke.conversation import check_conversation
 from infra.commands.smoke.report import Report
-from infra.commands.smoke.signed_http import SignedClient
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -55,7 +55,9 @@ def _ask(arguments: list[str]) -> int:
     report = Report()
     sys.stdout.write(f"Conversation with {url}\n")
     session = deployment.session
-    check_conversation(report, SignedClient(url, session), public=cdk.config.auth == "none")
+    public = cdk.config.auth == "none"
+    with Client(url, None if public else SigV4Auth(session)) as client, Client(url) as stranger:
+        check_conversation(report, client, None if public else stranger, streaming=cdk.config.streaming)
     sys.stdout.write(f"Bucket {deployment.bucket}\n")
     s3: S3Client = session.client("s3")
     plain_http: S3Client = session.client("s3", use_ssl=False, config=Config(retries={"total_max_attempts": 1}))
