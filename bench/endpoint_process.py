@@ -69,7 +69,7 @@ class _Function:
         context: Any = Context(aws_request_id=str(uuid.uuid4()))
 
         start = time.monotonic()
-        answer = self._handler.lambda_handler(event, context)
+        answer: Any = self._handler.lambda_handler(event, context)
         end = time.monotonic()
 
         if answer["statusCode"] != _HTTP_OK:

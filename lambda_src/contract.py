@@ -5,7 +5,16 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    WithJsonSchema,
+    model_validator,
+)
 
 from agent_sessions.identifiers import check_identifier
 from lambda_src import schemas
@@ -73,6 +82,9 @@ def _says_something(blocks: list[ContentBlock]) -> list[ContentBlock]:
     return blocks
 
 
+TurnId = Annotated[
+    str, AfterValidator(_matching(schemas.TURN_ID, "must be a turn_id of a reply")), WithJsonSchema(schemas.TURN_ID)
+]
 AgentId = Annotated[str, AfterValidator(_checked("agent")), WithJsonSchema(schemas.ID)]
 SessionId = Annotated[str, AfterValidator(_checked("session")), WithJsonSchema(schemas.ID)]
 SessionIdInPath = Annotated[
@@ -205,6 +217,7 @@ class TurnReply(BaseModel):
 
     session_id: str
     agent_id: str
+    turn_id: str = Field(description="Names the turn: GET and DELETE /sessions/{session_id}/turns/{turn_id}.")
     message: Message
     stop_reason: str = Field(description="end_turn, interrupt, max_tokens, guardrail_intervened, ...")
     interrupts: list[Interrupt]
@@ -213,6 +226,37 @@ class TurnReply(BaseModel):
     left_out: list[LeftOut] = Field(
         default=[], exclude_if=_is_empty, description="What of the conversation the model was not shown; else absent."
     )
+
+
+class TurnView(BaseModel):
+    """What became of a turn."""
+
+    session_id: str
+    agent_id: str
+    turn_id: str
+    status: Literal["running", "answered", "cancelled", "failed", "cut-off"]
+    reply: TurnReply | None = Field(description="Of a turn that was answered or cancelled: what its request got.")
+    problem: "Problem | None" = Field(description="Of one that failed or was cut off: what its request got instead.")
+
+
+class CancelledTurn(BaseModel):
+    """A running turn that was asked to stop. It does within two seconds; its reply says `cancelled`."""
+
+    session_id: str
+    agent_id: str
+    turn_id: str
+    status: Literal["running"]
+
+
+class TurnEvents(RootModel[str]):
+    """A turn as it happens: server-sent events, each with one JSON object as its data.
+
+    In their order: `turn` (session_id, agent_id, turn_id, restored_messages), then as they happen `text` (text),
+    `reasoning` (text), `tool` (tool_use_id, name; again with status, success or error, when it has ended) and `message`
+    (message_id, role: a message that is stored now; its message_id is the event's id; with its content where a turn is
+    followed), then as the last event either
+    `reply`, the JSON reply of the same request, or `problem`, a problem document. Comments keep the connection awake.
+    """
 
 
 class AgentDescription(BaseModel):
@@ -302,6 +346,7 @@ class Problem(BaseModel):
         description="delete_session: whether the session is as it was, perhaps closed, or closed to everybody.",
     )
     next_cursor: str | None = Field(default=None, description="payload-too-large: the page after the large message.")
+    offered: list[str] | None = Field(default=None, description="not-acceptable: the media types there are.")
     left_out: list[LeftOut] | None = Field(
         default=None, description="prompt-refused, context-too-long: what of the prompt the model is not shown again."
     )

@@ -16,6 +16,7 @@ from lambda_src.doors.http_request import described, is_http
 from lambda_src.doors.payload import check_response
 from lambda_src.doors.routes import build_router
 from lambda_src.runtime import aws, transport
+from lambda_src.runtime.streamed_answer import StreamedAnswer
 from lambda_src.settings import load_settings
 from lambda_src.turns.endpoint import Endpoint
 
@@ -29,8 +30,8 @@ transport.install(streaming=endpoint.settings.streaming, report=log_broken_answe
 aws.register_snapshot_hooks(endpoint.prime)
 
 
-def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer a Function URL request, or take the turn of a plain event.
+def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any] | StreamedAnswer:
+    """Answer a Function URL request, in one piece or as it comes, or take the turn of a plain event.
 
     This is the outermost room. Whatever was raised below, nothing leaves it but an answer or an error of ours: what
     the runtime is given it writes into the log, and what ends the process ends other people's requests with it.
@@ -47,21 +48,32 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         logger.thread_safe_clear_keys()
 
 
-def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | StreamedAnswer:
     started = time.monotonic()
+    response: dict[str, Any] | StreamedAnswer
     try:
-        response = check_response(router.resolve(event, context))
+        response = router.resolve(event, context)
+        if isinstance(response, dict):
+            response = check_response(response)
     except BaseException as error:  # noqa: BLE001 - the outermost room: nothing may leave it but an answer
         refusal = answer_for(error)
         log_refusal(refusal, error)
         response = problems.response(refusal, path=event.get("rawPath"), request_id=context.aws_request_id)
-    response["headers"] = {"Cache-Control": "no-store", **(response.get("headers") or {})}
+    # Of a stream, this is its beginning.
+    is_stream = isinstance(response, StreamedAnswer)
+    status, headers = (
+        (response.status_code, response.headers)
+        if isinstance(response, StreamedAnswer)
+        else (response["statusCode"], response.setdefault("headers", {}))
+    )
+    headers.setdefault("Cache-Control", "no-store")
     logger.info(
         "request answered",
         extra={
             **described(event),
-            "status": response["statusCode"],
+            "status": status,
             "duration_ms": round((time.monotonic() - started) * 1000),
+            **({"streamed": True} if is_stream else {}),
         },
     )
     return response

@@ -45,6 +45,7 @@ ID = _id_schema(_NEVER_IN_AN_ID)
 ID_IN_PATH = _id_schema(f"%{_NEVER_IN_AN_ID}")
 
 IDEMPOTENCY_KEY = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]([ -~]*[!-~])?$"}
+TURN_ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[0-9a-f-]*$"}
 MESSAGES_CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}$"}
 OPAQUE_CURSOR = {"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": "^[A-Za-z0-9_-]*$"}
 

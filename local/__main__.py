@@ -69,7 +69,9 @@ def load_handler(configuration: Configuration) -> Handler:
     from lambda_src.runtime.model_providers import MODEL_PROVIDERS
     from local.offline_model import OfflineModel
 
-    MODEL_PROVIDERS[OFFLINE] = lambda model_id, _settings: OfflineModel(model_id)
+    MODEL_PROVIDERS[OFFLINE] = lambda model_id, _settings: OfflineModel(
+        model_id, words_per_second=configuration.words_per_second
+    )
     from agent_sessions.exceptions import ConditionsNotKeptError, SessionStorageError
     from lambda_src.settings import SettingsError
 

@@ -12,23 +12,35 @@ import sys
 import threading
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 
 from lambda_src.answers.diagnosis import diagnosis
-from local.function_url import MAX_PAYLOAD_BYTES, Request, Response, event_from, payload_size, response_from
+from local.function_url import (
+    MAX_PAYLOAD_BYTES,
+    Request,
+    Response,
+    event_from,
+    payload_size,
+    response_from,
+    streamed_headers,
+)
 from local.invocation import TIMEOUT_SECONDS, LambdaContext
 from local.refusals import function_failed, length_required, refused_by_head, shutting_down, too_large
+from local.streaming import carry, is_streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import Receive, Scope, Send
 
+    from lambda_src.runtime.streamed_answer import StreamedAnswer
     from local.invocation import Handler, InFlight
+
+Result = TypeVar("Result")
 
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
@@ -58,8 +70,11 @@ class FunctionUrl:
             await _send(shutting_down(), scope, receive, send, closing=True)
             return
         try:
-            response = await _in_thread(lambda: _invoke(self._handler, request))
-            await _send(response, scope, receive, send)
+            answer = await _in_thread(lambda: _invoke(self._handler, request))
+            if is_streamed(answer):
+                await carry(answer, _encoded(streamed_headers(answer)), receive, send)
+            else:
+                await _send(cast("Response", answer), scope, receive, send)
         finally:
             self._in_flight.leave()
 
@@ -103,13 +118,16 @@ def _head(http: HttpRequest) -> Request:
     )
 
 
-def _invoke(handler: Handler, request: Request) -> Response:
+def _invoke(handler: Handler, request: Request) -> Response | StreamedAnswer:
     context = LambdaContext(deadline=time.monotonic() + TIMEOUT_SECONDS)
     try:
         event = event_from(request, context.aws_request_id, time.time())
         if payload_size(event) > MAX_PAYLOAD_BYTES:
             return too_large()
-        response = response_from(handler(event, context))
+        result = handler(event, context)
+        if is_streamed(result):
+            return dataclasses.replace(result, headers={**result.headers, "x-amzn-requestid": context.aws_request_id})
+        response = response_from(result)
     except BaseException as error:  # noqa: BLE001 - Lambda survives whatever a handler raises, and so does this
         _show(error)
         response = function_failed("It raised; the server's output says why.")
@@ -130,16 +148,20 @@ def _show(error: BaseException) -> None:
 async def _send(response: Response, scope: Scope, receive: Receive, send: Send, *, closing: bool = False) -> None:
     content = b"" if response.status in _BODILESS else response.body
     http = HttpResponse(content, response.status)
-    http.raw_headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    http.raw_headers += _encoded(response.headers)
     if closing:
         http.raw_headers.append((b"connection", b"close"))
     await http(scope, receive, send)
 
 
-async def _in_thread(work: Callable[[], Response]) -> Response:
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
     """Run blocking work in a new thread; ``asyncio.to_thread`` has a few threads for all requests together."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Response] = loop.create_future()
+    done: asyncio.Future[Result] = loop.create_future()
 
     def run() -> None:
         response = work()
@@ -150,6 +172,6 @@ async def _in_thread(work: Callable[[], Response]) -> Response:
     return await done
 
 
-def _resolve(done: asyncio.Future[Response], response: Response) -> None:
+def _resolve(done: asyncio.Future[Result], response: Result) -> None:
     if not done.cancelled():
         done.set_result(response)

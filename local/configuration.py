@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_PORT = 8000
+DEFAULT_WORDS_PER_SECOND = 10.0
 OFFLINE = "offline"
 SESSIONS_FOLDER = ".sessions"
 
@@ -34,11 +35,13 @@ class Configuration:
         port: where to listen on this machine; 0 chooses a free port.
         store: the URL of the place where sessions live.
         model: ``provider:model``; ``offline:history`` for the offline model.
+        words_per_second: how fast the offline model speaks; 0 for at once.
     """
 
     port: int
     store: str
     model: str
+    words_per_second: float = DEFAULT_WORDS_PER_SECOND
 
     @property
     def is_offline(self) -> bool:
@@ -57,7 +60,7 @@ class Configuration:
 
 
 def read_configuration(environment: Mapping[str, str], folder: Path) -> Configuration:
-    """Read ``PORT``, ``STORE`` and ``MODEL``; an empty value is one that is not set.
+    """Read ``PORT``, ``STORE``, ``MODEL`` and ``OFFLINE_WORDS_PER_SECOND``; an empty value is one that is not set.
 
     Args:
         environment: the variables.
@@ -70,6 +73,7 @@ def read_configuration(environment: Mapping[str, str], folder: Path) -> Configur
         port=_port(environment.get("PORT") or str(DEFAULT_PORT)),
         store=_store(environment.get("STORE") or (folder / SESSIONS_FOLDER).absolute().as_uri()),
         model=_model(environment.get("MODEL") or OFFLINE),
+        words_per_second=_pace(environment.get("OFFLINE_WORDS_PER_SECOND") or str(DEFAULT_WORDS_PER_SECOND)),
     )
 
 
@@ -107,6 +111,18 @@ def _port(text: str) -> int:
             f"PORT={text!r} is no port. Allowed: a number from 1 to 65535, or 0 for any free port."
         )
     return int(text)
+
+
+def _pace(text: str) -> float:
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = -1
+    if not 0 <= pace < float("inf"):
+        raise ConfigurationError(
+            f"OFFLINE_WORDS_PER_SECOND={text!r} is no pace. Allowed: a number of words, or 0 for all at once."
+        )
+    return pace
 
 
 def _store(text: str) -> str:

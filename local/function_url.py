@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lambda_src.runtime.streamed_answer import StreamedAnswer
 
 # What a synchronous invocation may carry in either direction (Lambda quotas).
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
@@ -134,9 +136,7 @@ def response_from(result: Any) -> Response:
     if not isinstance(result, dict) or "statusCode" not in result:
         body = result if isinstance(result, str) else json.dumps(result)
         return Response(200, [("content-type", "application/json")], body.encode())
-    headers = [_header(str(name).lower(), str(value)) for name, value in (result.get("headers") or {}).items()]
-    headers = [(name, value) for name, value in headers if name not in _OF_THE_CONNECTION]
-    headers += [_header("set-cookie", str(cookie)) for cookie in result.get("cookies") or []]
+    headers = _headers(result.get("headers") or {}, result.get("cookies") or [])
     if not any(name == "content-type" for name, _ in headers):
         headers.append(("content-type", "application/json"))
     body = result.get("body") or ""
@@ -144,6 +144,21 @@ def response_from(result: Any) -> Response:
         raise TypeError(f"the body of a response must be text, not {type(body).__name__}")
     content = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
     return Response(_final_status(result["statusCode"]), headers, content)
+
+
+def streamed_headers(answer: StreamedAnswer) -> list[tuple[str, str]]:
+    """Return what the head of a streamed answer says.
+
+    Raises:
+        ValueError: when a header cannot be sent.
+    """
+    return _headers(answer.headers, answer.cookies)
+
+
+def _headers(named: Mapping[Any, Any], cookies: Iterable[Any]) -> list[tuple[str, str]]:
+    headers = [_header(str(name).lower(), str(value)) for name, value in named.items()]
+    headers = [(name, value) for name, value in headers if name not in _OF_THE_CONNECTION]
+    return headers + [_header("set-cookie", str(cookie)) for cookie in cookies]
 
 
 def _header(name: str, value: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ prompt names one ("use the calculator: 6*7") and reports the tool's result.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,10 +35,12 @@ class OfflineModel(Model):
 
     Args:
         model_id: the name it reports in its configuration.
+        words_per_second: how fast it speaks, as models do; 0 for at once.
     """
 
-    def __init__(self, model_id: str = "history") -> None:
+    def __init__(self, model_id: str = "history", *, words_per_second: float = 0) -> None:
         self._config: dict[str, Any] = {"model_id": model_id}
+        self._pause_seconds = 1 / words_per_second if words_per_second else 0
 
     def update_config(self, **model_config: Any) -> None:
         """Change the configuration that ``get_config`` reports."""
@@ -74,6 +77,7 @@ class OfflineModel(Model):
         yield {"messageStart": {"role": "assistant"}}
         for event in _text_events(answer):
             yield event
+            await asyncio.sleep(self._pause_seconds)
         if isinstance(request, ToolRequest):
             for event in _tool_events(request, _unused_tool_use_id(messages)):
                 yield event

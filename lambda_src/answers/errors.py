@@ -100,6 +100,22 @@ class MethodNotAllowedError(EndpointError):
         self.allowed = tuple(allowed)
 
 
+class NotAcceptableError(EndpointError):
+    """The answer has no form that the caller takes.
+
+    Args:
+        detail: See :class:`EndpointError`.
+        offered: The forms it has: media types.
+    """
+
+    status = 406
+    slug = "not-acceptable"
+    title = "No form of the answer is acceptable"
+
+    def __init__(self, detail: str, *, offered: Sequence[str] = ()) -> None:
+        super().__init__(detail, offered=list(offered))
+
+
 class InterruptPendingError(EndpointError):
     """The agent waits for answers, and a plain prompt is not one; ``interrupts`` says what it asks."""
 
@@ -122,6 +138,14 @@ class TurnConflictError(EndpointError):
     status = 409
     slug = "session-conflict"
     title = "Another request came first"
+
+
+class TurnOverError(EndpointError):
+    """The turn is over and cannot be cancelled."""
+
+    status = 409
+    slug = "turn-over"
+    title = "The turn is over"
 
 
 class SessionInUseError(EndpointError):
@@ -210,6 +234,14 @@ class StorageFailedError(EndpointError):
     status = 503
     slug = "storage-failed"
     title = "The storage failed"
+
+
+class TurnCutOffError(EndpointError):
+    """The turn's process died, or another writer came first; what the turn had done by then is kept."""
+
+    status = 503
+    slug = "turn-cut-off"
+    title = "The turn was cut off"
 
 
 class OutOfTimeError(EndpointError):

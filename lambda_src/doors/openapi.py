@@ -38,6 +38,7 @@ _TURN = (
     *_STORE,
     errors.ValueNotStorableError,
     errors.UnsupportedMediaTypeError,
+    errors.NotAcceptableError,
     errors.TurnConflictError,
     errors.SessionInUseError,
     errors.PayloadTooLargeError,
@@ -73,6 +74,18 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
         (*_TURN, errors.NotFoundError, errors.InterruptPendingError, errors.NoInterruptPendingError),
     ),
     "start_session": ("Start a session", 201, contract.TurnReply, _TURN),
+    "read_turn": (
+        "See what became of a turn",
+        200,
+        contract.TurnView,
+        (*_READ, errors.NotFoundError, errors.NotAcceptableError),
+    ),
+    "cancel_turn": (
+        "Cancel a running turn",
+        202,
+        contract.CancelledTurn,
+        (*_READ, errors.NotFoundError, errors.TurnOverError),
+    ),
     "describe_session": (
         "Describe a session",
         200,
@@ -90,6 +103,9 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
     "health": ("Liveness", 200, contract.Health, _DOOR),
 }
 
+# operation: status of its stream, where it has one
+_STREAMED = {"take_turn": 200, "start_session": 200, "read_turn": 200}
+
 # operation: what it may be answered with besides
 _ALSO: dict[str, dict[int, tuple[str, type[Any]]]] = {
     "delete_session": {202: ("The session is closed to everybody; send it again to erase the rest", contract.Erasure)},
@@ -105,6 +121,9 @@ def operation(name: str) -> dict[str, Any]:
     for other, (description, also) in _ALSO.get(name, {}).items():
         content = {"application/json": {"model": also}}
         responses[other] = {"description": description, "headers": _headers(other), "content": content}
+    if (streamed := _STREAMED.get(name)) is not None:
+        answer = responses.setdefault(streamed, {"description": "A stream of events", "headers": _headers(status)})
+        answer.setdefault("content", {})["text/event-stream"] = {"model": contract.TurnEvents}
     for refused_with in sorted({error.status for error in refusals}):
         titles = dict.fromkeys(error.title for error in refusals if error.status == refused_with)
         responses[refused_with] = {

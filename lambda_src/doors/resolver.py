@@ -20,6 +20,7 @@ from lambda_src.doors.payload import read_json, serialize
 
 if TYPE_CHECKING:
     from lambda_src.doors.http_request import HttpRequest
+    from lambda_src.runtime.streamed_answer import StreamedAnswer
 
 
 class RoutedEvent(LambdaFunctionUrlEvent):
@@ -66,6 +67,7 @@ class _Request:
     event: RoutedEvent | None = None
     lambda_context: Any = None
     context: dict[str, Any] = field(default_factory=dict)
+    streamed: StreamedAnswer | None = None
     processed_stack_frames: list[str] = field(default_factory=list)
 
 
@@ -81,17 +83,22 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
     def _request_state(self) -> _Request:
         return self._current.get(self._outside)
 
-    def resolve(self, event: Any, context: Any) -> dict[str, Any]:
-        """Route one request to its handler and return what Lambda expects.
+    def resolve(self, event: Any, context: Any) -> dict[str, Any] | StreamedAnswer:  # type: ignore[override] # see above
+        """Route one request to its handler and return what Lambda expects, or the stream that a route has begun.
 
         Raises:
             EndpointError: The request cannot be decoded. Whatever goes wrong later is answered.
         """
         token = self._current.set(_Request(RoutedEvent(read_request(event)), context))
         try:
-            return super().resolve(event, context)
+            answer = super().resolve(event, context)
+            return self._request_state.streamed or answer
         finally:
             self._current.reset(token)
+
+    def stream(self, answer: StreamedAnswer) -> None:
+        """Answer the current request with a stream. What its route returns besides is not sent."""
+        self._request_state.streamed = answer
 
     def prepare(self) -> None:
         """Build every route's chain of middlewares now; at a first request, two threads could build it twice."""

@@ -4,15 +4,13 @@ Each route finds out who is asking, opens that owner's part of the store and not
 ``docs/openapi.json`` promises.
 """
 
-import secrets
-from collections.abc import Callable
 from typing import Annotated
 
 from annotated_types import Ge, Le
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as RouteNotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BeforeValidator
 
 from lambda_src import contract
@@ -20,16 +18,13 @@ from lambda_src.answers.errors import BadRequestError, EndpointError, MethodNotA
 from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import openapi, problems
-from lambda_src.doors.caller import owner_of
+from lambda_src.doors.current_request import CurrentRequest
 from lambda_src.doors.erasing import erase_session
-from lambda_src.doors.http_request import decoded
 from lambda_src.doors.message_pages import read_messages
 from lambda_src.doors.resolver import FunctionUrlRouter
+from lambda_src.doors.turn_routes import SessionId, TurnRoutes
 from lambda_src.doors.validation import invalid
-from lambda_src.runtime.event_loop import Result
 from lambda_src.turns.endpoint import Endpoint
-from lambda_src.turns.repeats import session_id_for
-from lambda_src.turns.turn import TimeLimit
 
 MAX_PAGE = 1_000
 PAGE_SECONDS = 8.0
@@ -37,7 +32,6 @@ PAGE_SECONDS = 8.0
 
 ERASURE_RETRY_SECONDS = 1
 
-SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
 AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
 Limit = Annotated[
     int,
@@ -49,19 +43,12 @@ Limit = Annotated[
 OpaqueCursor = Annotated[contract.OpaqueCursor | None, Query(description="next_cursor of the last page.")]
 MessagesCursor = Annotated[contract.MessagesCursor | None, Query(description="next_cursor of the last page.")]
 
-IdempotencyKey = Annotated[
-    contract.IdempotencyKey | None,
-    Header(
-        alias="Idempotency-Key",
-        description="The caller's own name for this request. Sent again with it, the request gets the same reply.",
-    ),
-]
-
 
 def build_router(endpoint: Endpoint) -> FunctionUrlRouter:
     """The router with every route of the endpoint."""
     router = FunctionUrlRouter()
     Routes(endpoint, router).register()
+    TurnRoutes(endpoint, router).register()
     router.prepare()
     return router
 
@@ -75,14 +62,12 @@ class Routes:
     """
 
     def __init__(self, endpoint: Endpoint, router: FunctionUrlRouter) -> None:
-        self._endpoint = endpoint
         self._router = router
+        self._request = CurrentRequest(endpoint, router)
 
     def register(self) -> None:
         """Tell the router which request goes where."""
         router, session = self._router, "/sessions/<session_id>"
-        router.post(f"{session}/messages", **openapi.operation("take_turn"))(self.take_turn)
-        router.post("/sessions", **openapi.operation("start_session"))(self.start_session)
         router.get(session, **openapi.operation("describe_session"))(self.describe_session)
         router.get(f"{session}/messages", **openapi.operation("list_messages"))(self.list_messages)
         router.get("/sessions", **openapi.operation("list_sessions"))(self.list_sessions)
@@ -91,36 +76,11 @@ class Routes:
         router.get("/openapi.json", include_in_schema=False)(self.openapi_document)
         router.exception_handler(Exception)(self.refuse)
 
-    def take_turn(
-        self,
-        session_id: SessionId,
-        body: Annotated[contract.TurnBody, Body(description="The turn.")],
-        idempotency_key: IdempotencyKey = None,
-    ) -> contract.TurnReply:
-        """Take one turn of a conversation; the session is made when there is none."""
-        return self._turn(session_id, body, idempotency_key)
-
-    def start_session(
-        self,
-        body: Annotated[contract.FirstTurnBody, Body(description="The first turn.")],
-        idempotency_key: IdempotencyKey = None,
-    ) -> Response[contract.TurnReply]:
-        """Start a session under a new id that cannot be guessed, with its first turn."""
-        session_id = session_id_for(self._owner(), idempotency_key) if idempotency_key else secrets.token_hex(16)
-        turn = contract.TurnBody.model_construct(prompt=body.prompt, interrupt_responses=None, agent_id=body.agent_id)
-        reply = self._turn(session_id, turn, idempotency_key)
-        return Response(
-            status_code=201,
-            content_type="application/json",
-            body=reply,
-            headers={"Location": f"/sessions/{session_id}"},
-        )
-
     def describe_session(self, session_id: SessionId, cursor: OpaqueCursor = None) -> contract.SessionDescription:
         """Tell when a session was made, used and will expire, and how long its conversations are."""
-        store = self._endpoint.store(self._owner())
+        store = self._request.store()
         try:
-            summary = self._in_time(lambda: store.describe(session_id, cursor=cursor))
+            summary = self._request.in_time(lambda: store.describe(session_id, cursor=cursor))
         except ValueError as error:
             raise BadRequestError(str(error)) from None
         return contract.SessionDescription(
@@ -139,22 +99,22 @@ class Routes:
         self, session_id: SessionId, agent_id: AgentId = None, limit: Limit = 100, cursor: MessagesCursor = None
     ) -> contract.Messages:
         """Read a conversation, redactions applied, in pages of messages in order."""
-        store = self._endpoint.store(self._owner())
+        store = self._request.store()
         seconds = self._page_seconds()
-        return self._in_time(lambda: read_messages(store, session_id, agent_id, limit, cursor, seconds))
+        return self._request.in_time(lambda: read_messages(store, session_id, agent_id, limit, cursor, seconds))
 
     def list_sessions(self, limit: Limit = 100, cursor: OpaqueCursor = None) -> contract.Sessions:
         """List the caller's sessions, ordered by id."""
-        store, seconds = self._endpoint.store(self._owner()), self._page_seconds()
+        store, seconds = self._request.store(), self._page_seconds()
         try:
-            page = self._in_time(lambda: store.sessions(limit=limit, cursor=cursor, within_seconds=seconds))
+            page = self._request.in_time(lambda: store.sessions(limit=limit, cursor=cursor, within_seconds=seconds))
         except ValueError as error:
             raise BadRequestError(str(error)) from None
         return contract.Sessions(session_ids=list(page.session_ids), next_cursor=page.next_cursor)
 
     def delete_session(self, session_id: SessionId) -> Response[contract.Erasure | None]:
         """Erase a session with everything that belongs to it. From the first moment on nobody reads it any more."""
-        left = erase_session(self._endpoint.store(self._owner()), session_id, self._time_limit())
+        left = erase_session(self._request.store(), session_id, self._request.time_limit())
         if left is None:
             return Response(status_code=204)
         return Response(
@@ -183,33 +143,9 @@ class Routes:
         )
         return Response(status_code=answer["statusCode"], body=answer["body"], headers=answer["headers"])
 
-    def _turn(self, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> contract.TurnReply:
-        reply = self._endpoint.take_turn(
-            self._owner(),
-            session_id,
-            body,
-            self._remaining_seconds(),
-            request_id=self._router.lambda_context.aws_request_id,
-            idempotency_key=idempotency_key,
-        )
-        return contract.TurnReply.model_validate(reply)
-
-    def _in_time(self, work: Callable[[], Result]) -> Result:
-        return self._endpoint.in_time(work, self._remaining_seconds())
-
     def _page_seconds(self) -> float:
         """How long a page may take. What has been found by then is sent, and its cursor goes on."""
-        return min(PAGE_SECONDS, self._time_limit().seconds / 2)
-
-    def _time_limit(self) -> TimeLimit:
-        return TimeLimit.within(self._remaining_seconds()(), self._endpoint.settings.deadline_margin_seconds)
-
-    def _remaining_seconds(self) -> Callable[[], float]:
-        context = self._router.lambda_context  # this request's, whoever asks
-        return lambda: context.get_remaining_time_in_millis() / 1000
-
-    def _owner(self) -> str:
-        return owner_of(self._router.current_event.raw_event, self._endpoint.settings)
+        return min(PAGE_SECONDS, self._request.time_limit().seconds / 2)
 
     def _refusal(self, error: Exception) -> EndpointError:
         match error:

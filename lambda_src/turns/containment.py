@@ -18,23 +18,37 @@ if TYPE_CHECKING:
     from strands import Agent
     from strands.hooks import BeforeToolCallEvent
 
+    from lambda_src.turns.cancelling import Cancellation
+
 
 class ContainedTool(StandIn):
-    """A tool out of which come ordinary errors only."""
+    """A tool out of which come ordinary errors only, and nothing any more when its turn is cancelled."""
 
-    def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    def __init__(self, original: Any, cancellation: Cancellation) -> None:
+        super().__init__(original)
+        object.__setattr__(self, "_cancellation", cancellation)
+
+    def stream(self, tool_use: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Run the tool."""
-        return contained(self._original.stream(*args, **kwargs))
+        cancellation: Cancellation = object.__getattribute__(self, "_cancellation")
+        events = contained(self._original.stream(tool_use, *args, **kwargs))
+        return cancellation.cut_tool(tool_use["toolUseId"], events)
 
 
-def contain(agent: Agent) -> None:
+def contain(agent: Agent, cancellation: Cancellation) -> None:
     """Contain an agent's tools and hooks for the turn it was made for, and have it print nothing."""
     from strands.handlers import PrintingCallbackHandler, null_callback_handler
     from strands.hooks import BeforeToolCallEvent
 
     if type(agent.callback_handler) is PrintingCallbackHandler:  # the default: nobody chose it
         agent.callback_handler = null_callback_handler
-    agent.hooks.add_callback(BeforeToolCallEvent, _contain_tool)
+
+    def contain_tool(event: BeforeToolCallEvent) -> None:
+        """Whatever tool the hooks before this one have settled on."""
+        if event.selected_tool is not None:
+            event.selected_tool = ContainedTool(event.selected_tool, cancellation)  # type: ignore[assignment] # it stands for one
+
+    agent.hooks.add_callback(BeforeToolCallEvent, contain_tool)
     tell = agent.hooks.invoke_callbacks_async
 
     async def tell_contained(event: Any) -> Any:
@@ -42,9 +56,3 @@ def contain(agent: Agent) -> None:
             return await tell(event)
 
     agent.hooks.invoke_callbacks_async = tell_contained  # type: ignore[method-assign] # this agent's hooks only
-
-
-def _contain_tool(event: BeforeToolCallEvent) -> None:
-    """Whatever tool the hooks before this one have settled on."""
-    if event.selected_tool is not None:
-        event.selected_tool = ContainedTool(event.selected_tool)  # type: ignore[assignment] # it stands for one

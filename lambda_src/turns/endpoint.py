@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError
 from lambda_src.answers import errors
 from lambda_src.answers.logs import logger
 from lambda_src.runtime import aws
 from lambda_src.runtime.event_loop import AbandonedError, Result, within
+from lambda_src.turns import following
 from lambda_src.turns.first_import import import_agent
-from lambda_src.turns.repeats import Asked
+from lambda_src.turns.repeats import Asked, key_reused
 from lambda_src.turns.session_use import SessionUse
-from lambda_src.turns.turn import TimeLimit, stream_turn
+from lambda_src.turns.time_limit import TimeLimit
+from lambda_src.turns.turn import stream_turn
+from lambda_src.turns.turn_status import RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from agent_sessions.session_store import SessionStore
     from lambda_src.contract import TurnBody
     from lambda_src.settings import Settings
+    from lambda_src.turns.following import FollowedTurn
+    from lambda_src.turns.turn_events import TurnEvent
 
 
 class Endpoint:
@@ -55,6 +62,8 @@ class Endpoint:
         *,
         request_id: str,
         idempotency_key: str | None = None,
+        watch: Callable[[TurnEvent], object] | None = None,
+        lease_wait_seconds: float | None = None,
     ) -> dict[str, Any]:
         """Take one turn of a session and return the reply; the session is made when there is none.
 
@@ -65,6 +74,8 @@ class Endpoint:
             remaining_seconds: Tells the time the function has left; asked when the turn starts.
             request_id: Names this request to whoever is refused meanwhile.
             idempotency_key: The caller's name for what it asks: sent again, it gets the same reply.
+            watch: Gets each event of the turn as it happens. It must return at once.
+            lease_wait_seconds: How long to wait for whoever uses the session; when not given, as the settings say.
 
         Raises:
             EndpointError: When there is no reply.
@@ -76,6 +87,8 @@ class Endpoint:
 
         store = self.store(owner)
         settings = self.settings.for_agent(body.agent_id)
+        if lease_wait_seconds is not None:
+            settings = settings.model_copy(update={"lease_wait_seconds": lease_wait_seconds})
         use = SessionUse(store, session_id, settings, remaining_seconds, request_id)
         if body.prompt is None:
             # Answers to a session that is not there must not make one.
@@ -92,8 +105,9 @@ class Endpoint:
                     default_agent_id=self.settings.agent_id,
                     after_crash=use.found_unfinished,
                 ),
+                partial(store.is_asked_to_cancel, session_id),
             )
-            reply = use.run(turn)
+            reply = use.run(turn, watch)
         logger.info(
             "turn completed",
             extra={
@@ -107,6 +121,53 @@ class Endpoint:
             },
         )
         return reply
+
+    def take_or_follow_turn(
+        self,
+        take: Callable[..., dict[str, Any]],
+        owner: str,
+        session_id: str,
+        body: TurnBody,
+        idempotency_key: str,
+        watch: Callable[[TurnEvent], object],
+        goes_on: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """Take one turn, or follow it when the same request is being worked on already.
+
+        Args:
+            take: Takes it: :meth:`take_turn` with these arguments.
+            owner: Whose session it is.
+            session_id: Which session.
+            body: What is asked.
+            idempotency_key: The caller's name for it.
+            watch: Gets each event of a turn that is followed.
+            goes_on: Whether anybody wants to hear more of it.
+
+        Raises:
+            EndpointError: When there is no reply.
+            FollowedNoLongerError: The turn goes on, and nobody wants to hear more.
+        """
+        try:
+            return take(lease_wait_seconds=0)
+        except SessionBusyError:
+            asked = Asked.of(idempotency_key, body, default_agent_id=self.settings.agent_id, after_crash=False)
+            turn = self._running_turn(self.store(owner), session_id, body.agent_id or self.settings.agent_id, asked)
+        return take() if turn is None else turn.follow(watch, goes_on=goes_on)
+
+    @staticmethod
+    def _running_turn(store: SessionStore, session_id: str, agent_id: str, asked: Asked) -> FollowedTurn | None:
+        """The turn that answers a request already; ``None`` when nothing is stored of it yet.
+
+        Raises:
+            IdempotencyKeyReusedError: The key has been used for something else.
+        """
+        try:
+            turn = following.find(store, session_id, agent_id, lambda record: record.key == asked.key)
+        except (errors.NotFoundError, SessionNotFoundError):
+            return None
+        if turn.found.turn.body != asked.body:
+            raise key_reused()
+        return turn if turn.state() is RUNNING else None
 
     def in_time(self, work: Callable[[], Result], remaining_seconds: Callable[[], float]) -> Result:
         """Read something, and say so in time when the storage does not answer.

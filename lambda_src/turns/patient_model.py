@@ -7,6 +7,7 @@ errors: whatever is answered in the end, Strands has seen one call.
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers.refusals import refusal_of
@@ -14,12 +15,15 @@ from lambda_src.runtime.escapes import Contained, contained
 from lambda_src.runtime.stand_in import StandIn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from strands import Agent
 
     from lambda_src.answers.refusals import Refusal
+    from lambda_src.turns.cancelling import Cancellation
     from lambda_src.turns.showing import Showing
+
+    Cut = Callable[[AsyncIterator[Any]], AsyncGenerator[Any]]
 
 
 class PatientModel(StandIn):
@@ -28,11 +32,13 @@ class PatientModel(StandIn):
     Args:
         original: The agent's model.
         showing: What it is shown.
+        cut: Ends an answer early when the turn is cancelled.
     """
 
-    def __init__(self, original: Any, showing: Showing) -> None:
+    def __init__(self, original: Any, showing: Showing, cut: Cut) -> None:
         super().__init__(original)
         object.__setattr__(self, "_showing", showing)
+        object.__setattr__(self, "_cut", cut)
         object.__setattr__(self, "_overflowed_at", None)
 
     async def stream(self, messages: list[Any], *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
@@ -41,6 +47,12 @@ class PatientModel(StandIn):
         Raises:
             Exception: What the model raises once there is nothing left to give up, or once it has begun to answer.
         """
+        cut = object.__getattribute__(self, "_cut")
+        async with aclosing(cut(self._answers(messages, args, kwargs))) as events:
+            async for event in events:
+                yield event
+
+    async def _answers(self, messages: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Any]:
         showing: Showing = object.__getattribute__(self, "_showing")
         while True:
             begun = False
@@ -96,13 +108,14 @@ def _size(messages: list[Any]) -> int:
     return len(repr(messages))
 
 
-def be_patient(agent: Agent, showing: Showing) -> None:
+def be_patient(agent: Agent, showing: Showing, cancellation: Cancellation) -> None:
     """Have an agent's model asked again with less, for the turn that the agent was made for.
 
     Where the conversation does not fit, the agent's conversation manager goes first. When it can do nothing more, it is
     this turn's view of the conversation that gives way.
     """
-    agent.model = PatientModel(agent.model, showing)  # type: ignore[assignment] # it stands for one
+    cut = partial(cancellation.cut, agent=agent)
+    agent.model = PatientModel(agent.model, showing, cut)  # type: ignore[assignment] # it stands for one
     manager: Any = agent.conversation_manager
     reduce = manager.reduce_context
 

@@ -6,19 +6,18 @@ reply that was stored, without the model; one whose turn was cut off has that tu
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.exceptions import SessionCorruptError
 from agent_sessions.tool_pairing import tool_use_ids
-from agent_sessions.turn_request import TurnRecord, TurnRequest, stop_reason_of
+from agent_sessions.turn_request import TurnRequest
 from lambda_src.answers import errors
-from lambda_src.answers.failures import CONTEXT_TOO_LONG
+from lambda_src.answers.failures import answer_for
 from lambda_src.content import shown, to_json
-from lambda_src.turns.turn_events import Completed, Restored, completed
+from lambda_src.turns.replays import Replay, digest, digest_of, refusal_in, replay_of
+from lambda_src.turns.turn_events import completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,23 +32,6 @@ if TYPE_CHECKING:
     from lambda_src.contract import TurnBody
     from lambda_src.turns.model_calls import ModelCalls
     from lambda_src.turns.showing import Showing
-
-PROMPT_REFUSED = (
-    "The model refused what this prompt holds beside text. It stays in the conversation, and the model is not shown it "
-    "again; left_out names it."
-)
-
-_ANSWERS = {"end_turn", "max_tokens", "stop_sequence", "guardrail_intervened", "content_filtered"}
-"""Why a model stops when its message is the turn's last."""
-
-_NO_USAGE = {
-    "input_tokens": 0,
-    "output_tokens": 0,
-    "total_tokens": 0,
-    "cache_read_input_tokens": 0,
-    "cache_write_input_tokens": 0,
-}
-_UNKNOWN_REPLY = {"interrupts": [], "usage": _NO_USAGE}
 
 
 @dataclass(frozen=True)
@@ -84,15 +66,7 @@ class Asked:
             # Requests that name no agent had this digest before any other, and keep it.
             "agent_id": None if body.agent_id == default_agent_id else body.agent_id,
         }
-        return cls(_digest(key), _digest(json.dumps(asked, sort_keys=True)), after_crash)
-
-
-@dataclass(frozen=True)
-class Replay:
-    """The request has been answered: this is its reply."""
-
-    restored: Restored
-    reply: Completed
+        return cls(digest(key), digest(json.dumps(asked, sort_keys=True)), after_crash)
 
 
 @dataclass(frozen=True)
@@ -110,7 +84,7 @@ class Turn:
 
 def session_id_for(owner: str, key: str) -> str:
     """The id of the session that a request for a new one makes, the same whenever it is sent again."""
-    return _digest(f"session\0{owner}\0{key}")
+    return digest(f"session\0{owner}\0{key}")
 
 
 def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Replay | Turn:
@@ -128,11 +102,11 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
     if found is None:
         return new
     if found.body != asked.body:
-        raise errors.IdempotencyKeyReusedError("This Idempotency-Key was used for another request to this session.")
+        raise key_reused()
     outcome = found.outcome or {}
     if refused_as := refusal_in(outcome):
         raise refused_as
-    replay = _replay_of(session, agent, found)
+    replay = replay_of(found, agent.agent_id, lambda message_id: _record(session, agent, message_id))
     if replay is not None:
         return replay
     if agent.messages and found.last_id == session.next_message_id(agent) - 1 and _is_open(agent.messages[-1]):
@@ -140,51 +114,18 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
     return new  # it ran out of time, or the conversation has gone on without an answer to it
 
 
+def key_reused() -> errors.IdempotencyKeyReusedError:
+    """What a caller is told who asks something else under a key of its own."""
+    return errors.IdempotencyKeyReusedError("This Idempotency-Key was used for another request to this session.")
+
+
+def _record(session: RepositorySessionManager, agent: Agent, message_id: int) -> SessionMessage | None:
+    return session.session_repository.read_message(session.session_id, agent.agent_id, message_id)
+
+
 def _is_open(message: Message) -> bool:
     """Whether the model has not had its last word after a message."""
     return message["role"] == "user" or bool(tool_use_ids(message))
-
-
-def _replay_of(session: RepositorySessionManager, agent: Agent, found: TurnRecord) -> Replay | None:
-    """The reply to a request that was answered; ``None`` when it was not, as far as anybody can tell."""
-    outcome = found.outcome or {}
-    if "reply" in outcome:
-        return _replay(session, agent, found, outcome["reply"])
-    if outcome or found.last_id is None:
-        return None
-    # Its last message may have been stored, and what stands with the agent's record was not.
-    stop_reason = stop_reason_of(_record(session, agent, found.last_id))
-    if stop_reason not in _ANSWERS:
-        return None
-    return _replay(session, agent, found, {**_UNKNOWN_REPLY, "stop_reason": stop_reason})
-
-
-def _replay(session: RepositorySessionManager, agent: Agent, found: TurnRecord, reply: dict[str, Any]) -> Replay | None:
-    """The stored reply; ``None`` when another message stands in its place, for the turn was cut off before it."""
-    message = reply.get("message")
-    if message is None:
-        if found.last_id is None:
-            raise _gone(session)
-        message = shown(_record(session, agent, found.last_id).to_message())
-        if reply.get("digest") not in {None, _digest_of(message)}:
-            return None
-    return Replay(
-        Restored(agent.agent_id, reply.get("restored_messages", found.first_id or 0)),
-        Completed(message, reply["stop_reason"], reply["interrupts"], reply["usage"], reply.get("left_out", [])),
-    )
-
-
-def _record(session: RepositorySessionManager, agent: Agent, message_id: int) -> SessionMessage:
-    record = session.session_repository.read_message(session.session_id, agent.agent_id, message_id)
-    if record is None:
-        raise _gone(session)
-    return record
-
-
-def _gone(session: RepositorySessionManager) -> SessionCorruptError:
-    return SessionCorruptError(
-        f"session_id={session.session_id} | the stored reply is not there any more", session_id=session.session_id
-    )
 
 
 class OutcomeRecorder:
@@ -230,6 +171,9 @@ class OutcomeRecorder:
         if result is None:
             # An answer cut short by the model's limit ends in an exception, and is an answer.
             if self._calls.stop_reason != "max_tokens":
+                failed = self._calls.error
+                failure = answer_for(failed, failed) if failed else errors.InternalError("")
+                self._session.conclude_turn(agent, {"failed": failure.slug})
                 return
             reply = completed(agent, agent.messages[-1], "max_tokens", (), self._showing.left_out)
         elif result.stop_reason == "cancelled" and self._out_of_time():
@@ -252,7 +196,7 @@ class OutcomeRecorder:
             outcome["message"] = reply.message
         else:
             # They are written at the same time, and after a crash another message may stand there.
-            outcome["digest"] = _digest_of(reply.message)
+            outcome["digest"] = digest_of(reply.message)
         self._session.conclude_turn(agent, {"reply": outcome})
 
     def _conclude_refused(self, agent: Any, refusal: Refusal) -> None:
@@ -275,22 +219,3 @@ def slug_of(refusal: Refusal, *, more_than_text: bool) -> str | None:
     if refusal.suspects[:1] == ("length",):
         return errors.ContextTooLongError.slug
     return errors.PromptRefusedError.slug if more_than_text else None
-
-
-def refusal_in(outcome: dict[str, Any]) -> errors.EndpointError | None:
-    """What the caller of a turn is told whose outcome is that the model refused its prompt."""
-    match outcome:
-        case {"refused": errors.ContextTooLongError.slug}:
-            return errors.ContextTooLongError(CONTEXT_TOO_LONG, left_out=outcome.get("left_out"))
-        case {"refused": _}:
-            return errors.PromptRefusedError(PROMPT_REFUSED, left_out=outcome.get("left_out"))
-        case _:
-            return None
-
-
-def _digest_of(message: dict[str, Any]) -> str:
-    return _digest(json.dumps(message, sort_keys=True))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

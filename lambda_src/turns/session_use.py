@@ -12,7 +12,8 @@ from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import logger
 from lambda_src.runtime.event_loop import AbandonedError, within
-from lambda_src.turns.turn import TimeLimit, TurnEvent, out_of_time, run_turn
+from lambda_src.turns.time_limit import TimeLimit, out_of_time
+from lambda_src.turns.turn import run_turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.session_store import SessionStore
     from lambda_src.settings import Settings
+    from lambda_src.turns.turn_events import TurnEvent
 
 
 class SessionUse:
@@ -112,14 +114,18 @@ class SessionUse:
             raise out_of_time()
         return session
 
-    def run(self, turn: AsyncIterator[TurnEvent]) -> dict[str, Any]:
+    def run(self, turn: AsyncIterator[TurnEvent], watch: Callable[[TurnEvent], object] | None = None) -> dict[str, Any]:
         """Take the turn.
+
+        Args:
+            turn: Its events.
+            watch: Gets each of them as it happens.
 
         Raises:
             EndpointError: When there is no reply.
         """
         try:
-            return run_turn(self._session_id, turn, self.limit)
+            return run_turn(self._session_id, turn, self.limit, watch)
         except AbandonedError:
             # It may wake up in the next invocation of this process. By then the session is somebody else's.
             self._abandoned.set()

@@ -7,8 +7,6 @@ another turn.
 from __future__ import annotations
 
 import asyncio
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionException
@@ -17,16 +15,21 @@ from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import logger
-from lambda_src.runtime.escapes import Contained, contained
+from lambda_src.runtime.escapes import Contained
 from lambda_src.runtime.event_loop import run_to_end
+from lambda_src.turns.agent_events import events_of, listen
+from lambda_src.turns.cancelling import Cancellation
 from lambda_src.turns.containment import contain
 from lambda_src.turns.interrupts import agent_input
 from lambda_src.turns.model_calls import ModelCalls
 from lambda_src.turns.patient_model import be_patient
-from lambda_src.turns.repeats import Asked, OutcomeRecorder, Replay, plan
+from lambda_src.turns.repeats import Asked, OutcomeRecorder, plan
+from lambda_src.turns.replays import Replay
 from lambda_src.turns.showing import Showing
 from lambda_src.turns.simplify import UNANSWERED
-from lambda_src.turns.turn_events import Completed, Restored, TextDelta, ToolCall, TurnEvent, completed
+from lambda_src.turns.time_limit import TimeLimit, out_of_time
+from lambda_src.turns.told_in_order import ToldInOrder
+from lambda_src.turns.turn_events import Completed, Restored, TextDelta, ToolCall, TurnEvent, reply_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -51,59 +54,44 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class TimeLimit:
-    """How long a turn may take, counted from its start.
-
-    Attributes:
-        seconds: When the agent is asked to stop, in good order.
-        hard_seconds: When it is stopped wherever it is, should it not have listened.
-        last_seconds: When nobody waits for it any more, should it not even have been stoppable: something outside,
-            a storage that does not answer, keeps its thread.
-    """
-
-    seconds: float
-    hard_seconds: float
-    last_seconds: float = math.inf
-
-    @classmethod
-    def within(cls, remaining_seconds: float, margin_seconds: float) -> TimeLimit:
-        """What is left of the function's time, less the margin; half of the margin is for the orderly stop."""
-        return cls(
-            remaining_seconds - margin_seconds,
-            remaining_seconds - margin_seconds / 2,
-            remaining_seconds - margin_seconds / 4,
-        )
-
-
-def run_turn(session_id: str, turn: AsyncIterator[TurnEvent], limit: TimeLimit) -> dict[str, Any]:
+def run_turn(
+    session_id: str,
+    turn: AsyncIterator[TurnEvent],
+    limit: TimeLimit,
+    watch: Callable[[TurnEvent], object] | None = None,
+) -> dict[str, Any]:
     """Run a turn to its end and fold its events into the reply.
+
+    Args:
+        session_id: Whose turn it is.
+        turn: Its events.
+        limit: When nobody waits for it any more.
+        watch: Gets each event as it happens. It must return at once.
 
     Raises:
         EndpointError: Whatever the turn ended with instead of a reply.
         AbandonedError: It did not end within the limit, and may go on.
     """
-    return run_to_end(fold(session_id, turn), within_seconds=limit.last_seconds)
+    return run_to_end(fold(session_id, turn, watch), within_seconds=limit.last_seconds)
 
 
-async def fold(session_id: str, turn: AsyncIterator[TurnEvent]) -> dict[str, Any]:
+async def fold(
+    session_id: str, turn: AsyncIterator[TurnEvent], watch: Callable[[TurnEvent], object] | None = None
+) -> dict[str, Any]:
     """The reply that a turn's events add up to."""
-    reply: dict[str, Any] = {"session_id": session_id}
+    restored: Restored | None = None
+    completed: Completed | None = None
     async for event in turn:
-        match event:
-            case Restored():
-                reply |= {"agent_id": event.agent_id, "restored_messages": event.restored_messages}
-            case Completed():
-                reply |= {
-                    "message": event.message,
-                    "stop_reason": event.stop_reason,
-                    "interrupts": event.interrupts,
-                    "usage": event.usage,
-                    **({"left_out": event.left_out} if event.left_out else {}),
-                }
-            case TextDelta() | ToolCall():
-                pass  # for those who watch; the reply holds the whole message
-    return reply
+        if watch is not None:
+            watch(event)
+        # The others are for those who watch; the reply holds the whole message.
+        if isinstance(event, Restored):
+            restored = event
+        elif isinstance(event, Completed):
+            completed = event
+    if restored is None or completed is None:
+        raise errors.InternalError("The turn came to no end.")
+    return reply_of(session_id, restored, completed)
 
 
 async def stream_turn(
@@ -112,8 +100,9 @@ async def stream_turn(
     body: TurnBody,
     limit: TimeLimit,
     asked: Asked,
+    is_cancelled: Callable[[str, str], bool] | None = None,
 ) -> AsyncIterator[TurnEvent]:
-    """Take one turn.
+    """Take one turn. It runs in a task of its own: nobody who is slow to ask for the next event holds it up.
 
     Args:
         open_session: Opens the session, making it when there is none; called once.
@@ -121,17 +110,41 @@ async def stream_turn(
         body: A prompt, or answers to pending interrupts.
         limit: When to stop.
         asked: Tells whether the request has been sent before.
+        is_cancelled: Tells whether somebody wants the turn to end; is given the agent's id and the turn's. It may
+            block: it is called beside the turn, once a second.
 
     Yields:
-        ``Restored``, then ``TextDelta`` and ``ToolCall`` as they happen, then ``Completed``. Of a turn that had been
-        taken already only the first and the last.
+        ``Restored`` once the turn's first message is stored, then what happens, in its order, then ``Completed``. Of a
+        turn that had been taken already only the first and the last.
 
     Raises:
         EndpointError: When the turn cannot start, or ends without a reply. What it stored by then is kept.
     """
+    happened: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+    work = asyncio.ensure_future(_take_turn(open_session, build, body, limit, asked, is_cancelled, happened.put_nowait))
+    work.add_done_callback(lambda _: happened.put_nowait(None))
+    try:
+        while (event := await happened.get()) is not None:
+            yield event
+    finally:
+        if not work.done():
+            work.cancel()
+            await asyncio.wait({work})
+    work.result()
+
+
+async def _take_turn(
+    open_session: Callable[[], RepositorySessionManager],
+    build: Callable[[RepositorySessionManager], Agent],
+    body: TurnBody,
+    limit: TimeLimit,
+    asked: Asked,
+    is_cancelled: Callable[[str, str], bool] | None,
+    tell: Callable[[TurnEvent], object],
+) -> None:
     if limit.seconds <= 0:
         raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
-    calls = ModelCalls()
+    calls, cancellation = ModelCalls(), Cancellation()
     loop = asyncio.get_running_loop()
     stop_at = loop.time() + limit.seconds
     hard_stop = asyncio.timeout(limit.hard_seconds)
@@ -140,29 +153,33 @@ async def stream_turn(
             session = open_session()
             with Contained():
                 agent = build(session)
-                contain(agent)
+                contain(agent, cancellation)
                 todo = plan(session, agent, asked)
             if isinstance(todo, Replay):
-                yield todo.restored
-                yield todo.reply
+                tell(todo.restored)
+                tell(todo.reply)
                 return
-            restored = Restored(agent.agent_id, len(agent.messages))
-            yield restored
+            told = ToldInOrder(tell)
+            restored = Restored(agent.agent_id, len(agent.messages), todo.request.turn_id)
+            told.add(restored)
             prompt = None if todo.continues else agent_input(agent, body)
             if body.prompt is not None and not todo.continues:
                 await close_unanswered(agent)
             agent.hooks.add_callback(calls.event_type(), calls.observe)
             showing = Showing(agent, session)
-            be_patient(agent, showing)
+            be_patient(agent, showing, cancellation)
             showing.listen()
             recorder = OutcomeRecorder(
                 session, restored.restored_messages, calls, showing, lambda: loop.time() >= stop_at
             )
             recorder.listen_to(agent)
             session.answer_request(agent, todo.request)
+            listen(agent, session, told)
+            turn_id = todo.request.turn_id
             try:
-                async for event in _stopped_in_order(agent, prompt, stop_at, todo.request.turn_id, showing):
-                    yield event
+                async with cancellation.looked_for(is_cancelled, agent, turn_id):
+                    async for event in _stopped_in_order(agent, prompt, stop_at, turn_id, showing):
+                        told.add(event)
             except Exception as error:
                 _end_what_began(session, agent)
                 if recorder.refused_as:
@@ -195,7 +212,7 @@ async def _stopped_in_order(
     stopping = loop.call_at(stop_at, agent.cancel)
     stopped = False
     try:
-        async for event in _events(agent, prompt, turn_id, showing):
+        async for event in events_of(agent, prompt, turn_id, showing):
             if isinstance(event, Completed) and event.stop_reason == "cancelled":
                 stopped = loop.time() >= stop_at
             if not stopped:
@@ -204,31 +221,6 @@ async def _stopped_in_order(
         stopping.cancel()
     if stopped:
         raise out_of_time()
-
-
-async def _events(agent: Agent, prompt: Any, turn_id: str, showing: Showing) -> AsyncIterator[TurnEvent]:
-    """Strands' stream, reduced to the events of a turn.
-
-    Tools find ``turn_id`` in their invocation state: it is the same when a turn that was cut off is continued.
-    """
-    from strands.types.exceptions import MaxTokensReachedException
-
-    seen: set[str] = set()
-    try:
-        async for event in contained(agent.stream_async(prompt, invocation_state={"turn_id": turn_id})):
-            if "result" in event:
-                result = event["result"]
-                yield completed(agent, result.message, result.stop_reason, result.interrupts or (), showing.left_out)
-            elif "data" in event and isinstance(event["data"], str):
-                yield TextDelta(event["data"])
-            elif (call := event.get("current_tool_use")) and call.get("toolUseId") not in seen:
-                seen.add(call["toolUseId"])
-                yield ToolCall(call["toolUseId"], call.get("name", ""))
-    except Exception as error:
-        # An answer cut short by the model's limit is stored and is an answer; Strands reports it as an exception.
-        if not isinstance(getattr(error, "original_exception", error), MaxTokensReachedException):
-            raise
-        yield completed(agent, agent.messages[-1], "max_tokens", (), showing.left_out)
 
 
 async def close_unanswered(agent: Agent) -> None:
@@ -248,8 +240,3 @@ async def close_unanswered(agent: Agent) -> None:
     for message in missing:
         agent.messages.append(message)
         await agent.hooks.invoke_callbacks_async(MessageAddedEvent(agent=agent, message=message))
-
-
-def out_of_time() -> errors.OutOfTimeError:
-    """What a caller is told whose turn took longer than the function may."""
-    return errors.OutOfTimeError("The function's time ran out. What was done so far is kept; the next turn goes on.")

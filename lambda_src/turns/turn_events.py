@@ -18,15 +18,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Restored:
-    """The agent remembers."""
+    """The agent remembers, and this turn is its next: where the turn has a name."""
 
     agent_id: str
     restored_messages: int
+    turn_id: str
 
 
 @dataclass(frozen=True)
 class TextDelta:
     """A piece of the answer's text, as the model produces it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ReasoningDelta:
+    """A piece of what the model shows of its reasoning."""
 
     text: str
 
@@ -40,6 +48,24 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class ToolEnded:
+    """A tool has come to an end: ``status`` is ``success`` or ``error``."""
+
+    tool_use_id: str
+    name: str
+    status: str
+
+
+@dataclass(frozen=True)
+class MessageStored:
+    """A message of the turn is stored now. Whoever follows a turn gets its content with it."""
+
+    message_id: int
+    role: str
+    content: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
 class Completed:
     """The turn is over and stored."""
 
@@ -50,7 +76,22 @@ class Completed:
     left_out: list[dict[str, Any]] = field(default_factory=list)
 
 
-TurnEvent = Restored | TextDelta | ToolCall | Completed
+TurnEvent = Restored | TextDelta | ReasoningDelta | ToolCall | ToolEnded | MessageStored | Completed
+
+
+def reply_of(session_id: str, restored: Restored, completed: Completed) -> dict[str, Any]:
+    """The reply of a turn, from the first and the last of its events."""
+    return {
+        "session_id": session_id,
+        "agent_id": restored.agent_id,
+        "turn_id": restored.turn_id,
+        "restored_messages": restored.restored_messages,
+        "message": completed.message,
+        "stop_reason": completed.stop_reason,
+        "interrupts": completed.interrupts,
+        "usage": completed.usage,
+        **({"left_out": completed.left_out} if completed.left_out else {}),
+    }
 
 
 def completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequence[Any], left_out: LeftOut) -> Completed:

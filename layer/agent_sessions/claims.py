@@ -67,6 +67,9 @@ class Claim(Protocol):
     def take(self) -> Refusal | None:
         """Claim the lease, without waiting; ``None`` when it is this holder's now."""
 
+    def look(self) -> Refusal | None:
+        """Who holds the lease, without claiming it; ``None`` when nobody does."""
+
     def stands(self) -> bool:
         """Whether the claim has not been ended by somebody else, as far as that costs no request."""
 

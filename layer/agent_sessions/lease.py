@@ -140,6 +140,14 @@ class SessionLease:
         """Whether the holder before did not give the lease back: it died, or left something unwritten."""
         return self._claim.found_unfinished
 
+    def is_taken(self) -> bool:
+        """Whether somebody holds the lease at this moment. It is not asked for, and nobody waits.
+
+        Raises:
+            SessionStorageError: The storage failed.
+        """
+        return self._claim.look() is not None
+
     def acquire(self, *, wait_seconds: float = 0.0) -> None:
         """Take the lease, or take it over when its holder has let it run out.
 

@@ -16,7 +16,7 @@ from agent_sessions.locks import Lock
 from agent_sessions.session_manager import SessionManager
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from strands.hooks.registry import HookRegistry
     from strands.types.content import Message
@@ -173,6 +173,15 @@ class RepositorySessionManager(SessionManager):
         stored_agent.turns.conclude(outcome)
         if not stored_agent.in_turn:
             stored_agent.turns.end(stored_agent.next_id)
+
+    def watch_stored(self, told: Callable[[str, int], object]) -> None:
+        """Have somebody told of each new message that is stored from now on.
+
+        Args:
+            told: Gets the agent's id and the message's, in order, on whatever thread has stored the message. It must
+                return at once and raise nothing.
+        """
+        self._journal.told_of_stored = told
 
     def next_message_id(self, agent: Any) -> int:
         """The id that the agent's next message gets."""

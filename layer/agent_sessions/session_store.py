@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from agent_sessions._life.erasure import SessionErasure
+    from agent_sessions._objects.turn_finding import TurnReader
     from agent_sessions.object_store import ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.session_pages import ErasureReport, MessagePage, SessionPage, SessionSummary
@@ -214,6 +215,39 @@ class SessionStore(ABC):
     def erasure(self, session_id: str) -> SessionErasure:
         """An erasure that another thread can watch and abandon; :meth:`SessionErasure.run` erases."""
         return self._repository().erasure(session_id, clock=self.clock)
+
+    def turns(self, session_id: str) -> TurnReader:
+        """Read what became of a session's turns.
+
+        Args:
+            session_id: The session.
+
+        Raises:
+            SessionNotFoundError: There is none of this id.
+        """
+        from agent_sessions._objects.turn_finding import TurnReader
+
+        return TurnReader(self._repository(), session_id)
+
+    def ask_to_cancel(self, session_id: str, agent_id: str, turn_id: str) -> None:
+        """Leave a note for a running turn that it is to stop; whoever takes it looks about once a second.
+
+        Raises:
+            SessionStorageError: Storage failed.
+        """
+        from agent_sessions._objects.cancelling import ask_to_cancel
+
+        ask_to_cancel(self.objects, self.layout, session_id, agent_id, turn_id)
+
+    def is_asked_to_cancel(self, session_id: str, agent_id: str, turn_id: str) -> bool:
+        """Whether a turn is to stop. Costs one read.
+
+        Raises:
+            SessionStorageError: Storage failed.
+        """
+        from agent_sessions._objects.cancelling import is_asked_to_cancel
+
+        return is_asked_to_cancel(self.objects, self.layout, session_id, agent_id, turn_id)
 
     def _repository(self) -> ObjectSessionRepository:
         return ObjectSessionRepository(self.objects, self.layout, ttl_days=self.ttl_days)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent_sessions.types import is_message_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from strands.types.content import Message
 
@@ -25,7 +25,7 @@ FORMAT = 1
 """Version of ``kit.turns``. Another version is not read."""
 
 TURNS_KEPT = 32
-"""How many answered requests an agent's record remembers."""
+"""How many turns an agent's record remembers."""
 
 MESSAGES_SEARCHED = 128
 """How many of the last messages are searched for a request when the agent's record says nothing of it."""
@@ -101,7 +101,15 @@ class TurnLog:
 
     def find(self, key: str) -> TurnRecord | None:
         """The turn that answered the request of this key, if it is remembered."""
-        return next((record for record in reversed(self._answered) if record.key == key), None)
+        return self.latest(lambda record: record.key == key)
+
+    def latest(self, is_wanted: Callable[[TurnRecord], bool]) -> TurnRecord | None:
+        """The latest of the turns that are remembered and wanted."""
+        return next((record for record in reversed(self._answered) if is_wanted(record)), None)
+
+    def find_by_id(self, turn_id: str) -> TurnRecord | None:
+        """The turn of this id, if it is remembered."""
+        return self.latest(lambda record: record.turn_id == turn_id)
 
     def learn(self, records: Sequence[SessionMessage], next_id: int) -> None:
         """Take over what messages tell of turns, from the first that is not known here to the last there is.
@@ -111,7 +119,7 @@ class TurnLog:
             next_id: The id of the message after them.
         """
         known = {record.turn_id for record in self._answered}
-        found = [record for record in turns_in(records) if record.key is not None and record.turn_id not in known]
+        found = [record for record in turns_in(records) if record.turn_id not in known]
         self._answered = [*self._answered, *found][-TURNS_KEPT:]
         self.known_below = next_id
 
@@ -152,8 +160,6 @@ class TurnLog:
             self.known_below = next_id
         # Otherwise something stands in between that nobody has looked at yet: whoever asks for a request does.
         self._next_id = next_id
-        if request.key is None:
-            return
         last_id = None if self._first_id is None else next_id - 1
         record = TurnRecord(request.turn_id, request.key, request.body, self._first_id, last_id, self._outcome)
         others = [other for other in self._answered if other.turn_id != record.turn_id]
@@ -192,6 +198,11 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
         elif under_way:
             found[-1] = found[-1]._replace(last_id=record.message_id)
     return found
+
+
+def begins_turn(record: SessionMessage) -> bool:
+    """Whether a message is the first of a turn, whoever wrote it."""
+    return _turn_begun_by(record) is not None or _is_prompt(record)
 
 
 def _turn_begun_by(record: SessionMessage) -> TurnRecord | None:

@@ -34,7 +34,16 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
     """A user's environment: nothing of AWS but what is given."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     path = os.pathsep.join((str(ROOT / "layer"), str(ROOT)))
-    return inherited | {"PYTHONPATH": path, "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true"} | variables
+    return (
+        inherited
+        | {
+            "PYTHONPATH": path,
+            "HOME": str(folder),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "OFFLINE_WORDS_PER_SECOND": "0",
+        }
+        | variables
+    )
 
 
 def test_the_five_lines_remember_and_the_sessions_can_be_read_without_a_runtime(tmp_path: Path) -> None:
@@ -118,7 +127,7 @@ def without_request_id(problem: Any) -> Any:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the transcript is made with curl")
 def test_the_conversation_over_a_restart_is_what_a_user_sees(start: Start) -> None:
-    (command, welcome), first, second = transcript(section("See it remember"))
+    (command, welcome), first, second, _ = transcript(section("See it remember"))
     assert command == "make run"
 
     url, words = start()
@@ -126,8 +135,29 @@ def test_the_conversation_over_a_restart_is_what_a_user_sees(start: Start) -> No
     answers = [shell(first[0], url), shell(second[0], start()[0])]
 
     assert re.sub("(?m)^  sessions .*$", "", shown).strip() == re.sub("(?m)^  sessions .*$", "", welcome).strip()
-    assert answers == [json.loads(first[1]), json.loads(second[1])]
+    assert [named("a turn", answer) for answer in answers] == [
+        named("a turn", json.loads(printed)) for _, printed in (first, second)
+    ]
     assert answers[1]["restored_messages"] == 2
+
+
+def named(turn_id: str, reply: Any) -> Any:
+    """A reply as it is of every turn: each turn has an id of its own."""
+    return {**reply, "turn_id": turn_id}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the transcript is made with curl")
+def test_the_stream_is_what_a_user_sees(start: Start) -> None:
+    command, shown = transcript(section("See it remember"))[-1]
+    url, _ = start(OFFLINE_WORDS_PER_SECOND="50")
+    words = ["bash", "-c", command.replace(LOCAL_URL, url)]
+
+    printed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    begin, end = re.sub(r'"turn_id":"\w+"', '"turn_id":"one"', shown.strip()).split("\n\n…\n\n")
+    one = re.sub(r'"turn_id":"\w+"', '"turn_id":"one"', printed.strip())
+    assert one.startswith(begin)
+    assert one.endswith(end)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the transcript is made with curl")

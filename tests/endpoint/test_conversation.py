@@ -35,6 +35,7 @@ def test_a_conversation_survives_cold_starts(store: dict[str, str]) -> None:
         assert first == {
             "session_id": "chat",
             "agent_id": "default",
+            "turn_id": first["turn_id"],
             "message": {"role": "assistant", "content": [{"text": "Hello Ada."}]},
             "stop_reason": "end_turn",
             "interrupts": [],
@@ -48,6 +49,7 @@ def test_a_conversation_survives_cold_starts(store: dict[str, str]) -> None:
             "restored_messages": 0,
         }
         assert second["restored_messages"] == 2
+        assert second["turn_id"] != first["turn_id"]
         assert text_of(second) == "You are Ada."
         assert bedrock.requests[1].texts == ["My name is Ada.", "Hello Ada.", "Who am I?"]
 

@@ -37,6 +37,7 @@ def start(folder: Path, variables: Mapping[str, str]) -> subprocess.Popen[str]:
         "HOME": str(folder),
         "AWS_EC2_METADATA_DISABLED": "true",
         "PORT": "0",
+        "OFFLINE_WORDS_PER_SECOND": "0",
         **variables,
     }
     return subprocess.Popen(

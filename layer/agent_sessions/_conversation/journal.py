@@ -57,6 +57,9 @@ class Journal:
         session_id: The session.
     """
 
+    told_of_stored: Callable[[str, int], object] | None = None
+    """Told the agent and the id of each new message that is stored, in order, on whatever thread has stored it."""
+
     def __init__(self, repository: SessionRepository, session_id: str) -> None:
         self.repository = repository
         self.session_id = session_id
@@ -143,7 +146,12 @@ class Journal:
             SessionConflictError: Another writer has stored a message in its place.
         """
         self.repository.create_message(self.session_id, agent_id, record)
+        self._tell_stored(agent_id, record.message_id)
         return Appended.BEHIND_IT
+
+    def _tell_stored(self, agent_id: str, message_id: int) -> None:
+        if self.told_of_stored is not None:
+            self.told_of_stored(agent_id, message_id)
 
     def rewrite(
         self,

@@ -247,6 +247,7 @@ class ObjectJournal(Journal):
 
     def _is_stored(self, agent_id: str, message_id: int) -> None:
         """A message has been waited for. A turn's first is its fence."""
+        self._tell_stored(agent_id, message_id)
         turn = self._turns[agent_id]
         turn.record_changed = True
         if turn.under_way and not turn.fenced:
@@ -263,6 +264,7 @@ class ObjectJournal(Journal):
         self._upkeep.created(key, version)
         self._agents[agent_id].has_stored(content, version)
         del unsent[message_id]
+        self._tell_stored(agent_id, message_id)
 
     def _store(self, agent_id: str, record: SessionMessage) -> Appended:
         """Create a message and wait for it; behind a restored conversation only when that is the stored one.

@@ -5,7 +5,7 @@
         agents/agent_<agent_id>/agent.json
         agents/agent_<agent_id>/messages/message_<n>.json
         multi_agents/multi_agent_<id>/multi_agent.json
-        lease.json, agents/agent_<agent_id>/history.json     ours
+        lease.json, agents/agent_<agent_id>/history.json, agents/agent_<agent_id>/cancel.json     ours
 
 The same names are keys in a bucket and relative paths in a folder.
 """
@@ -20,7 +20,7 @@ from agent_sessions.object_store import Key
 
 _MESSAGE_NAME = re.compile(r"message_(0|[1-9][0-9]*)\.json\Z")
 _HEAD = re.compile(r"(agents/agent_[^/]+/agent|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z", re.DOTALL)
-_RECORD_NAME = re.compile(r"(session|agent|multi_agent|lease|history|message_(0|[1-9][0-9]*))\.json\Z")
+_RECORD_NAME = re.compile(r"(session|agent|multi_agent|lease|history|cancel|message_(0|[1-9][0-9]*))\.json\Z")
 _AGENT_KEY = re.compile(r"agents/agent_(?P<agent_id>[^/]+)/(?P<rest>.+)\Z", re.DOTALL)
 _WRITTEN_BY_TURNS = re.compile(
     r"(agents/agent_[^/]+/(agent|messages/message_(0|[1-9][0-9]*))|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z",
@@ -68,6 +68,10 @@ class Layout(NamedTuple):
     def history(self, session_id: str, agent_id: str) -> Key:
         """An agent's consolidated messages: derived, and never the only copy."""
         return self._of_agent(session_id, agent_id, "history.json")
+
+    def cancel(self, session_id: str, agent_id: str) -> Key:
+        """The note that asks a running turn of an agent to stop."""
+        return self._of_agent(session_id, agent_id, "cancel.json")
 
     def messages_folder(self, session_id: str, agent_id: str) -> Key:
         """The folder of an agent's messages, with its trailing slash."""

@@ -86,6 +86,25 @@ class FileClaim:
         changing = OSError(errno.EBUSY, "it is another file each time it is opened", self._path)
         raise storage_error("lock", self._path, changing, key=self._key)
 
+    def look(self) -> Refusal | None:
+        """See :meth:`Claim.look`. For a moment it shares a lock that nobody has; who tries then has to try again."""
+        if sys.platform == "win32" or not self._objects.locks_work(self._key):
+            return RecordClaim(self._objects, self._key, self._terms).look()
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | BINARY | NO_FOLLOW | NON_BLOCKING)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error("lock", self._path, error, key=self._key) from error
+        try:
+            if try_lock(descriptor, shared=True):
+                return None
+            return Refusal(holder_in(read_claim(os.pread(descriptor, _LONGEST_CLAIM_BYTES, 0))), _LOCK_RETRY_SECONDS)
+        except OSError as error:
+            raise storage_error("lock", self._path, error, key=self._key) from error
+        finally:
+            os.close(descriptor)
+
     def _open(self) -> int | None:
         """The file, made where there is none; ``None`` when its folder is gone."""
         self._objects.make_folder(self._folder)

@@ -44,23 +44,27 @@ if sys.platform == "win32":  # pragma: no cover - exercised on Windows only
 
     _HELD = frozenset({errno.EACCES, errno.EDEADLK})
 
-    def _lock(descriptor: int) -> None:
+    def _lock(descriptor: int, *, shared: bool) -> None:  # noqa: ARG001 - there are no shared ones
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
     _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})  # EACCES: SMB
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(descriptor: int, *, shared: bool) -> None:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 class NoLocksError(OSError):
     """The file system has no locks."""
 
 
-def try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Lock a file for this descriptor, without waiting. Closing it unlocks it, and so does the process's death.
+
+    Args:
+        descriptor: The open file.
+        shared: Whether others may have a shared lock at the same time.
 
     Returns:
         Whether it could; otherwise another descriptor has the lock.
@@ -70,7 +74,7 @@ def try_lock(descriptor: int) -> bool:
         OSError: The system failed.
     """
     try:
-        _lock(descriptor)
+        _lock(descriptor, shared=shared)
     except OSError as error:
         if error.errno in _HELD:
             return False

@@ -58,6 +58,15 @@ class RecordClaim:
             self.found_unfinished = found is not None and read_claim(found.body).get("whole") is not True
             return None
 
+    def look(self) -> Refusal | None:
+        """See :meth:`Claim.look`. Costs one read."""
+        found = self._objects.get(self._key)
+        if found is None:
+            return None
+        claimed = read_claim(found.body)
+        remaining = _remaining_seconds(found, claimed)
+        return Refusal(holder_in(claimed), remaining) if remaining > 0 else None
+
     def stands(self) -> bool:
         """See :meth:`Claim.stands`. Only time ends it, which the lease keeps."""
         return True

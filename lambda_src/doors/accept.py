@@ -1,0 +1,72 @@
+"""Which form of an answer a caller wants: the ``Accept`` header (RFC 9110, 12.5.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lambda_src.answers.errors import NotAcceptableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+
+_WORD = r"[!#$%&'+.^_`|~0-9A-Za-z-]+"
+_RANGE = re.compile(rf"(\*/\*|({_WORD})/(\*|{_WORD}))", re.ASCII)
+_QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")
+
+
+def chosen(accept: str | None, offered: Sequence[str]) -> str:
+    """The media type to answer with.
+
+    The one the caller likes best; of those it likes the same the one it names most exactly, and of those the one that
+    is offered last: who names a stream of events can read one.
+
+    Args:
+        accept: The header's value. Without one, everything is acceptable.
+        offered: What there is, the usual one first.
+
+    Raises:
+        NotAcceptableError: None of it.
+    """
+    if accept is None or not accept.strip():
+        return offered[0]
+    ranges = [found for part in accept.split(",") if (found := _range(part)) is not None]
+    best: tuple[float, int] = (0.0, 0)
+    choice = None
+    for media_type in offered:
+        exactness, quality = _judged(media_type, ranges)
+        # Who takes anything takes the usual.
+        if quality > 0 and ((quality, exactness) > best or ((quality, exactness) == best and exactness)):
+            best, choice = (quality, exactness), media_type
+    if choice is None:
+        raise NotAcceptableError(f"The answer can be {' or '.join(offered)}; Accept names neither.", offered=offered)
+    return choice
+
+
+def _judged(media_type: str, ranges: list[tuple[str, float]]) -> tuple[int, float]:
+    """How exactly a media type is named, and how much it is wanted: the most exact range counts."""
+    by_exactness = (f"{media_type.partition('/')[0]}/*", media_type)
+    judged = (0, 0.0)
+    for named, quality in ranges:
+        exactness = 0 if named == "*/*" else 1 + by_exactness.index(named) if named in by_exactness else None
+        if exactness is not None and (exactness, quality) >= judged:
+            judged = (exactness, quality)
+    return judged
+
+
+def _range(text: str) -> tuple[str, float] | None:
+    """A media range and its quality; ``None`` for what is none."""
+    named, *parameters = (part.strip().lower() for part in text.split(";"))
+    if not _RANGE.fullmatch(named):
+        return None
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            if not _QUALITY.fullmatch(value.strip()):
+                return None
+            quality = float(value)
+    return named, quality

@@ -1,0 +1,74 @@
+"""What routes know of the request they serve: who asks, what its headers say, and how much time is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lambda_src.doors.caller import owner_of
+from lambda_src.turns.time_limit import TimeLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent_sessions.session_store import SessionStore
+    from lambda_src.doors.resolver import FunctionUrlRouter
+    from lambda_src.runtime.event_loop import Result
+    from lambda_src.turns.endpoint import Endpoint
+
+
+class CurrentRequest:
+    """The request being served in this thread.
+
+    Args:
+        endpoint: What it is about.
+        router: Knows the request.
+    """
+
+    def __init__(self, endpoint: Endpoint, router: FunctionUrlRouter) -> None:
+        self._endpoint = endpoint
+        self._router = router
+
+    @property
+    def request_id(self) -> str:
+        """Lambda's id of the request, by which the log can be searched."""
+        return str(self._router.lambda_context.aws_request_id)
+
+    @property
+    def path(self) -> str:
+        """The path, percent-encoded."""
+        return self._router.current_event.raw_path
+
+    def header(self, name: str) -> str | None:
+        """A header's value, several of one name joined by commas."""
+        value = self._router.current_event.resolved_headers_field.get(name)
+        return None if value is None else str(value)
+
+    def owner(self) -> str:
+        """The key prefix of the caller's sessions."""
+        return owner_of(self._router.current_event.raw_event, self._endpoint.settings)
+
+    def store(self) -> SessionStore:
+        """Where the caller's sessions are."""
+        return self._endpoint.store(self.owner())
+
+    def remaining_seconds(self) -> Callable[[], float]:
+        """Tells how much time the function has left for this request, whoever asks and on whatever thread."""
+        context = self._router.lambda_context
+        return lambda: context.get_remaining_time_in_millis() / 1000
+
+    def time_limit(self) -> TimeLimit:
+        """How long what is begun now may take."""
+        return TimeLimit.within(self.remaining_seconds()(), self._endpoint.settings.deadline_margin_seconds)
+
+    def has_time(self) -> Callable[[], bool]:
+        """Tells whether the function has time left for what can be left to the next request."""
+        remaining, margin = self.remaining_seconds(), self._endpoint.settings.deadline_margin_seconds
+        return lambda: remaining() > margin
+
+    def in_time(self, work: Callable[[], Result]) -> Result:
+        """Read something, and say so in time when the storage does not answer.
+
+        Raises:
+            OutOfTimeError: It does not.
+        """
+        return self._endpoint.in_time(work, self.remaining_seconds())

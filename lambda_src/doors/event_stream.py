@@ -1,0 +1,107 @@
+"""A turn as server-sent events (WHATWG HTML, "Server-sent events"): docs/HTTP.md has the table.
+
+Each piece is one whole event or comment in UTF-8. A reader ignores an event in which its stream broke off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from lambda_src.contract import TurnReply
+from lambda_src.doors.payload import serialize
+from lambda_src.doors.whole_characters import WholeCharacters
+from lambda_src.turns.feed import Failed, Replied
+from lambda_src.turns.turn_events import (
+    MessageStored,
+    ReasoningDelta,
+    Restored,
+    TextDelta,
+    ToolCall,
+    ToolEnded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lambda_src.turns.feed import Feed
+    from lambda_src.turns.turn_events import TurnEvent
+
+HEARTBEAT_SECONDS = 10.0
+"""After so long without an event a comment is sent: proxies close connections on which nothing moves."""
+
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    # nginx and those who took over its header pass the stream on as it comes.
+    "X-Accel-Buffering": "no",
+}
+
+_HEARTBEAT = b": heartbeat\n\n"
+
+
+class EventStream:
+    """The pieces of a turn's stream.
+
+    Args:
+        feed: What happens.
+        session_id: In which session.
+        problem: The problem document for what a turn ended with instead of a reply.
+    """
+
+    def __init__(self, feed: Feed, session_id: str, problem: Callable[[BaseException], dict[str, Any]]) -> None:
+        self._feed = feed
+        self._session_id = session_id
+        self._problem = problem
+        self._said = {TextDelta: WholeCharacters(), ReasoningDelta: WholeCharacters()}
+
+    def __iter__(self) -> EventStream:
+        """The stream itself."""
+        return self
+
+    def __next__(self) -> bytes:
+        """The next piece. It waits for one, and for no longer than a heartbeat."""
+        while True:
+            try:
+                event = self._feed.take(HEARTBEAT_SECONDS)
+            except EOFError:
+                raise StopIteration from None
+            piece = _HEARTBEAT if event is None else self._piece(event)
+            if piece:
+                return piece
+
+    def close(self) -> None:
+        """The reader has left."""
+        self._feed.leave()
+
+    def _piece(self, event: TurnEvent | Replied | Failed) -> bytes:
+        if isinstance(event, TextDelta | ReasoningDelta):
+            return _said(type(event), self._said[type(event)].add(event.text))
+        # What is half a character when something else comes remains one.
+        rest = b"".join(_said(kind, said.rest()) for kind, said in self._said.items())
+        return rest + self._told(event)
+
+    def _told(self, event: TurnEvent | Replied | Failed) -> bytes:
+        match event:
+            case Replied():
+                return frame("reply", TurnReply.model_validate(event.reply).model_dump(mode="json"))
+            case Failed():
+                return frame("problem", self._problem(event.error))
+            case Restored():
+                return frame("turn", {"session_id": self._session_id, **asdict(event)})
+            case ToolCall() | ToolEnded():
+                return frame("tool", asdict(event))
+            case MessageStored():
+                told = {name: value for name, value in asdict(event).items() if value is not None}
+                return frame("message", told, event_id=event.message_id)
+            case _:
+                return b""  # text is told above, and that the turn is completed by its reply
+
+
+def frame(name: str, data: dict[str, Any], *, event_id: int | None = None) -> bytes:
+    """One event. JSON has no line breaks of its own, so that its data is one line."""
+    identified = "" if event_id is None else f"id: {event_id}\n"
+    return f"event: {name}\n{identified}data: {serialize(data)}\n\n".encode()
+
+
+def _said(kind: type[object], text: str) -> bytes:
+    return frame("text" if kind is TextDelta else "reasoning", {"text": text}) if text else b""

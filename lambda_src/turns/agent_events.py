@@ -1,0 +1,91 @@
+"""What an agent does in a turn, reduced to the turn's events: from Strands' stream, and from its hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from lambda_src.runtime.escapes import contained
+from lambda_src.turns.turn_events import (
+    MessageStored,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolEnded,
+    completed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from strands import Agent
+
+    from agent_sessions.repository_session_manager import RepositorySessionManager
+    from lambda_src.turns.showing import Showing
+    from lambda_src.turns.told_in_order import ToldInOrder
+    from lambda_src.turns.turn_events import TurnEvent
+
+
+async def events_of(agent: Agent, prompt: Any, turn_id: str, showing: Showing) -> AsyncIterator[TurnEvent]:
+    """Invoke an agent.
+
+    Tools find ``turn_id`` in their invocation state: it is the same when a turn that was cut off is continued.
+
+    Yields:
+        What the model says and asks for, then the end.
+    """
+    from strands.types.exceptions import MaxTokensReachedException
+
+    seen: set[str] = set()
+    try:
+        async for event in contained(agent.stream_async(prompt, invocation_state={"turn_id": turn_id})):
+            if "result" in event:
+                result = event["result"]
+                yield completed(agent, result.message, result.stop_reason, result.interrupts or (), showing.left_out)
+            elif isinstance(event.get("data"), str):
+                yield TextDelta(event["data"])
+            elif isinstance(event.get("reasoningText"), str):
+                yield ReasoningDelta(event["reasoningText"])
+            elif (call := event.get("current_tool_use")) and call.get("toolUseId") not in seen:
+                seen.add(call["toolUseId"])
+                yield ToolCall(call["toolUseId"], call.get("name", ""))
+    except Exception as error:
+        # An answer cut short by the model's limit is stored and is an answer; Strands reports it as an exception.
+        if not isinstance(getattr(error, "original_exception", error), MaxTokensReachedException):
+            raise
+        yield completed(agent, agent.messages[-1], "max_tokens", (), showing.left_out)
+
+
+def listen(agent: Agent, session: RepositorySessionManager, told: ToldInOrder) -> None:
+    """Have a turn's events told that Strands' stream does not have: which tools have ended, and what is stored.
+
+    Each hook is told to everybody else first: to the session, which stores, and to whoever changes a tool's result.
+    """
+    from strands.hooks import AfterToolCallEvent, BeforeModelCallEvent, MessageAddedEvent
+
+    loop = asyncio.get_running_loop()
+    next_id = session.next_message_id(agent)
+    tell = agent.hooks.invoke_callbacks_async
+
+    def record_stored(_agent_id: str, message_id: int) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: the turn was abandoned
+            loop.call_soon_threadsafe(told.record_stored, message_id)
+
+    async def tell_and_note(event: Any) -> Any:
+        nonlocal next_id
+        answer = await tell(event)
+        if isinstance(event, MessageAddedEvent):
+            if session.next_message_id(agent) > next_id:
+                next_id = session.next_message_id(agent)
+                told.add(MessageStored(next_id - 1, event.message["role"]))
+        elif isinstance(event, AfterToolCallEvent):
+            if not getattr(event, "retry", False):
+                called = event.tool_use
+                told.add(ToolEnded(called["toolUseId"], called["name"], event.result["status"]))
+        elif isinstance(event, BeforeModelCallEvent):
+            told.record_fenced()  # a turn without a message of its own has another fence, which was waited for as well
+        return answer
+
+    session.watch_stored(record_stored)
+    agent.hooks.invoke_callbacks_async = tell_and_note  # type: ignore[method-assign] # this agent's hooks only

@@ -1,0 +1,145 @@
+"""Cancelling a turn that runs: how it hears of that, and how it ends in good order.
+
+Whoever cancels leaves a note in the storage that names the turn. The turn looks for it about once a second. A model
+that speaks is not listened to any more, and what it has said so far is the turn's last message. Tools that run get a
+moment to end by themselves, and keep their results; to those that do not, an error is answered in their place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions.exceptions import SessionException
+from lambda_src.answers.diagnosis import diagnosis
+from lambda_src.answers.logs import logger
+from lambda_src.runtime.stoppable import StoppedError, StopSignal, stoppable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+    from strands import Agent
+
+LOOK_SECONDS = 1.0
+"""How often a turn looks whether it is to be cancelled."""
+
+TOOL_SECONDS = 0.5
+"""How long a tool may take to end by itself."""
+
+NOTHING_SAID = "(This turn was cancelled before there was an answer.)"
+TOOL_CANCELLED = "Cancelled: the tool was not waited for. It may have done its work all the same."
+
+
+class Cancellation:
+    """Whether a turn is to be cancelled.
+
+    Attributes:
+        signal: Says stop to whatever the turn is doing.
+        took_effect: Whether anything was cut short. A turn that had come to its end has been answered.
+    """
+
+    def __init__(self) -> None:
+        self.signal = StopSignal()
+        self.took_effect = False
+        self._model_is_asked = False
+
+    @asynccontextmanager
+    async def looked_for(
+        self, is_asked_for: Callable[[str, str], bool] | None, agent: Agent, turn_id: str
+    ) -> AsyncIterator[None]:
+        """Look meanwhile, once a second, whether the turn is to be cancelled."""
+        looking = None if is_asked_for is None else asyncio.ensure_future(self._look(is_asked_for, agent, turn_id))
+        try:
+            yield
+        finally:
+            if looking is not None:
+                looking.cancel()
+
+    async def _look(self, is_asked_for: Callable[[str, str], bool], agent: Agent, turn_id: str) -> None:
+        while not self.signal.is_set:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                asked_for = await asyncio.to_thread(is_asked_for, agent.agent_id, turn_id)
+            except SessionException as error:
+                logger.warning("nobody knows whether the turn is cancelled", extra=diagnosis(error))
+                continue
+            if asked_for:
+                self.request(agent)
+
+    def request(self, agent: Agent) -> None:
+        """End the turn at the next occasion: now, unless tools are running."""
+        self.signal.set()
+        if not self._model_is_asked:
+            agent.cancel()
+
+    async def cut(self, answer: AsyncIterator[Any], agent: Agent) -> AsyncGenerator[Any]:
+        """A model's answer, which ends early and whole when the turn is cancelled."""
+        said = _Said()
+        self._model_is_asked = True
+        try:
+            async with aclosing(stoppable(answer, self.signal)) as events:
+                async for event in events:
+                    said.add(event)
+                    yield event
+        except StoppedError:
+            self.took_effect = True
+            for event in said.ending():
+                yield event
+            # Only now: Strands throws away what a model has said when it learns of this in the middle.
+            agent.cancel()
+        finally:
+            self._model_is_asked = False
+
+    async def cut_tool(self, tool_use_id: str, events: AsyncIterator[Any]) -> AsyncGenerator[Any]:
+        """A tool's events, which end in an error result when the turn is cancelled and the tool does not end."""
+        from strands.types._events import ToolResultEvent
+
+        try:
+            async with aclosing(stoppable(events, self.signal, grace_seconds=TOOL_SECONDS)) as passed_on:
+                async for event in passed_on:
+                    yield event
+        except StoppedError:
+            self.took_effect = True
+            content = [{"text": TOOL_CANCELLED}]
+            yield ToolResultEvent({"toolUseId": tool_use_id, "status": "error", "content": content})  # type: ignore[typeddict-item]
+
+
+class _Said:
+    """What of a model's message has been passed on."""
+
+    def __init__(self) -> None:
+        self._has_begun = False
+        self._block: str | None = None
+        self._has_said_something = False
+        self._calls_tools = False
+        self._has_stopped = False
+
+    def add(self, event: Any) -> None:
+        if not isinstance(event, dict):
+            return
+        if "messageStart" in event:
+            self._has_begun = True
+        elif "contentBlockStart" in event:
+            self._block = "tool" if "toolUse" in event["contentBlockStart"].get("start", {}) else "text"
+        elif "contentBlockDelta" in event:
+            self._block = self._block or "text"
+            self._has_said_something = self._has_said_something or "text" in event["contentBlockDelta"]["delta"]
+        elif "contentBlockStop" in event:
+            self._calls_tools = self._calls_tools or self._block == "tool"
+            self._block = None
+        elif "messageStop" in event:
+            self._has_stopped = True
+
+    def ending(self) -> list[Any]:
+        """What makes a whole message of it. A tool call that was not finished is left out."""
+        if self._has_stopped:
+            return []
+        events: list[Any] = [] if self._has_begun else [{"messageStart": {"role": "assistant"}}]
+        if self._block == "text":
+            events.append({"contentBlockStop": {}})
+        if not self._has_said_something and not self._calls_tools:
+            events += [{"contentBlockDelta": {"delta": {"text": NOTHING_SAID}}}, {"contentBlockStop": {}}]
+        # With a finished call it has to be one: Strands answers it, with the error that it was cancelled.
+        events.append({"messageStop": {"stopReason": "tool_use" if self._calls_tools else "cancelled"}})
+        return events

@@ -1,0 +1,137 @@
+"""What stands between a turn and whoever watches it: a queue that the turn never waits for.
+
+A reader that is slow finds what has come meanwhile, joined. One that is too slow is dropped: its stream ends without a
+reply, the turn goes on, and what was missed can be followed from the storage. A reader that has left costs nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lambda_src.turns.turn_events import Completed, ReasoningDelta, TextDelta
+
+if TYPE_CHECKING:
+    from lambda_src.turns.turn_events import TurnEvent
+
+MAX_WAITING_CHARACTERS = 1_000_000
+"""How much of what the model says may wait for a reader."""
+
+MAX_WAITING_EVENTS = 1_000
+"""How many events may wait for a reader, where what can be joined is joined."""
+
+
+@dataclass(frozen=True)
+class Replied:
+    """The turn is durable and over: this is its reply."""
+
+    reply: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The turn is over and has no reply."""
+
+    error: BaseException
+
+
+class _Said:
+    """Pieces of text that wait together."""
+
+    def __init__(self, kind: type[TextDelta | ReasoningDelta]) -> None:
+        self.kind = kind
+        self.pieces: list[str] = []
+
+    def joined(self) -> TextDelta | ReasoningDelta:
+        return self.kind("".join(self.pieces))
+
+
+class Feed:
+    """A turn's events for one reader on another thread."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[TurnEvent | _Said | Replied | Failed] = deque()
+        self._characters = 0
+        self._is_open = True
+        self._has_ended = False
+        self._changed = threading.Condition()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the reader is still there."""
+        return self._is_open
+
+    def put(self, event: TurnEvent) -> None:
+        """Have an event read. Returns at once."""
+        if isinstance(event, Completed):
+            return  # the reply says it, when the session has been given back
+        with self._changed:
+            if not self._is_open or self._has_ended:
+                return  # nobody reads, or the turn was given up and goes on all the same
+            if isinstance(event, TextDelta | ReasoningDelta):
+                self._join(event)
+            else:
+                self._waiting.append(event)
+            if self._characters > MAX_WAITING_CHARACTERS or len(self._waiting) > MAX_WAITING_EVENTS:
+                self._drop()
+            self._changed.notify_all()
+
+    def _join(self, event: TextDelta | ReasoningDelta) -> None:
+        last = self._waiting[-1] if self._waiting else None
+        if not isinstance(last, _Said) or last.kind is not type(event):
+            last = _Said(type(event))
+            self._waiting.append(last)
+        last.pieces.append(event.text)
+        self._characters += len(event.text)
+
+    def _drop(self) -> None:
+        self._is_open = False
+        self._waiting.clear()
+
+    def end(self, last: Replied | Failed) -> None:
+        """Nothing comes after this."""
+        with self._changed:
+            if self._is_open and not self._has_ended:
+                self._waiting.append(last)
+            self._has_ended = True
+            self._changed.notify_all()
+
+    def wait_for_first(self) -> None:
+        """Wait until something has happened.
+
+        Raises:
+            BaseException: What the turn failed with before anything else happened.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or not self._is_open)
+            if self._waiting and isinstance(self._waiting[0], Failed):
+                raise self._waiting[0].error
+
+    def take(self, within_seconds: float) -> TurnEvent | Replied | Failed | None:
+        """The next event; ``None`` when there was none for so long.
+
+        Raises:
+            EOFError: There will be none: the reader has left, or was dropped.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or not self._is_open, within_seconds)
+            if not self._is_open:
+                raise EOFError
+            if not self._waiting:
+                return None
+            event = self._waiting.popleft()
+            if isinstance(event, Replied | Failed):
+                self._drop()
+            elif isinstance(event, _Said):
+                said = event.joined()
+                self._characters -= len(said.text)
+                return said
+            return event
+
+    def leave(self) -> None:
+        """The reader has left."""
+        with self._changed:
+            self._drop()
+            self._changed.notify_all()

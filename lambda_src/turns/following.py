@@ -1,0 +1,183 @@
+"""Following a turn that another request takes or took, in whatever process: what is stored is what is told.
+
+A follower asks the storage for one object a second: most often for the turn's next message, in between whether the
+turn has ended, and now and then whether anybody works on the session. Nothing is written for it.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions.lease import SessionLease
+from agent_sessions.turn_request import begins_turn
+from lambda_src.answers import errors
+from lambda_src.content import shown
+from lambda_src.turns.turn_events import MessageStored, Restored, reply_of
+from lambda_src.turns.turn_status import RUNNING, TurnState, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agent_sessions._objects.turn_finding import StoredTurn, TurnReader
+    from agent_sessions.session_store import SessionStore
+    from agent_sessions.turn_request import TurnRecord
+    from agent_sessions.types import SessionMessage
+    from lambda_src.turns.turn_events import TurnEvent
+
+LOOK_SECONDS = 1.0
+"""How often a follower looks."""
+
+LATE_SECONDS = 5.0
+"""How long the last message of a turn that has ended may take to be seen."""
+
+
+class FollowedNoLongerError(Exception):
+    """The turn goes on, and nobody follows it any more: the reader has left, or the function's time is up."""
+
+
+def find(store: SessionStore, session_id: str, agent_id: str, is_wanted: Callable[[TurnRecord], bool]) -> FollowedTurn:
+    """Find a turn of a session.
+
+    Args:
+        store: Where the owner's sessions are.
+        session_id: The session.
+        agent_id: The agent to look at first.
+        is_wanted: Whether a turn is the one.
+
+    Raises:
+        SessionNotFoundError: There is no such session.
+        NotFoundError: There is no such turn, or it is forgotten.
+    """
+    reader = store.turns(session_id)
+    found = reader.find(agent_id, is_wanted)
+    if found is None:
+        raise errors.NotFoundError("This session has no such turn, or has taken more than 32 since.")
+    return FollowedTurn(reader, found, SessionLease(store, session_id, holder="a follower"))
+
+
+class FollowedTurn:
+    """A turn as whoever did not take it sees it.
+
+    Args:
+        reader: Reads it.
+        found: What was found of it.
+        lease: The session's lease, which is only looked at.
+    """
+
+    def __init__(self, reader: TurnReader, found: StoredTurn, lease: SessionLease) -> None:
+        self.found = found
+        self.session_id = reader.session_id
+        self._reader = reader
+        self._lease = lease
+
+    def state(self) -> TurnState:
+        """What became of it."""
+        in_use = False
+        if not self.found.has_ended:
+            in_use = self._lease.is_taken()
+            # It may have ended since it was looked for. Whoever takes a turn gives the lease back last.
+            ended = None if in_use else self._reader.read_ended(self.found.agent_id, self.found.turn.turn_id)
+            if ended is not None:
+                self.found = self.found._replace(turn=ended, has_ended=True)
+        return state_of(self.found, self._read, session_in_use=in_use)
+
+    def reply(self, state: TurnState) -> dict[str, Any] | None:
+        """The reply, when there is one."""
+        return None if state.replay is None else reply_of(self.session_id, state.replay.restored, state.replay.reply)
+
+    def follow(
+        self,
+        watch: Callable[[TurnEvent], object],
+        *,
+        after_id: int = -1,
+        goes_on: Callable[[], bool] = lambda: True,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> dict[str, Any]:
+        """Tell of the turn, each of its messages once and in order, until it is over.
+
+        Args:
+            watch: Gets ``Restored``, then each message with its content.
+            after_id: The last message that is known already.
+            goes_on: Whether anybody wants to hear more.
+            sleep: Waits so many seconds.
+
+        Returns:
+            The reply.
+
+        Raises:
+            EndpointError: The turn has ended without one.
+            FollowedNoLongerError: Nobody wants to hear more.
+        """
+        turn, outcome = self.found.turn, self.found.turn.outcome or {}
+        restored_messages = outcome.get("reply", {}).get("restored_messages", turn.first_id or 0)
+        watch(Restored(self.found.agent_id, restored_messages, turn.turn_id))
+        state = self._tell_messages(watch, after_id, goes_on, sleep)
+        if state.problem is not None:
+            raise state.problem
+        reply = self.reply(state)
+        if reply is None:
+            raise errors.InternalError("A turn that is over has neither a reply nor a problem.")
+        return reply
+
+    def _tell_messages(
+        self,
+        watch: Callable[[TurnEvent], object],
+        after_id: int,
+        goes_on: Callable[[], bool],
+        sleep: Callable[[float], object],
+    ) -> TurnState:
+        state = self.state()
+        looks: Iterator[str] = cycle(("message", "turn", "message", "lease"))
+        first_id = self.found.turn.first_id
+        next_id = None if first_id is None else max(first_id, after_id + 1)
+        late = LATE_SECONDS
+        while True:
+            message = self._next_message(next_id)
+            while message is not None and next_id is not None:
+                watch(MessageStored(next_id, message.message["role"], shown(message.to_message())["content"]))
+                may_be_last = message.message["role"] == "assistant"
+                next_id += 1
+                if may_be_last and state is RUNNING:
+                    state = self._look_at_turn()
+                message = self._next_message(next_id)
+            if state is not RUNNING:
+                last_id = self.found.turn.last_id
+                is_told = next_id is None or last_id is None or next_id > last_id
+                if is_told or late <= 0:
+                    return state
+                late -= LOOK_SECONDS
+            if not goes_on():
+                raise FollowedNoLongerError
+            sleep(LOOK_SECONDS)
+            if state is RUNNING:
+                look = next(looks)
+                if look != "message":
+                    state = self._look_at_turn() if look == "turn" else self.state()
+
+    def _next_message(self, message_id: int | None) -> SessionMessage | None:
+        """The turn's message of this id, when it is stored. What begins another turn is none of this one."""
+        if message_id is None:
+            return None
+        last_id = self.found.turn.last_id
+        if self.found.has_ended and (last_id is None or message_id > last_id):
+            return None
+        message = self._read(message_id)
+        if message is None or (message_id != self.found.turn.first_id and begins_turn(message)):
+            if message is not None:
+                self.found = self.found._replace(has_ended=True)
+            return None
+        if not self.found.has_ended:
+            self.found = self.found._replace(turn=self.found.turn._replace(last_id=message_id))
+        return message
+
+    def _look_at_turn(self) -> TurnState:
+        ended = self._reader.read_ended(self.found.agent_id, self.found.turn.turn_id)
+        if ended is None:
+            return RUNNING if not self.found.has_ended else self.state()
+        self.found = self.found._replace(turn=ended, has_ended=True)
+        return self.state()
+
+    def _read(self, message_id: int) -> SessionMessage | None:
+        return self._reader.read_message(self.found.agent_id, message_id)

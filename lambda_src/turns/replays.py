@@ -1,0 +1,118 @@
+"""The reply to a turn that is over, from what is stored of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions.exceptions import SessionCorruptError
+from agent_sessions.turn_request import stop_reason_of
+from lambda_src.answers import errors
+from lambda_src.answers.failures import CONTEXT_TOO_LONG
+from lambda_src.content import shown
+from lambda_src.turns.turn_events import Completed, Restored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent_sessions.turn_request import TurnRecord
+    from agent_sessions.types import SessionMessage
+
+    ReadMessage = Callable[[int], SessionMessage | None]
+
+PROMPT_REFUSED = (
+    "The model refused what this prompt holds beside text. It stays in the conversation, and the model is not shown it "
+    "again; left_out names it."
+)
+
+_ANSWERS = {"end_turn", "max_tokens", "stop_sequence", "guardrail_intervened", "content_filtered"}
+"""Why a model stops when its message is the turn's last."""
+
+_NO_USAGE = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "total_tokens": 0,
+    "cache_read_input_tokens": 0,
+    "cache_write_input_tokens": 0,
+}
+_UNKNOWN_REPLY = {"interrupts": [], "usage": _NO_USAGE}
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The request has been answered: this is its reply."""
+
+    restored: Restored
+    reply: Completed
+
+
+def replay_of(found: TurnRecord, agent_id: str, read: ReadMessage) -> Replay | None:
+    """The reply of a turn that was answered; ``None`` when it was not, as far as anybody can tell.
+
+    Args:
+        found: What is stored of the turn.
+        agent_id: Whose turn it is.
+        read: Reads a message of the agent's conversation.
+
+    Raises:
+        SessionCorruptError: The reply is not there any more.
+    """
+    outcome = found.outcome or {}
+    if "reply" in outcome:
+        return _replay(found, agent_id, read, outcome["reply"])
+    if (outcome and "failed" not in outcome) or found.last_id is None:
+        return None
+    # Its last message may have been stored, and what stands with the agent's record was not.
+    stop_reason = stop_reason_of(_record(read, found.last_id))
+    if stop_reason not in _ANSWERS:
+        return None
+    return _replay(found, agent_id, read, {**_UNKNOWN_REPLY, "stop_reason": stop_reason})
+
+
+def _replay(found: TurnRecord, agent_id: str, read: ReadMessage, reply: dict[str, Any]) -> Replay | None:
+    """The stored reply; ``None`` when another message stands in its place, for the turn was cut off before it."""
+    message = reply.get("message")
+    if message is None:
+        if found.last_id is None:
+            raise _gone()
+        message = shown(_record(read, found.last_id).to_message())
+        if reply.get("digest") not in {None, digest_of(message)}:
+            return None
+    return Replay(
+        Restored(agent_id, reply.get("restored_messages", found.first_id or 0), found.turn_id),
+        Completed(message, reply["stop_reason"], reply["interrupts"], reply["usage"], reply.get("left_out", [])),
+    )
+
+
+def _record(read: ReadMessage, message_id: int) -> SessionMessage:
+    record = read(message_id)
+    if record is None:
+        raise _gone()
+    return record
+
+
+def _gone() -> SessionCorruptError:
+    return SessionCorruptError("the stored reply is not there any more")
+
+
+def refusal_in(outcome: dict[str, Any]) -> errors.EndpointError | None:
+    """What the caller of a turn is told whose outcome is that the model refused its prompt."""
+    match outcome:
+        case {"refused": errors.ContextTooLongError.slug}:
+            return errors.ContextTooLongError(CONTEXT_TOO_LONG, left_out=outcome.get("left_out"))
+        case {"refused": _}:
+            return errors.PromptRefusedError(PROMPT_REFUSED, left_out=outcome.get("left_out"))
+        case _:
+            return None
+
+
+def digest_of(message: dict[str, Any]) -> str:
+    """What a message is recognised by."""
+    return digest(json.dumps(message, sort_keys=True))
+
+
+def digest(text: str) -> str:
+    """Names a text, and says nothing of it."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,59 @@
+"""Tells a turn's events in the order in which they happened, and nothing of what may yet be refused.
+
+    happens   restored  prompt──stored  "Let me see"  calls─────stored  tool ended  "It is 42"  answer──stored
+    is told             restored, prompt, "Let me see"          calls, tool ended, "It is 42"           answer
+
+The turn's first message is its fence. Until it is acknowledged, nothing is told at all. A later message is written
+behind the model's back; what happens after it is told after it, so that whoever reads knows at each moment what is
+stored. Nothing of the turn itself waits for that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from lambda_src.turns.turn_events import Completed, MessageStored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lambda_src.turns.turn_events import TurnEvent
+
+
+class ToldInOrder:
+    """Holds events back until the messages before them are stored. All of it happens on the turn's event loop.
+
+    Args:
+        tell: Gets the events.
+    """
+
+    def __init__(self, tell: Callable[[TurnEvent], object]) -> None:
+        self._tell = tell
+        self._held: deque[TurnEvent] = deque()
+        self._stored: set[int] = set()
+        self._is_fenced = False
+
+    def add(self, event: TurnEvent) -> None:
+        """Something has happened. A :class:`MessageStored` that is added here is told when it has become true."""
+        self._held.append(event)
+        # Whatever a turn was fenced with, it is durable when it is completed.
+        self._is_fenced = self._is_fenced or isinstance(event, Completed)
+        self._go_on()
+
+    def record_stored(self, message_id: int) -> None:
+        """A message is stored; the first of them was the fence."""
+        self._stored.add(message_id)
+        self.record_fenced()
+
+    def record_fenced(self) -> None:
+        """Nobody else can go on from where this turn has begun."""
+        self._is_fenced = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._held and self._is_fenced:
+            event = self._held[0]
+            if isinstance(event, MessageStored) and event.message_id not in self._stored:
+                return
+            self._tell(self._held.popleft())

@@ -1,0 +1,58 @@
+"""A turn on a thread of its own: it goes on to its end, whether or not anybody reads what it tells.
+
+Following a turn is done on such a thread, too. That ends when nobody reads any more.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from typing import TYPE_CHECKING, Any
+
+from lambda_src.turns.feed import Failed, Feed, Replied
+from lambda_src.turns.following import FollowedNoLongerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class TurnApart:
+    """Takes a turn beside its caller.
+
+    Args:
+        take: Takes the turn, or follows it, and returns its reply. It is given the feed to tell each event to.
+
+    Attributes:
+        feed: What the turn tells.
+    """
+
+    def __init__(self, take: Callable[[Feed], dict[str, Any]]) -> None:
+        self.feed = Feed()
+        self._take = take
+        # What belongs to the request (log fields, trace) is found in the context.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="turn-apart", daemon=True)
+
+    def start(self) -> Feed:
+        """Begin, and return when there is something to tell.
+
+        Raises:
+            BaseException: What the turn was refused with before it told anything.
+        """
+        self._thread.start()
+        self.feed.wait_for_first()
+        return self.feed
+
+    def wait(self) -> None:
+        """Wait for the turn's end. It comes within the function's time."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            reply = self._take(self.feed)
+        except FollowedNoLongerError:
+            self.feed.leave()
+        except BaseException as error:  # noqa: BLE001 - it is told to whoever reads
+            self.feed.end(Failed(error))
+        else:
+            self.feed.end(Replied(reply))

@@ -1,0 +1,260 @@
+"""A turn seen by whoever did not take it: while it runs and afterwards, from any process."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_sessions.turn_request import TURNS_KEPT
+from tests.doubles.scripted_model import Pause, tool_use
+from tests.endpoint.test_local_run import Running, start
+from tests.streams.conftest import Serve
+from tests.streams.served import EVENTS, Gate, Served, names, problem_of, text_of
+
+SLOW = (["Let me see. ", tool_use("calculator", expression="6*7")], ["It ", Pause(2.0), "is 42."])
+
+
+@pytest.fixture(autouse=True)
+def followers_look_often(monkeypatch: pytest.MonkeyPatch) -> Callable[[Served], None]:
+    """Followers of this test's server look ten times a second."""
+
+    def look_often(served: Served) -> None:
+        monkeypatch.setattr(served.function.part("turns.following"), "LOOK_SECONDS", 0.1)
+
+    return look_often
+
+
+def view_of(served: Served, turn_id: str, session_id: str = "chat") -> Any:
+    answer = served.request("GET", f"/sessions/{session_id}/turns/{turn_id}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_turn_is_running_and_then_answered_with_the_reply_of_its_request(
+    serve: Serve, followers_look_often: Any
+) -> None:
+    served = serve(*SLOW)
+
+    with served.telling("6*7?") as stream:
+        turn_id = next(iter(stream)).data["turn_id"]
+        running = view_of(served, turn_id)
+        reply = stream.until("reply")[-1].data
+    answered = view_of(served, turn_id)
+
+    assert (running["status"], running["reply"], running["problem"]) == ("running", None, None)
+    assert (answered["status"], answered["problem"]) == ("answered", None)
+    assert answered["reply"] == reply
+
+
+def test_a_follower_sees_what_is_stored_in_its_order_each_message_once_and_then_the_reply(
+    serve: Serve, followers_look_often: Any
+) -> None:
+    served = serve(*SLOW)
+    followers_look_often(served)
+
+    with served.telling("6*7?") as stream:
+        turn_id = next(iter(stream)).data["turn_id"]
+        with served.open("GET", f"/sessions/chat/turns/{turn_id}") as follower:
+            followed = list(follower)
+        reply = stream.until("reply")[-1].data
+    stored = served.request("GET", "/sessions/chat/messages").json()["messages"]
+
+    assert [event.name for event in followed] == ["turn", *["message"] * 4, "reply"]
+    assert [event.data for event in followed[1:-1]] == [
+        {"message_id": item["message_id"], **item["message"]} for item in stored
+    ]
+    assert followed[-1].data == reply
+
+
+def test_who_follows_again_says_what_it_has_seen_last(serve: Serve) -> None:
+    served = serve(*SLOW)
+    turn_id = served.tell("6*7?")[0].data["turn_id"]
+
+    def followed(**headers: str) -> list[str]:
+        with served.open("GET", f"/sessions/chat/turns/{turn_id}", **headers) as stream:
+            return [event.id for event in stream if event.name == "message"]
+
+    assert followed() == ["0", "1", "2", "3"]
+    assert followed(last_event_id="1") == ["2", "3"]
+    assert followed(last_event_id="3") == []
+    assert followed(last_event_id="99") == []
+
+
+@pytest.mark.parametrize("none", ["-1", "x", "1.0", "01", "1" * 40])
+def test_a_last_event_id_that_is_none_is_400(serve: Serve, none: str) -> None:
+    served = serve("Hello.")
+    turn_id = served.say("Hi").json()["turn_id"]
+
+    answer = served.request("GET", f"/sessions/chat/turns/{turn_id}", accept=EVENTS, last_event_id=none)
+
+    assert (answer.status_code, problem_of(answer)) == (400, "malformed-request")
+
+
+def test_a_turn_that_failed_says_with_what(serve: Serve) -> None:
+    served = serve(ConnectionError("gone"))
+    turn_id = served.tell("Hi")[0].data["turn_id"]
+
+    view = view_of(served, turn_id)
+    with served.open("GET", f"/sessions/chat/turns/{turn_id}") as stream:
+        followed = list(stream)
+
+    assert (view["status"], view["reply"]) == ("failed", None)
+    assert view["problem"]["type"].endswith("model-failed")
+    assert names(followed) == ["turn", "message", "problem"]
+    assert followed[-1].data["type"] == view["problem"]["type"]
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_the_last_turns_are_remembered_whether_their_requests_had_a_key_or_not(serve: Serve, keyed: bool) -> None:
+    served = serve(otherwise="Hello.")
+    turns = [
+        served.say("Hi", **({"idempotency_key": str(number)} if keyed else {})).json()["turn_id"]
+        for number in range(TURNS_KEPT + 1)
+    ]
+
+    answers = [served.request("GET", f"/sessions/chat/turns/{turn}").status_code for turn in turns]
+
+    assert answers == [404, *[200] * TURNS_KEPT]
+
+
+def test_another_session_s_turn_is_not_there(serve: Serve) -> None:
+    served = serve(otherwise="Hello.")
+    turn_id = served.say("Hi").json()["turn_id"]
+    served.say("Hi", session_id="other")
+
+    answers = [
+        served.request(method, path)
+        for method in ("GET", "DELETE")
+        for path in (
+            f"/sessions/other/turns/{turn_id}",
+            f"/sessions/none/turns/{turn_id}",
+            "/sessions/chat/turns/0123456789abcdef",
+        )
+    ]
+
+    assert {(answer.status_code, problem_of(answer)) for answer in answers} == {(404, "not-found")}
+
+
+def test_another_agent_s_turn_is_found_without_naming_the_agent(serve: Serve) -> None:
+    served = serve(otherwise="Hello.")
+    served.say("Hi")
+    body = {"prompt": "Hi", "agent_id": "helper"}
+    reply = served.request("POST", "/sessions/chat/messages", body).json()
+
+    assert view_of(served, reply["turn_id"])["reply"] == reply
+
+
+def test_the_same_request_again_follows_its_turn_instead_of_being_refused(
+    serve: Serve, followers_look_often: Any
+) -> None:
+    served = serve(*SLOW)
+    followers_look_often(served)
+
+    with served.telling("6*7?", idempotency_key="one") as stream:
+        first = next(iter(stream)).data
+        again = served.tell("6*7?", idempotency_key="one")
+        other = served.say("7*7?", accept=EVENTS, idempotency_key="one")
+        reply = stream.until("reply")[-1].data
+
+    assert [event.name for event in again] == ["turn", *["message"] * 4, "reply"]
+    assert (again[0].data["turn_id"], again[-1].data) == (first["turn_id"], reply)
+    assert other.status_code == 422
+    assert len(served.model.requests) == 2
+
+
+def test_fifty_streams_at_once_are_each_whole_and_each_their_own(serve: Serve) -> None:
+    served = serve(otherwise=["Count: ", Pause(0.2), "one two three."])
+
+    def take(number: int) -> list[Any]:
+        return served.tell(f"I am {number}.", session_id=f"chat-{number}")
+
+    with ThreadPoolExecutor(50) as pool:
+        streams = list(pool.map(take, range(50)))
+
+    for number, events in enumerate(streams):
+        assert names(events) == ["turn", "message", "text", "message", "reply"]
+        assert events[0].data["session_id"] == f"chat-{number}"
+        assert text_of(events[-1].data["message"]) == "Count: one two three."
+    assert served.said("chat-7") == ["user: I am 7.", "assistant: Count: one two three."]
+
+
+@pytest.mark.parametrize("events_read", range(9))
+def test_a_reader_that_leaves_after_any_event_loses_nothing(serve: Serve, events_read: int) -> None:
+    served = serve(["Let me see. ", tool_use("calculator", expression="6*7")], "It is 42.")
+
+    with served.telling("6*7?") as stream:
+        turn = next(iter(stream)).data
+        for _, _event in zip(range(events_read), stream, strict=False):
+            pass
+    view = wait_until_over(served, turn["turn_id"])
+
+    assert view["status"] == "answered"
+    assert text_of(view["reply"]["message"]) == "It is 42."
+    assert served.said()[-1] == "assistant: It is 42."
+
+
+def wait_until_over(served: Served, turn_id: str) -> Any:
+    give_up_at = time.monotonic() + 30
+    while (view := view_of(served, turn_id))["status"] == "running":
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    return view
+
+
+def test_a_reader_that_is_too_slow_is_dropped_and_the_turn_goes_on(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    served = serve(otherwise="word " * 4000)
+    feed = served.function.part("turns.feed")
+    monkeypatch.setattr(feed, "MAX_WAITING_CHARACTERS", 1000)
+    stream_class = served.function.part("doors.event_stream").EventStream
+    piece = stream_class._piece
+
+    def read_slowly(self: Any, event: Any) -> bytes:
+        if type(event).__name__ == "TextDelta":
+            gate.pass_through()  # the connection takes nothing more until the turn is over
+        told: bytes = piece(self, event)
+        return told
+
+    monkeypatch.setattr(stream_class, "_piece", read_slowly)
+
+    with served.telling("Talk") as stream:
+        turn_id = next(iter(stream)).data["turn_id"]
+        view = wait_until_over(served, turn_id)
+        gate.opened.set()
+        rest = [event.name for event in stream]
+
+    assert view["status"] == "answered"
+    assert "reply" not in rest
+    assert served.said()[-1] == "assistant: " + "word " * 4000
+
+
+def test_after_a_kill_in_the_middle_a_follower_of_the_next_process_sees_what_was_stored(tmp_path: Path) -> None:
+    variables = {"STORE": f"file://{tmp_path / 'sessions'}", "MODEL": "offline", "OFFLINE_WORDS_PER_SECOND": "4"}
+    first = Running(start(tmp_path, variables))
+    with Served(first.url, None, None).telling("Use the calculator: 6*7", idempotency_key="one") as stream:  # type: ignore[arg-type]
+        read = stream.until("message", message_id=2)
+        turn_id = read[0].data["turn_id"]
+        first.process.kill()
+        first.process.wait()
+
+    second = Running(start(tmp_path, {**variables, "OFFLINE_WORDS_PER_SECOND": "0"}))
+    try:
+        served = Served(second.url, None, None)  # type: ignore[arg-type]
+        view = view_of(served, turn_id)
+        with served.open("GET", f"/sessions/chat/turns/{turn_id}") as follower:
+            followed = list(follower)
+        again = served.tell("Use the calculator: 6*7", idempotency_key="one")
+    finally:
+        second.process.kill()
+        second.process.wait()
+
+    assert (view["status"], view["problem"]["status"]) == ("cut-off", 503)
+    assert [event.data["message_id"] for event in followed if event.name == "message"] == [0, 1, 2]
+    assert followed[-1].data["type"].endswith("turn-cut-off")
+    assert again[0].data["turn_id"] == turn_id
+    assert text_of(again[-1].data["message"]).endswith("42")
