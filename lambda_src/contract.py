@@ -239,8 +239,8 @@ class TurnView(BaseModel):
     problem: "Problem | None" = Field(description="Of one that failed or was cut off: what its request got instead.")
 
 
-class CancelledTurn(BaseModel):
-    """A running turn that was asked to stop. It does within two seconds; its reply says `cancelled`."""
+class RunningTurn(BaseModel):
+    """A turn that goes on without this caller: accepted (`Prefer: respond-async`), or asked to stop."""
 
     session_id: str
     agent_id: str
@@ -374,3 +374,4 @@ class PlainEvent(TurnBody):
     owner: OwnerText | OwnerName
     session_id: SessionId
     request_id: str = Field(min_length=1, max_length=200, description="The sender's own name for this request.")
+    turn_id: TurnId | None = Field(default=None, description="How the turn is called; of one that was accepted before.")

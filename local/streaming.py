@@ -35,14 +35,15 @@ async def carry(answer: StreamedAnswer, headers: list[tuple[bytes, bytes]], rece
     loop = asyncio.get_running_loop()
     is_over = asyncio.Event()
 
-    async def send_piece(piece: bytes) -> None:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    async def send_piece(piece: bytes, *, more: bool = True) -> None:
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
     def work() -> None:
         try:
             with contextlib.suppress(RuntimeError, CancelledError):  # the loop has ended: the server waits for nobody
                 for piece in answer.pieces:
                     asyncio.run_coroutine_threadsafe(send_piece(piece), loop).result()
+                asyncio.run_coroutine_threadsafe(send_piece(b"", more=False), loop).result()
         finally:
             answer.close()
             answer.wait()
@@ -53,7 +54,6 @@ async def carry(answer: StreamedAnswer, headers: list[tuple[bytes, bytes]], rece
     watching = asyncio.ensure_future(_close_when_left(answer, receive))
     try:
         await is_over.wait()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         watching.cancel()
 

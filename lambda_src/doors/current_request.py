@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lambda_src.doors.caller import owner_of
 from lambda_src.turns.time_limit import TimeLimit
@@ -42,6 +42,10 @@ class CurrentRequest:
         """A header's value, several of one name joined by commas."""
         value = self._router.current_event.resolved_headers_field.get(name)
         return None if value is None else str(value)
+
+    def json(self) -> dict[str, Any]:
+        """The body, as it was sent."""
+        return dict(self._router.current_event.json_body or {})
 
     def owner(self) -> str:
         """The key prefix of the caller's sessions."""

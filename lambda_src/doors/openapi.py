@@ -59,7 +59,11 @@ def _header(schema: dict[str, Any], description: str, *, always: bool = True) ->
 _SECONDS = {"pattern": "^[1-9][0-9]*$"}
 # header: statuses that have it, and what it is
 _HEADERS = {
-    "Location": ((201,), _header({"pattern": "^/sessions/[0-9a-f]{32}$"}, "Where the new session is.")),
+    "Location": (
+        (201, 202),
+        _header({"pattern": "^/sessions/[^/]+(/turns/[0-9a-f-]+)?$"}, "Where it is.", always=False),
+    ),
+    "Preference-Applied": ((202,), _header({"const": "respond-async"}, "Of a turn that was accepted.", always=False)),
     "WWW-Authenticate": ((401,), _header({}, "How to sign a request.")),
     "Allow": ((405,), _header({"pattern": "^[A-Z]+(, [A-Z]+)*$"}, "The methods of this path.")),
     "Retry-After": ((202, 409, 429, 503), _header(_SECONDS, "Seconds to wait, where waiting helps.", always=False)),
@@ -83,7 +87,7 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
     "cancel_turn": (
         "Cancel a running turn",
         202,
-        contract.CancelledTurn,
+        contract.RunningTurn,
         (*_READ, errors.NotFoundError, errors.TurnOverError),
     ),
     "describe_session": (
@@ -108,6 +112,8 @@ _STREAMED = {"take_turn": 200, "start_session": 200, "read_turn": 200}
 
 # operation: what it may be answered with besides
 _ALSO: dict[str, dict[int, tuple[str, type[Any]]]] = {
+    "take_turn": {202: ("The turn was accepted, and runs without this caller", contract.RunningTurn)},
+    "start_session": {202: ("The turn was accepted, and runs without this caller", contract.RunningTurn)},
     "delete_session": {202: ("The session is closed to everybody; send it again to erase the rest", contract.Erasure)},
 }
 

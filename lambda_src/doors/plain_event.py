@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lambda_src.turns.endpoint import Endpoint
 
 _OWNER_PREFIX = re.compile(r"o_[a-z2-7]{52}")
+ACCEPTED_WAIT_SECONDS = 60.0
+"""How long a turn without a caller waits for whoever uses its session."""
+
 EVENT_ISSUER = "event"
 """Issuer of owners that exist only in plain events, such as ``nightly-report``: no caller over HTTP can be one."""
 
@@ -54,6 +57,9 @@ def answer(
         remaining_seconds,
         request_id=request_id,
         idempotency_key=request.request_id,
+        turn_id=request.turn_id,
+        # Nobody waits for a turn that was accepted before; to be refused would cost it one of its few tries.
+        lease_wait_seconds=None if request.turn_id is None else ACCEPTED_WAIT_SECONDS,
     )
 
 

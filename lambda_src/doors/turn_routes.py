@@ -2,30 +2,37 @@
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from pydantic import BeforeValidator
 
+from agent_sessions.exceptions import SessionNotFoundError
 from lambda_src import contract
-from lambda_src.answers.errors import MalformedRequestError, TurnOverError
+from lambda_src.answers.errors import MalformedRequestError, NotFoundError, TurnOverError
 from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import accept, event_stream, openapi, problems
 from lambda_src.doors.current_request import CurrentRequest
 from lambda_src.doors.http_request import decoded
+from lambda_src.doors.payload import serialize
+from lambda_src.doors.plain_event import ACCEPTED_WAIT_SECONDS
+from lambda_src.doors.prefer import RESPOND_ASYNC, prefers_async
 from lambda_src.doors.resolver import FunctionUrlRouter
 from lambda_src.runtime.streamed_answer import StreamedAnswer
-from lambda_src.turns import following
+from lambda_src.turns import following, without_caller
 from lambda_src.turns.endpoint import Endpoint
 from lambda_src.turns.feed import Feed
-from lambda_src.turns.following import FollowedTurn
+from lambda_src.turns.following import AcceptedTurn, FollowedTurn
 from lambda_src.turns.repeats import session_id_for
 from lambda_src.turns.turn_apart import TurnApart
+from lambda_src.turns.turn_ids import accepted_at, accepted_id, mean_one_turn
 from lambda_src.turns.turn_status import RUNNING
 
 SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
@@ -36,14 +43,18 @@ IdempotencyKey = Annotated[
         description="The caller's own name for this request. Sent again with it, the request gets the same reply.",
     ),
 ]
+Prefer = Annotated[
+    str | None,
+    Header(alias="Prefer", description="respond-async: answer 202 at once, and take the turn without this caller."),
+]
 TurnId = Annotated[contract.TurnId, Path(description="turn_id of a reply, or of a stream's first event.")]
 AgentId = Annotated[contract.AgentId | None, Query(description="The agent looked at first; by default the endpoint's.")]
 LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", description="Of a stream: the last message that is known already."),
 ]
-Reply = Response[contract.TurnReply | None]
-"""A reply; none where it is streamed instead."""
+Reply = Response[contract.TurnReply | contract.RunningTurn | None]
+"""A reply, or that there will be one; none where it is streamed instead."""
 
 
 class TurnRoutes:
@@ -72,19 +83,25 @@ class TurnRoutes:
         session_id: SessionId,
         body: Annotated[contract.TurnBody, Body(description="The turn.")],
         idempotency_key: IdempotencyKey = None,
+        prefer: Prefer = None,
     ) -> Reply:
         """Take one turn of a conversation; the session is made when there is none."""
+        if prefers_async(prefer) and self._can_do_without_caller():
+            return self._accept(session_id, body, idempotency_key)
         return self._answer(session_id, body, idempotency_key, status_code=200, headers={})
 
     def start_session(
         self,
         body: Annotated[contract.FirstTurnBody, Body(description="The first turn.")],
         idempotency_key: IdempotencyKey = None,
+        prefer: Prefer = None,
     ) -> Reply:
         """Start a session under a new id that cannot be guessed, with its first turn."""
         owner = self._request.owner()
         session_id = session_id_for(owner, idempotency_key) if idempotency_key else secrets.token_hex(16)
         turn = contract.TurnBody.model_construct(prompt=body.prompt, interrupt_responses=None, agent_id=body.agent_id)
+        if prefers_async(prefer) and self._can_do_without_caller():
+            return self._accept(session_id, turn, idempotency_key)
         location = {"Location": f"/sessions/{session_id}"}
         return self._answer(session_id, turn, idempotency_key, status_code=201, headers=location)
 
@@ -147,6 +164,55 @@ class TurnRoutes:
         self._router.stream(StreamedAnswer(200, {**event_stream.HEADERS, **headers}, pieces, over=turn.wait))
         return Response(status_code=200)
 
+    def _can_do_without_caller(self) -> bool:
+        settings = self._endpoint.settings
+        # A function is frozen when it has answered. This machine is not.
+        return settings.async_function is not None or settings.endpoint_auth == "local"
+
+    def _accept(self, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> Reply:
+        """Answer 202, and have the turn taken without this caller; once, however often the request is sent."""
+        owner = self._request.owner()
+        known = over = None
+        if idempotency_key is not None:
+            known = self._request.in_time(
+                lambda: self._endpoint.turn_of_request(owner, session_id, body, idempotency_key)
+            )
+        turn_id = known.turn_id if known else accepted_id(owner, session_id, idempotency_key, time.time())
+        if known is None or self._request.in_time(known.state).status in {"cut-off", "failed"}:
+            over = self._take_without_caller(owner, session_id, body, idempotency_key or turn_id, turn_id)
+        agent_id = body.agent_id or self._endpoint.settings.agent_id
+        running = contract.RunningTurn(session_id=session_id, agent_id=agent_id, turn_id=turn_id, status="running")
+        headers = {
+            "Location": f"/sessions/{quote(session_id, safe='')}/turns/{turn_id}",
+            "Preference-Applied": RESPOND_ASYNC,
+        }
+        if over is not None:
+            # On this machine the turn belongs to the answer: the server waits for it before it ends.
+            pieces = iter([serialize(running.model_dump(mode="json")).encode()])
+            self._router.stream(StreamedAnswer(202, {"Content-Type": accept.JSON, **headers}, pieces, over=over))
+        return Response(status_code=202, content_type=accept.JSON, body=running, headers={**headers})
+
+    def _take_without_caller(
+        self, owner: str, session_id: str, body: contract.TurnBody, idempotency_key: str, turn_id: str
+    ) -> Callable[[], object] | None:
+        """Begin a turn, or have it begun; returns what waits for it where it is taken here."""
+        async_function = self._endpoint.settings.async_function
+        if async_function is not None:
+            asked = {name: value for name, value in self._request.json().items() if value is not None}
+            named = {"owner": owner, "session_id": session_id, "request_id": idempotency_key, "turn_id": turn_id}
+            without_caller.invoke(async_function, {**asked, **named})
+            return None
+        take = partial(
+            copy_context().run,
+            self._endpoint.take_turn,
+            *(owner, session_id, body, self._request.remaining_seconds()),
+            request_id=self._request.request_id,
+            idempotency_key=idempotency_key,
+            turn_id=turn_id,
+            lease_wait_seconds=ACCEPTED_WAIT_SECONDS,
+        )
+        return without_caller.take_on_thread(take)
+
     def read_turn(
         self, session_id: SessionId, turn_id: TurnId, agent_id: AgentId = None, last_event_id: LastEventId = None
     ) -> Response[contract.TurnView | None]:
@@ -165,32 +231,40 @@ class TurnRoutes:
 
     def cancel_turn(
         self, session_id: SessionId, turn_id: TurnId, agent_id: AgentId = None
-    ) -> Response[contract.CancelledTurn]:
+    ) -> Response[contract.RunningTurn]:
         """Ask a running turn to stop. It does so within two seconds, in good order, wherever it runs."""
         store = self._request.store()
 
-        def cancel() -> FollowedTurn:
+        def cancel() -> FollowedTurn | AcceptedTurn:
             turn = self._find(session_id, turn_id, agent_id)
             if turn.state() is not RUNNING:
                 raise TurnOverError("The turn is over. GET tells what became of it.")
-            store.ask_to_cancel(session_id, turn.found.agent_id, turn_id)
+            if isinstance(turn, AcceptedTurn):
+                store.turns(session_id)  # a note must not lie where there is no session
+            store.ask_to_cancel(session_id, turn.agent_id, turn.turn_id)
             return turn
 
         turn = self._request.in_time(cancel)
-        cancelled = contract.CancelledTurn(
-            session_id=session_id, agent_id=turn.found.agent_id, turn_id=turn_id, status="running"
+        cancelled = contract.RunningTurn(
+            session_id=session_id, agent_id=turn.agent_id, turn_id=turn.turn_id, status="running"
         )
         return Response(status_code=202, content_type=accept.JSON, body=cancelled)
 
-    def _find(self, session_id: str, turn_id: str, agent_id: str | None) -> FollowedTurn:
-        return following.find(
-            self._request.store(),
-            session_id,
-            agent_id or self._endpoint.settings.agent_id,
-            lambda turn: turn.turn_id == turn_id,
-        )
+    def _find(self, session_id: str, turn_id: str, agent_id: str | None) -> FollowedTurn | AcceptedTurn:
+        store, first = self._request.store(), agent_id or self._endpoint.settings.agent_id
 
-    def _view(self, turn: FollowedTurn) -> contract.TurnView:
+        def begun() -> FollowedTurn:
+            return following.find(store, session_id, first, lambda turn: mean_one_turn(turn.turn_id, turn_id))
+
+        try:
+            return begun()
+        except (NotFoundError, SessionNotFoundError):
+            accepted = accepted_at(turn_id, self._request.owner(), session_id)
+            if accepted is None:
+                raise
+            return AcceptedTurn(session_id, first, turn_id, lambda: time.time() - accepted, begun)
+
+    def _view(self, turn: FollowedTurn | AcceptedTurn) -> contract.TurnView:
         state = turn.state()
         problem = None
         if state.problem is not None:
@@ -199,8 +273,8 @@ class TurnRoutes:
         reply = turn.reply(state)
         return contract.TurnView(
             session_id=turn.session_id,
-            agent_id=turn.found.agent_id,
-            turn_id=turn.found.turn.turn_id,
+            agent_id=turn.agent_id,
+            turn_id=turn.turn_id,
             status=state.status,
             reply=None if reply is None else contract.TurnReply.model_validate(reply),
             problem=problem,

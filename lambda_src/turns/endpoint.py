@@ -64,6 +64,7 @@ class Endpoint:
         idempotency_key: str | None = None,
         watch: Callable[[TurnEvent], object] | None = None,
         lease_wait_seconds: float | None = None,
+        turn_id: str | None = None,
     ) -> dict[str, Any]:
         """Take one turn of a session and return the reply; the session is made when there is none.
 
@@ -76,6 +77,7 @@ class Endpoint:
             idempotency_key: The caller's name for what it asks: sent again, it gets the same reply.
             watch: Gets each event of the turn as it happens. It must return at once.
             lease_wait_seconds: How long to wait for whoever uses the session; when not given, as the settings say.
+            turn_id: How the turn is to be called, where its caller has been told already.
 
         Raises:
             EndpointError: When there is no reply.
@@ -104,6 +106,7 @@ class Endpoint:
                     body,
                     default_agent_id=self.settings.agent_id,
                     after_crash=use.found_unfinished,
+                    turn_id=turn_id,
                 ),
                 partial(store.is_asked_to_cancel, session_id),
             )
@@ -150,24 +153,32 @@ class Endpoint:
         try:
             return take(lease_wait_seconds=0)
         except SessionBusyError:
-            asked = Asked.of(idempotency_key, body, default_agent_id=self.settings.agent_id, after_crash=False)
-            turn = self._running_turn(self.store(owner), session_id, body.agent_id or self.settings.agent_id, asked)
-        return take() if turn is None else turn.follow(watch, goes_on=goes_on)
+            turn = self.turn_of_request(owner, session_id, body, idempotency_key)
+        if turn is None or turn.state() is not RUNNING:
+            return take()
+        return turn.follow(watch, goes_on=goes_on)
 
-    @staticmethod
-    def _running_turn(store: SessionStore, session_id: str, agent_id: str, asked: Asked) -> FollowedTurn | None:
-        """The turn that answers a request already; ``None`` when nothing is stored of it yet.
+    def turn_of_request(self, owner: str, session_id: str, body: TurnBody, idempotency_key: str) -> FollowedTurn | None:
+        """The turn that answers a request, or began to; ``None`` when nothing is stored of it yet.
+
+        Args:
+            owner: Whose session it is.
+            session_id: Which session.
+            body: What is asked.
+            idempotency_key: The caller's name for it.
 
         Raises:
             IdempotencyKeyReusedError: The key has been used for something else.
         """
+        asked = Asked.of(idempotency_key, body, default_agent_id=self.settings.agent_id)
+        agent_id = body.agent_id or self.settings.agent_id
         try:
-            turn = following.find(store, session_id, agent_id, lambda record: record.key == asked.key)
+            turn = following.find(self.store(owner), session_id, agent_id, lambda record: record.key == asked.key)
         except (errors.NotFoundError, SessionNotFoundError):
             return None
         if turn.found.turn.body != asked.body:
             raise key_reused()
-        return turn if turn.state() is RUNNING else None
+        return turn
 
     def in_time(self, work: Callable[[], Result], remaining_seconds: Callable[[], float]) -> Result:
         """Read something, and say so in time when the storage does not answer.

@@ -42,14 +42,24 @@ class Asked:
         key: Digest of its idempotency key; ``None`` when it has none, and is never taken for another.
         body: Digest of what it asks.
         after_crash: Whether the turn before may have been cut off, so that more is stored than its record tells.
+        turn_id: How the turn is to be called, where its caller has been told already.
     """
 
     key: str | None = None
     body: str | None = None
     after_crash: bool = False
+    turn_id: str | None = None
 
     @classmethod
-    def of(cls, key: str | None, body: TurnBody, *, default_agent_id: str, after_crash: bool) -> Asked:
+    def of(
+        cls,
+        key: str | None,
+        body: TurnBody,
+        *,
+        default_agent_id: str,
+        after_crash: bool = False,
+        turn_id: str | None = None,
+    ) -> Asked:
         """The identity of a request.
 
         Args:
@@ -57,16 +67,17 @@ class Asked:
             body: What it asks, as it was understood: another spelling of the same makes no other request.
             default_agent_id: The agent that is meant where none is named. Naming it makes no other request either.
             after_crash: See the attribute.
+            turn_id: See the attribute.
         """
         if key is None:
-            return cls(after_crash=after_crash)
+            return cls(after_crash=after_crash, turn_id=turn_id)
         asked = {
             "prompt": to_json([block.to_strands() for block in body.prompt or ()]),
             "interrupt_responses": [answer.model_dump() for answer in body.interrupt_responses or ()],
             # Requests that name no agent had this digest before any other, and keep it.
             "agent_id": None if body.agent_id == default_agent_id else body.agent_id,
         }
-        return cls(digest(key), digest(json.dumps(asked, sort_keys=True)), after_crash)
+        return cls(digest(key), digest(json.dumps(asked, sort_keys=True)), after_crash, turn_id)
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
     if asked.key is not None or asked.after_crash:
         session.catch_up(agent)
     found = session.find_turn(agent, asked.key) if asked.key is not None else None
-    new = Turn(TurnRequest(uuid.uuid4().hex, asked.key, asked.body))
+    new = Turn(TurnRequest(asked.turn_id or uuid.uuid4().hex, asked.key, asked.body))
     if found is None:
         return new
     if found.body != asked.body:

@@ -1,0 +1,16 @@
+"""What a caller would like, and gets where it can be had: the ``Prefer`` header (RFC 7240)."""
+
+from __future__ import annotations
+
+import re
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PREFERENCE = re.compile(rf"[ \t]*({_WORD})[ \t]*(?:=[ \t]*(?:{_WORD}|{_QUOTED})?)?[ \t]*(?:;[^,]*)?(?:,|$)")
+
+RESPOND_ASYNC = "respond-async"
+
+
+def prefers_async(prefer: str | None) -> bool:
+    """Whether the caller would rather not wait. Whatever else it prefers, or misspells, is ignored."""
+    return any(found[1].lower() == RESPOND_ASYNC for found in _PREFERENCE.finditer(prefer or ""))

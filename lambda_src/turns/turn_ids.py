@@ -1,0 +1,58 @@
+"""The ids of turns that are accepted before they begin.
+
+Nothing is stored of such a turn until it begins, in another process, perhaps much later, perhaps never. So its id says
+itself when it was accepted, and for which session:
+
+    <milliseconds since 1970>-<digest of the request>-<digest of owner, session and the two before>
+
+It is no secret and no proof. Who makes one up learns that nothing has begun under it. A request that is accepted twice
+under one key has two ids that differ in the time only: they mean one turn.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from lambda_src.turns.replays import digest
+
+BEGUN_WITHIN_SECONDS = 3_660
+"""After so long a turn that was accepted and has not begun is said to be cut off: Lambda drops its event after an hour
+(``_ASYNC_MAX_AGE`` in ``infra/constructs/agent_endpoint.py``)."""
+
+_ACCEPTED = re.compile(r"([0-9a-f]{11})-([0-9a-f]{16})-([0-9a-f]{16})")
+_TIME_DIGITS = 11
+
+
+def accepted_id(owner: str, session_id: str, idempotency_key: str | None, now: float) -> str:
+    """The id of a turn that is accepted now.
+
+    Args:
+        owner: Whose session it is.
+        session_id: Which session.
+        idempotency_key: The caller's name for the request; without one it is like no other.
+        now: Seconds since 1970.
+    """
+    request = digest(f"request\0{idempotency_key}" if idempotency_key is not None else uuid.uuid4().hex)[:16]
+    time = f"{int(now * 1000):011x}"
+    return f"{time}-{request}-{_check(owner, session_id, time, request)}"
+
+
+def accepted_at(turn_id: str, owner: str, session_id: str) -> float | None:
+    """When a turn of this session was accepted, in seconds since 1970; ``None`` for the id of none."""
+    parts = _ACCEPTED.fullmatch(turn_id)
+    if parts is None or parts[3] != _check(owner, session_id, parts[1], parts[2]):
+        return None
+    return int(parts[1], 16) / 1000
+
+
+def mean_one_turn(one: str, other: str) -> bool:
+    """Whether two ids mean the same turn."""
+    if one == other:
+        return True
+    first, second = _ACCEPTED.fullmatch(one), _ACCEPTED.fullmatch(other)
+    return first is not None and second is not None and first[2] == second[2]
+
+
+def _check(owner: str, session_id: str, time: str, request: str) -> str:
+    return digest(f"accepted\0{owner}\0{session_id}\0{time}\0{request}")[:16]

@@ -1,0 +1,68 @@
+"""Turns that nobody waits for: taken by another invocation of this function, or on a thread of this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from lambda_src.answers import errors
+from lambda_src.answers.failures import answer_for
+from lambda_src.answers.logs import log_refusal
+from lambda_src.runtime.aws import boto_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOO_LARGE = "RequestTooLargeException"
+
+
+def invoke(async_function: str, event: dict[str, Any]) -> None:
+    """Have Lambda invoke this function with an event, and not wait for it.
+
+    Args:
+        async_function: ``name:alias``, or ``:alias`` of this function.
+        event: A plain event. Lambda tries it again when it fails, and may deliver it twice: its ``request_id`` sees to
+            it that it is answered once.
+
+    Raises:
+        PayloadTooLargeError: Lambda takes less for what it does not answer at once: 1 MB.
+        StorageFailedError: Lambda did not take it.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    name, _, alias = async_function.rpartition(":")
+    try:
+        client = boto_session().client("lambda")
+        client.invoke(
+            FunctionName=name or os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+            Qualifier=alias,
+            InvocationType="Event",
+            Payload=json.dumps(event).encode(),
+        )
+    except (ClientError, BotoCoreError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        if code == _TOO_LARGE:
+            raise errors.PayloadTooLargeError("A turn without a caller can have 1 MB.") from None
+        raise errors.StorageFailedError(
+            f"The turn was not accepted ({code}). Sending the request again is safe.", retry_after_seconds=1
+        ) from error
+
+
+def take_on_thread(take: Callable[[], object]) -> Callable[[], None]:
+    """Take a turn on a thread of this process.
+
+    Returns:
+        What waits for its end.
+    """
+
+    def run() -> None:
+        try:
+            take()
+        except BaseException as error:  # noqa: BLE001 - nobody else hears of it
+            log_refusal(answer_for(error), error)
+
+    thread = threading.Thread(target=run, name="turn-without-caller", daemon=True)
+    thread.start()
+    return thread.join

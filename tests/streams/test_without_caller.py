@@ -1,0 +1,255 @@
+"""``Prefer: respond-async``: a turn that nobody holds a connection for."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lambda_src.doors.prefer import prefers_async
+from lambda_src.turns.turn_ids import accepted_at, accepted_id, mean_one_turn
+from tests.doubles.scripted_model import Pause, ScriptedModel
+from tests.endpoint.conftest import CREDENTIALS
+from tests.endpoint.function import ALICE, Function, http_event
+from tests.streams.conftest import Serve
+from tests.streams.served import Served, names, problem_of, text_of
+
+ASYNC: Any = {"prefer": "respond-async"}
+
+
+def turn_of(answer: Any) -> str:
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["preference-applied"] == "respond-async"
+    accepted = answer.json()
+    assert (accepted["agent_id"], accepted["status"]) == ("default", "running")
+    assert answer.headers["location"] == f"/sessions/{accepted['session_id']}/turns/{accepted['turn_id']}"
+    return str(answer.headers["location"])
+
+
+def wait_for(served: Served, place: str, status: str) -> Any:
+    give_up_at = time.monotonic() + 30
+    while (view := served.request("GET", place).json())["status"] != status:
+        assert time.monotonic() < give_up_at, view
+        time.sleep(0.05)
+    return view
+
+
+def test_a_turn_is_accepted_at_once_and_its_reply_is_where_the_answer_says(serve: Serve) -> None:
+    served = serve([Pause(1.0), "Hello."])
+
+    began = time.monotonic()
+    place = turn_of(served.say("Hi", **ASYNC))
+    took = time.monotonic() - began
+    running = served.request("GET", place).json()
+    view = wait_for(served, place, "answered")
+
+    assert took < 0.9
+    assert running["status"] == "running"
+    assert text_of(view["reply"]["message"]) == "Hello."
+    assert served.said() == ["user: Hi", "assistant: Hello."]
+
+
+def test_a_new_session_is_accepted_too(serve: Serve) -> None:
+    served = serve("Hello.")
+
+    answer = served.request("POST", "/sessions", {"prompt": "Hi"}, **ASYNC)
+    wait_for(served, turn_of(answer), "answered")
+
+    assert served.said(answer.json()["session_id"]) == ["user: Hi", "assistant: Hello."]
+
+
+def test_it_can_be_followed_from_the_moment_it_is_accepted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = serve(["One ", Pause(0.5), "two."])
+    monkeypatch.setattr(served.function.part("turns.following"), "LOOK_SECONDS", 0.1)
+
+    with served.open("GET", turn_of(served.say("Count", **ASYNC))) as stream:
+        events = list(stream)
+
+    assert names(events) == ["turn", "message", "reply"]
+    assert [event.id for event in events if event.name == "message"] == ["0", "1"]
+
+
+def test_it_can_be_cancelled(serve: Serve) -> None:
+    served = serve(["One ", Pause(30)])
+    place = turn_of(served.say("Count", **ASYNC))
+    give_up_at = time.monotonic() + 10
+    while served.request("DELETE", place).status_code != 202:  # until its session has begun
+        assert time.monotonic() < give_up_at
+
+    assert wait_for(served, place, "cancelled")["reply"]["stop_reason"] == "cancelled"
+
+
+def test_accepted_twice_under_one_key_it_is_one_turn(serve: Serve) -> None:
+    served = serve([Pause(0.5), "Hello."])
+
+    places = [turn_of(served.say("Hi", idempotency_key="one", **ASYNC)) for _ in range(3)]
+    views = [wait_for(served, place, "answered") for place in places]
+
+    assert views[0] == views[1] == views[2]
+    assert served.say("Hi", idempotency_key="one").json() == views[0]["reply"]
+    assert len(served.model.requests) == 1
+    other = served.say("Something else", idempotency_key="one", **ASYNC)
+    assert (other.status_code, problem_of(other)) == (422, "idempotency-key-reused")
+
+
+@pytest.mark.parametrize(
+    ("prefer", "is_async"),
+    [
+        ("respond-async", True),
+        ("Respond-Async", True),
+        ("wait=5, respond-async", True),
+        ('foo="a, b"; x=1, respond-async; why', True),
+        (None, False),
+        ("", False),
+        ("wait=10", False),
+        ("respond-sync", False),
+        ('foo="respond-async"', False),
+        ('"respond-async"', False),
+        ("return=minimal; respond-async", False),
+    ],
+)
+def test_anything_else_in_the_header_is_ignored(prefer: str | None, is_async: bool) -> None:
+    assert prefers_async(prefer) is is_async
+
+
+def test_what_is_not_valid_is_refused_and_not_accepted(serve: Serve) -> None:
+    assert problem_of(serve().say("", **ASYNC)) == "invalid-request"
+
+
+def test_an_id_tells_when_and_for_which_session_it_was_accepted() -> None:
+    turn_id = accepted_id("o_alice", "chat", "key", 1_773_342_238.25)
+
+    assert accepted_at(turn_id, "o_alice", "chat") == 1_773_342_238.25
+    assert accepted_at(turn_id, "o_bob", "chat") is None
+    assert accepted_at(turn_id, "o_alice", "other") is None
+    assert accepted_at("0" * 32, "o_alice", "chat") is None
+    assert mean_one_turn(turn_id, accepted_id("o_alice", "chat", "key", 5))
+    assert not mean_one_turn(turn_id, accepted_id("o_alice", "chat", "another", 5))
+    assert not mean_one_turn(accepted_id("o", "chat", None, 5), accepted_id("o", "chat", None, 5))
+
+
+# --- deployed ----------------------------------------------------------------------------------------------------
+
+
+class Invocations:
+    """What Lambda was asked to invoke; no caller of it waits."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def client(self, service: str) -> "Invocations":
+        assert service == "lambda"
+        return self
+
+    def invoke(self, **call: Any) -> None:
+        self.calls.append(call)
+
+    @property
+    def events(self) -> list[Any]:
+        return [json.loads(call["Payload"]) for call in self.calls]
+
+
+@pytest.fixture
+def deployed(
+    serve: Serve, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Function, Invocations]]:
+    """A function as it is deployed, and what it asks Lambda for."""
+
+    def make(*script: Any) -> tuple[Function, Invocations]:
+        variables = {
+            **CREDENTIALS,
+            "SESSION_STORE": f"file://{tmp_path}/deployed",
+            "AGENT_MODEL": "scripted:script",
+            "ASYNC_FUNCTION": ":live",
+            "AWS_LAMBDA_FUNCTION_NAME": "agent-endpoint",
+        }
+        function = Function(variables, {"script": ScriptedModel(*script)})
+        function.cold_start()
+        lambda_service = Invocations()
+        monkeypatch.setattr(function.part("turns.without_caller"), "boto_session", lambda: lambda_service)
+        return function, lambda_service
+
+    return make
+
+
+def accept(function: Function, prompt: Any, **headers: str) -> Any:
+    headers = {"prefer": "respond-async", **headers}
+    answer = function.http("POST", "/sessions/chat/messages", {"prompt": prompt}, headers=headers)
+    assert answer.status == 202, answer.text
+    return answer
+
+
+def test_deployed_the_function_invokes_its_own_alias_with_the_turn_s_id(deployed: Any) -> None:
+    function, lambda_service = deployed("Hello.")
+
+    answer = accept(function, [{"text": "Hi"}])
+    (call,) = lambda_service.calls
+    (event,) = lambda_service.events
+    place = answer.headers["location"]
+    waiting = function.http("GET", place).json
+    function.invoke(event)
+    done = function.http("GET", place).json
+
+    assert (call["FunctionName"], call["Qualifier"], call["InvocationType"]) == ("agent-endpoint", "live", "Event")
+    assert place == f"/sessions/chat/turns/{event['turn_id']}"
+    assert (waiting["status"], done["status"]) == ("running", "answered")
+    assert done["reply"]["turn_id"] == event["turn_id"]
+
+
+def test_an_event_that_is_delivered_again_is_answered_once(deployed: Any) -> None:
+    function, lambda_service = deployed("Hello.")
+    accept(function, "Hi")
+    (event,) = lambda_service.events
+
+    replies = [function.invoke(event) for _ in range(3)]
+
+    assert replies[0] == replies[1] == replies[2]
+    assert len(function.models["script"].requests) == 1
+
+
+def test_lambda_s_retries_go_on_with_the_turn_that_failed(deployed: Any) -> None:
+    function, lambda_service = deployed(ConnectionError("gone"), "Hello.")
+    place = accept(function, "Hi").headers["location"]
+    (event,) = lambda_service.events
+    with pytest.raises(Exception, match="The model failed"):
+        function.invoke(event)
+    failed = function.http("GET", place).json["status"]
+
+    function.invoke(event)
+
+    page = function.http("GET", "/sessions/chat/messages").json["messages"]
+    assert failed == "failed"
+    assert function.http("GET", place).json["status"] == "answered"
+    assert [item["message"]["role"] for item in page] == ["user", "assistant"]
+
+
+def test_an_event_that_never_came_is_said_to_be_cut_off_after_an_hour(
+    deployed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, _ = deployed()
+    place = accept(function, "Hi").headers["location"]
+    ids = function.part("turns.turn_ids")
+    now = time.time()
+
+    statuses = []
+    for age in (0, ids.BEGUN_WITHIN_SECONDS - 60, ids.BEGUN_WITHIN_SECONDS + 1):
+        monkeypatch.setattr(function.part("doors.turn_routes").time, "time", lambda age=age: now + age)
+        statuses.append(function.http("GET", place).json["status"])
+
+    assert statuses == ["running", "running", "cut-off"]
+
+
+def test_a_turn_that_was_accepted_for_another_session_is_not_there(deployed: Any) -> None:
+    function, _ = deployed()
+    place = accept(function, "Hi").headers["location"]
+
+    assert function.http("GET", place.replace("/chat/", "/other/")).status == 404
+
+
+def test_a_function_that_may_invoke_nobody_takes_the_turn_and_answers(serve: Serve, tmp_path: Any) -> None:
+    variables = {**CREDENTIALS, "SESSION_STORE": f"file://{tmp_path}/alone", "AGENT_MODEL": "scripted:script"}
+    function = Function(variables, {"script": ScriptedModel("Hello.")})
+    event = http_event("POST", "/sessions/chat/messages", {"prompt": "Hi"}, caller=ALICE, headers=ASYNC)
+
+    assert function.invoke(event)["statusCode"] == 200
