@@ -17,7 +17,7 @@ from lambda_src.answers import errors
 from lambda_src.content import shown
 from lambda_src.turns.turn_events import MessageStored, Restored, reply_of
 from lambda_src.turns.turn_ids import BEGUN_WITHIN_SECONDS
-from lambda_src.turns.turn_status import RUNNING, TurnState, cut_off, state_of
+from lambda_src.turns.turn_status import RUNNING, TurnState, cut_off, lacks_last_message, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,6 +140,8 @@ class FollowedTurn:
             ended = None if in_use else self._reader.read_ended(self.found.agent_id, self.found.turn.turn_id)
             if ended is not None:
                 self.found = self.found._replace(turn=ended, has_ended=True)
+        if self.found.has_ended and lacks_last_message(self.found, self._read):
+            in_use = self._lease.is_taken()
         return state_of(self.found, self._read, session_in_use=in_use)
 
     def reply(self, state: TurnState) -> dict[str, Any] | None:

@@ -53,9 +53,10 @@ def state_of(found: StoredTurn, read: ReadMessage, *, session_in_use: bool) -> T
         SessionCorruptError: Its reply is not there any more.
     """
     outcome = found.turn.outcome or {}
-    is_concluded = bool(outcome)
-    if not is_concluded and not found.has_ended and session_in_use:
+    if session_in_use and (lacks_last_message(found, read) or not (outcome or found.has_ended)):
         return RUNNING
+    if lacks_last_message(found, read):
+        return cut_off()  # the next turn stores it, from the copy in the agent's record
     replay = replay_of(found.turn, found.agent_id, read)
     if replay is not None:
         return TurnState("cancelled" if replay.reply.stop_reason == "cancelled" else "answered", replay)
@@ -66,6 +67,13 @@ def state_of(found: StoredTurn, read: ReadMessage, *, session_in_use: bool) -> T
     if "failed" in outcome:
         return TurnState("failed", problem=_failure(outcome["failed"]))
     return cut_off()
+
+
+def lacks_last_message(found: StoredTurn, read: ReadMessage) -> bool:
+    """Whether the message that a turn has answered with is not stored: it is written together with what says so."""
+    reply = (found.turn.outcome or {}).get("reply", {})
+    last_id = found.turn.last_id
+    return bool(reply) and "message" not in reply and last_id is not None and read(last_id) is None
 
 
 def _failure(slug: object) -> errors.EndpointError:

@@ -94,10 +94,11 @@ class TurnLog:
 
     def to_kit(self) -> dict[str, Any] | None:
         """What shall stand under ``kit.turns``; ``None`` when there is nothing to say."""
-        if self.known_below is None:
+        if self.known_below is None and not self._answered:
             return None
         answered = [record._asdict() for record in self._answered]
-        return {"format": FORMAT, "known_below": self.known_below, "answered": answered}
+        # Below 0 is nothing: where nobody has looked yet, whoever asks for a request still does.
+        return {"format": FORMAT, "known_below": self.known_below or 0, "answered": answered}
 
     def find(self, key: str) -> TurnRecord | None:
         """The turn that answered the request of this key, if it is remembered."""
@@ -120,7 +121,9 @@ class TurnLog:
         """
         known = {record.turn_id for record in self._answered}
         found = [record for record in turns_in(records) if record.turn_id not in known]
-        self._answered = [*self._answered, *found][-TURNS_KEPT:]
+        merged = [*self._answered, *found]
+        merged.sort(key=lambda record: -1 if record.first_id is None else record.first_id)
+        self._answered = merged[-TURNS_KEPT:]
         self.known_below = next_id
 
     def begin(self, request: TurnRequest, next_id: int) -> None:

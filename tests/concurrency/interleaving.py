@@ -34,6 +34,7 @@ class Process:
 
     name: str
     dead: bool = False
+    mortal: bool = True
     error: BaseException | None = None
 
 
@@ -91,7 +92,7 @@ class Machine(Executor):
             ready = [task for task in self._tasks if task.ready()]
             assert ready, f"deadlock: {[(task.process.name, task.doing) for task in self._tasks]}"
             task = self.random.choice(ready)
-            if self.kills and task.doing != "begin" and self.random.random() < self.kills:
+            if self.kills and task.process.mortal and task.doing != "begin" and self.random.random() < self.kills:
                 self._kill(task.process)
             else:
                 self.now += self.random.choice((0.0, 0.001, 0.2))

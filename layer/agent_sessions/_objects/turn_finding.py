@@ -73,7 +73,8 @@ class TurnReader:
 
     def read_ended(self, agent_id: str, turn_id: str) -> TurnRecord | None:
         """What the agent's record remembers of a turn. Costs one read."""
-        return self._log_of(agent_id)[0].find_by_id(turn_id)
+        log, _ = self._log_of(agent_id)
+        return None if log is None else log.find_by_id(turn_id)
 
     def read_message(self, agent_id: str, message_id: int) -> SessionMessage | None:
         """A message as it is stored. Costs one read."""
@@ -82,6 +83,8 @@ class TurnReader:
 
     def _find_of(self, agent_id: str, is_wanted: Callable[[TurnRecord], bool]) -> StoredTurn | None:
         log, next_id = self._log_of(agent_id)
+        if log is None:
+            return None  # an agent is stored before its first message
         remembered = log.latest(is_wanted)
         if remembered is not None:
             return StoredTurn(agent_id, remembered, has_ended=True)
@@ -93,30 +96,36 @@ class TurnReader:
         behind = [record for record in records if record.message_id > (turn.last_id or 0)]
         return StoredTurn(agent_id, turn, has_ended=bool(behind) and begins_turn(behind[0]))
 
-    def _log_of(self, agent_id: str) -> tuple[TurnLog, int | None]:
-        """The turns that an agent's record remembers, and the id of the message behind those it knows."""
+    def _log_of(self, agent_id: str) -> tuple[TurnLog | None, int | None]:
+        """The turns that an agent's record remembers, and the id of the message behind those that it has copied."""
         record = self._records.own(self.session_id, self._layout.agent(self.session_id, agent_id))
         if record is None:
-            return TurnLog(), None
+            return None, None
         copied = read_log(record.kit.get("log"))
         return TurnLog(record.kit.get("turns")), copied.next_id if copied is not None else None
 
     def _later_messages(self, agent_id: str, log: TurnLog, next_id: int | None) -> list[SessionMessage]:
         """The messages that may tell of turns which the agent's record does not remember."""
-        begin = log.known_below or 0
-        if next_id is None or begin + MESSAGES_SEARCHED < next_id:
-            present = look_for_messages(self._records.objects, self._layout, self.session_id, agent_id)
-            last_id = last_message_id(present, likely_next=max(next_id or 0, begin))
-            begin = max(begin, 0 if last_id is None else last_id + 1 - MESSAGES_SEARCHED)
+        begin = max(log.known_below or 0, (next_id or 0) - MESSAGES_SEARCHED)
+        found = self._read_on(agent_id, begin, MESSAGES_SEARCHED)
+        if len(found) < MESSAGES_SEARCHED:
+            return found
+        # Nobody has noted for long how far the conversation goes.
+        present = look_for_messages(self._records.objects, self._layout, self.session_id, agent_id)
+        last_id = last_message_id(present, likely_next=begin + MESSAGES_SEARCHED) or 0
+        return self._read_on(agent_id, max(begin, last_id + 1 - MESSAGES_SEARCHED), MESSAGES_SEARCHED + _AT_ONCE)
+
+    def _read_on(self, agent_id: str, begin: int, limit: int) -> list[SessionMessage]:
+        """The messages from an id on, up to the first that is missing, and at most so many."""
         found: list[SessionMessage] = []
-        while True:
-            ids = range(begin, begin + _AT_ONCE)
+        while len(found) < limit:
+            ids = range(begin + len(found), begin + len(found) + _AT_ONCE)
             keys = [self._layout.message(self.session_id, agent_id, number) for number in ids]
             read = self._records.own_many(self.session_id, keys)
             found += [message_in(record) for record in read]
             if len(read) < _AT_ONCE:
-                return found
-            begin += _AT_ONCE
+                break
+        return found
 
     def _agent_ids(self) -> list[str]:
         folder = self._layout.session_folder(self.session_id)

@@ -109,3 +109,24 @@ def test_what_the_messages_tell_is_taken_over_once() -> None:
 
     assert [turn.turn_id for turn in (log.find("key-a"), log.find("key-b")) if turn] == ["turn-a", "turn-b"]
     assert log.known_below == 3
+
+
+def test_a_turn_is_remembered_where_nobody_has_looked_for_earlier_ones() -> None:
+    log = TurnLog()
+    take_turn(log, "a", 6)
+
+    next_process = TurnLog(log.to_kit())
+
+    assert next_process.find_by_id("turn-a") is not None
+    assert next_process.known_below != 8  # whoever asks for another request still looks
+
+
+def test_earlier_turns_that_are_found_later_push_no_later_one_out() -> None:
+    log = TurnLog()
+    take_turn(log, "new", 2 * TURNS_KEPT)
+
+    log.learn([record(2 * number, PROMPT, str(number)) for number in range(TURNS_KEPT)], 2 * TURNS_KEPT + 2)
+
+    assert log.find("key-new") is not None
+    assert log.find("key-0") is None
+    assert log.latest(lambda _: True) == log.find("key-new")
