@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lambda_src.answers import errors
 from lambda_src.turns.replays import Replay, refusal_in, replay_of
@@ -53,20 +53,15 @@ def state_of(found: StoredTurn, read: ReadMessage, *, session_in_use: bool) -> T
         SessionCorruptError: Its reply is not there any more.
     """
     outcome = found.turn.outcome or {}
-    if session_in_use and (lacks_last_message(found, read) or not (outcome or found.has_ended)):
+    lacks_last = lacks_last_message(found, read)
+    if session_in_use and (lacks_last or not (outcome or found.has_ended)):
         return RUNNING
-    if lacks_last_message(found, read):
-        return cut_off()  # the next turn stores it, from the copy in the agent's record
-    replay = replay_of(found.turn, found.agent_id, read)
+    # A last message that is missing is in the copy with the agent's record. The next turn stores it.
+    replay = None if lacks_last else replay_of(found.turn, found.agent_id, read)
     if replay is not None:
         return TurnState("cancelled" if replay.reply.stop_reason == "cancelled" else "answered", replay)
-    if refusal := refusal_in(outcome):
-        return TurnState("failed", problem=refusal)
-    if "unanswered" in outcome:
-        return TurnState("failed", problem=out_of_time())
-    if "failed" in outcome:
-        return TurnState("failed", problem=_failure(outcome["failed"]))
-    return cut_off()
+    problem = _failure_in(outcome)
+    return cut_off() if problem is None else TurnState("failed", problem=problem)
 
 
 def lacks_last_message(found: StoredTurn, read: ReadMessage) -> bool:
@@ -76,8 +71,13 @@ def lacks_last_message(found: StoredTurn, read: ReadMessage) -> bool:
     return bool(reply) and "message" not in reply and last_id is not None and read(last_id) is None
 
 
-def _failure(slug: object) -> errors.EndpointError:
-    """The answer of a kind. What its caller was told besides is not stored."""
+def _failure_in(outcome: dict[str, Any]) -> errors.EndpointError | None:
+    """What the caller of a turn was told that has failed."""
+    if "unanswered" in outcome:
+        return out_of_time()
+    if "failed" not in outcome:
+        return refusal_in(outcome)
+    # What the caller was told besides the kind is not stored.
     kinds = {kind.slug: kind for kind in errors.all_errors()}
-    kind = kinds.get(slug, errors.InternalError) if isinstance(slug, str) else errors.InternalError
+    kind = kinds.get(str(outcome["failed"]), errors.InternalError)
     return kind("The turn failed. What it stored is kept; the log says why.")
