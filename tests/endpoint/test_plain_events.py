@@ -36,6 +36,7 @@ def test_a_plain_event_takes_a_turn_and_returns_the_reply(scripted: Scripted) ->
     assert set(first) == {
         "session_id",
         "agent_id",
+        "turn_id",
         "message",
         "stop_reason",
         "interrupts",
