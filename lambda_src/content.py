@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from lambda_src import schemas
+from lambda_src import value_rules
 
 KINDS = ("text", "image", "document", "video", "cachePoint")
 _DOCUMENT_NAME = r"^[A-Za-z0-9()\[\]-]+( [A-Za-z0-9()\[\]-]+)*$"
@@ -55,7 +55,7 @@ def _decoded(value: object) -> bytes:
     return base64_bytes(value)
 
 
-Base64 = Annotated[bytes, BeforeValidator(_decoded), WithJsonSchema(schemas.base64())]
+Base64 = Annotated[bytes, BeforeValidator(_decoded), WithJsonSchema(value_rules.base64())]
 
 
 class _Block(BaseModel):
@@ -78,8 +78,8 @@ class Image(_Block):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The published schema, which knows the signatures."""
-        signatures = {name: schemas.base64(starts_with=begins) for name, begins in _IMAGE_SIGNATURES.items()}
-        return schemas.by_format(handler.resolve_ref_schema(handler(core)), signatures)
+        signatures = {name: value_rules.base64(starts_with=begins) for name, begins in _IMAGE_SIGNATURES.items()}
+        return value_rules.by_format(handler.resolve_ref_schema(handler(core)), signatures)
 
     @model_validator(mode="after")
     def _bytes_are_what_they_claim(self) -> Self:
@@ -114,8 +114,8 @@ class Document(_Block):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The published schema, which knows how a PDF begins."""
-        pdf = schemas.base64(contains=_PDF_HEADER, within=_PDF_HEADER_WITHIN)
-        return schemas.by_format(handler.resolve_ref_schema(handler(core)), {"pdf": pdf})
+        pdf = value_rules.base64(contains=_PDF_HEADER, within=_PDF_HEADER_WITHIN)
+        return value_rules.by_format(handler.resolve_ref_schema(handler(core)), {"pdf": pdf})
 
     @model_validator(mode="after")
     def _bytes_are_what_they_claim(self) -> Self:
@@ -140,7 +140,7 @@ class CachePoint(_Block):
 class ContentBlock(_Block):
     """One part of a prompt: exactly one of text, image, document, video and cachePoint."""
 
-    text: Annotated[str, WithJsonSchema(schemas.SPOKEN_TEXT)] | None = None
+    text: Annotated[str, WithJsonSchema(value_rules.SPOKEN_TEXT)] | None = None
     image: Image | None = None
     document: Document | None = None
     video: Video | None = None
@@ -164,7 +164,7 @@ class ContentBlock(_Block):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The published schema, which says that there is exactly one kind."""
-        return schemas.exactly_one_of(handler.resolve_ref_schema(handler(core)))
+        return value_rules.exactly_one_of(handler.resolve_ref_schema(handler(core)))
 
     def to_strands(self) -> dict[str, Any]:
         """The block as Strands and Bedrock spell it, with real bytes."""

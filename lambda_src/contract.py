@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from agent_sessions.identifiers import check_identifier
-from lambda_src import schemas
+from lambda_src import value_rules
 from lambda_src.content import ContentBlock
 
 MAX_BLOCKS = 1_000
@@ -28,7 +28,7 @@ def _checked(kind: str) -> Callable[[str], str]:
     """A validator of ids that can be stored, and that nobody can have made of two."""
 
     def check(value: str) -> str:
-        if schemas.REPLACEMENT_CHARACTER in value:
+        if value_rules.REPLACEMENT_CHARACTER in value:
             raise ValueError("must not contain U+FFFD, which stands for text that could not be decoded")
         try:
             return check_identifier(kind, value)
@@ -83,34 +83,38 @@ def _says_something(blocks: list[ContentBlock]) -> list[ContentBlock]:
 
 
 TurnId = Annotated[
-    str, AfterValidator(_matching(schemas.TURN_ID, "must be a turn_id of a reply")), WithJsonSchema(schemas.TURN_ID)
+    str,
+    AfterValidator(_matching(value_rules.TURN_ID, "must be a turn_id of a reply")),
+    WithJsonSchema(value_rules.TURN_ID),
 ]
-AgentId = Annotated[str, AfterValidator(_checked("agent")), WithJsonSchema(schemas.ID)]
-SessionId = Annotated[str, AfterValidator(_checked("session")), WithJsonSchema(schemas.ID)]
+AgentId = Annotated[str, AfterValidator(_checked("agent")), WithJsonSchema(value_rules.ID)]
+SessionId = Annotated[str, AfterValidator(_checked("session")), WithJsonSchema(value_rules.ID)]
 SessionIdInPath = Annotated[
     str,
     AfterValidator(_checked("session")),
     AfterValidator(_without_percent),
-    WithJsonSchema({**schemas.ID_IN_PATH, "description": "Any text of up to 240 bytes without separators."}),
+    WithJsonSchema({**value_rules.ID_IN_PATH, "description": "Any text of up to 240 bytes without separators."}),
 ]
 _NO_CURSOR = "must be the next_cursor of an earlier page"
 OpaqueCursor = Annotated[
-    str, AfterValidator(_matching(schemas.OPAQUE_CURSOR, _NO_CURSOR)), WithJsonSchema(schemas.OPAQUE_CURSOR)
+    str, AfterValidator(_matching(value_rules.OPAQUE_CURSOR, _NO_CURSOR)), WithJsonSchema(value_rules.OPAQUE_CURSOR)
 ]
 MessagesCursor = Annotated[
-    str, AfterValidator(_matching(schemas.MESSAGES_CURSOR, _NO_CURSOR)), WithJsonSchema(schemas.MESSAGES_CURSOR)
+    str, AfterValidator(_matching(value_rules.MESSAGES_CURSOR, _NO_CURSOR)), WithJsonSchema(value_rules.MESSAGES_CURSOR)
 ]
 IdempotencyKey = Annotated[
     str,
-    AfterValidator(_matching(schemas.IDEMPOTENCY_KEY, "must be 1 to 200 printable ASCII characters")),
-    WithJsonSchema(schemas.IDEMPOTENCY_KEY),
+    AfterValidator(_matching(value_rules.IDEMPOTENCY_KEY, "must be 1 to 200 printable ASCII characters")),
+    WithJsonSchema(value_rules.IDEMPOTENCY_KEY),
 ]
 Prompt = Annotated[
     list[ContentBlock],
     BeforeValidator(
         _blocks,
-        json_schema_input_type=Annotated[str, WithJsonSchema(schemas.SPOKEN_TEXT)]
-        | Annotated[list[ContentBlock], Field(min_length=1, max_length=MAX_BLOCKS, json_schema_extra=schemas.A_PROMPT)],
+        json_schema_input_type=Annotated[str, WithJsonSchema(value_rules.SPOKEN_TEXT)]
+        | Annotated[
+            list[ContentBlock], Field(min_length=1, max_length=MAX_BLOCKS, json_schema_extra=value_rules.A_PROMPT)
+        ],
     ),
     AfterValidator(_says_something),
 ]
@@ -130,7 +134,7 @@ class InterruptResponse(_Body):
     """The answer to one interrupt."""
 
     interrupt_id: str = Field(min_length=1, description="As the reply that asked named it.")
-    response: Annotated[Any, WithJsonSchema(schemas.ANY_BUT_NULL)] = Field(
+    response: Annotated[Any, WithJsonSchema(value_rules.ANY_BUT_NULL)] = Field(
         description="The answer: any JSON value but null, handed to whoever asked."
     )
 
@@ -154,7 +158,7 @@ class TurnBody(_Body):
     A member that is null is as good as absent.
     """
 
-    model_config = ConfigDict(json_schema_extra=schemas.TURN)
+    model_config = ConfigDict(json_schema_extra=value_rules.TURN)
 
     prompt: Prompt | None = Field(default=None, description="Text, or content blocks with bytes as base64.")
     interrupt_responses: list[InterruptResponse] | None = Field(

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from lambda_src.answers.failures import answer_for
+from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import keep_words_out, log_broken_answer, log_refusal, logger
 from lambda_src.doors import plain_event, problems
 from lambda_src.doors.http_request import described, is_http
 from lambda_src.doors.payload import check_response
+from lambda_src.doors.response_headers import add_headers, status_of
 from lambda_src.doors.routes import build_router
 from lambda_src.runtime import aws, transport
 from lambda_src.runtime.streamed_answer import StreamedAnswer
@@ -59,21 +60,14 @@ def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any
         refusal = answer_for(error)
         log_refusal(refusal, error)
         response = problems.response(refusal, path=event.get("rawPath"), request_id=context.aws_request_id)
-    # Of a stream, this is its beginning.
-    is_stream = isinstance(response, StreamedAnswer)
-    status, headers = (
-        (response.status_code, response.headers)
-        if isinstance(response, StreamedAnswer)
-        else (response["statusCode"], response.setdefault("headers", {}))
-    )
-    headers.setdefault("Cache-Control", "no-store")
+    add_headers(response)
     logger.info(
         "request answered",
         extra={
             **described(event),
-            "status": status,
+            "status": status_of(response),
             "duration_ms": round((time.monotonic() - started) * 1000),
-            **({"streamed": True} if is_stream else {}),
+            **({"streamed": True} if isinstance(response, StreamedAnswer) else {}),
         },
     )
     return response

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent_sessions.exceptions import SessionStorageError
 from lambda_src.answers import errors
-from lambda_src.answers.failures import answer_for
+from lambda_src.answers.error_answers import answer_for
 from lambda_src.contract import Erasure
 from lambda_src.runtime.event_loop import AbandonedError, within
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lambda_src.schemas import MAX_NUMBER
+from lambda_src.value_rules import MAX_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BeforeValidator
 
 from lambda_src import contract
+from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.errors import BadRequestError, EndpointError, MethodNotAllowedError, NotFoundError
-from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import openapi, problems
 from lambda_src.doors.current_request import CurrentRequest

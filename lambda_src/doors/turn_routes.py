@@ -15,8 +15,8 @@ from pydantic import BeforeValidator
 
 from agent_sessions.exceptions import SessionNotFoundError
 from lambda_src import contract
+from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.errors import MalformedRequestError, NotFoundError, TurnOverError
-from lambda_src.answers.failures import answer_for
 from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import accept, event_stream, openapi, problems
 from lambda_src.doors.current_request import CurrentRequest

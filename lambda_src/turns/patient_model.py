@@ -10,7 +10,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lambda_src.answers.refusals import refusal_of
+from lambda_src.answers.model_refusals import refusal_of
 from lambda_src.runtime.escapes import Contained, contained
 from lambda_src.runtime.stand_in import StandIn
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from strands import Agent
 
-    from lambda_src.answers.refusals import Refusal
+    from lambda_src.answers.model_refusals import Refusal
     from lambda_src.turns.cancelling import Cancellation
     from lambda_src.turns.showing import Showing
 

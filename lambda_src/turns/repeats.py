@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions.tool_pairing import tool_use_ids
 from agent_sessions.turn_request import TurnRequest
 from lambda_src.answers import errors
-from lambda_src.answers.failures import answer_for
+from lambda_src.answers.error_answers import answer_for
 from lambda_src.content import shown, to_json
 from lambda_src.turns.replays import Replay, digest, digest_of, refusal_in, replay_of
 from lambda_src.turns.turn_events import completed
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.types import SessionMessage
-    from lambda_src.answers.refusals import Refusal
+    from lambda_src.answers.model_refusals import Refusal
     from lambda_src.contract import TurnBody
     from lambda_src.turns.model_calls import ModelCalls
     from lambda_src.turns.showing import Showing

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions.exceptions import SessionCorruptError
 from agent_sessions.turn_request import stop_reason_of
 from lambda_src.answers import errors
-from lambda_src.answers.failures import CONTEXT_TOO_LONG
+from lambda_src.answers.error_answers import CONTEXT_TOO_LONG
 from lambda_src.content import shown
 from lambda_src.turns.turn_events import Completed, Restored
 

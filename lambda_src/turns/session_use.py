@@ -9,7 +9,7 @@ from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.lease import SessionLease
 from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import diagnosis
-from lambda_src.answers.failures import answer_for
+from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import logger
 from lambda_src.runtime.event_loop import AbandonedError, within
 from lambda_src.turns.time_limit import TimeLimit, out_of_time

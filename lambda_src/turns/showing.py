@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from strands.hooks import AfterModelCallEvent, MessageAddedEvent
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
-    from lambda_src.answers.refusals import Refusal, Suspect
+    from lambda_src.answers.model_refusals import Refusal, Suspect
     from lambda_src.turns.marks import LeftOut
     from lambda_src.turns.simplify import Lost, Message
 

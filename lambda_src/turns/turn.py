@@ -13,7 +13,7 @@ from agent_sessions.exceptions import SessionException
 from agent_sessions.tool_pairing import lost_results, tool_use_ids
 from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import diagnosis
-from lambda_src.answers.failures import answer_for
+from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import logger
 from lambda_src.runtime.escapes import Contained
 from lambda_src.runtime.event_loop import run_to_end

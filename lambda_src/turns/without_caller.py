@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers import errors
-from lambda_src.answers.failures import answer_for
+from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import log_refusal
 from lambda_src.runtime.aws import boto_session
 

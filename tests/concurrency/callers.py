@@ -109,7 +109,7 @@ def take_turns(job: dict[str, Any]) -> dict[str, Any]:
 
 def ask_endpoint(job: dict[str, Any]) -> dict[str, Any]:
     """Send one keyed request to the endpoint, as its function's process would."""
-    from lambda_src.answers.failures import answer_for
+    from lambda_src.answers.error_answers import answer_for
     from lambda_src.contract import TurnBody
     from lambda_src.runtime.model_providers import MODEL_PROVIDERS
     from lambda_src.settings import load_settings

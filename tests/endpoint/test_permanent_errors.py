@@ -10,8 +10,8 @@ import pytest
 
 from agent_sessions import exceptions as sessions
 from agent_sessions.repository_session_manager import RepositorySessionManager
+from lambda_src.answers.error_answers import ANSWERS, answer_for
 from lambda_src.answers.errors import all_errors
-from lambda_src.answers.failures import ANSWERS, answer_for
 from tests.doubles.scripted_model import ScriptedModel
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import Function

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError, ReadTimeoutError
 
-from lambda_src.answers.refusals import refusal_of
+from lambda_src.answers.model_refusals import refusal_of
 from tests.doubles.scripted_model import overflow, throttled
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions import exceptions as sessions
 from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import aws_error, code_of, unwrapped
-from lambda_src.answers.refusals import refusal_of
+from lambda_src.answers.model_refusals import refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,0 +1,21 @@
+"""The headers that every HTTP answer has, in one piece or as a stream."""
+
+from typing import Any
+
+from lambda_src.runtime.streamed_answer import StreamedAnswer
+
+HEADERS = {"Cache-Control": "no-store"}
+"""Conversations belong into no cache. An answer that says otherwise keeps what it says."""
+
+
+def add_headers(response: dict[str, Any] | StreamedAnswer) -> None:
+    """Give an answer the headers that every answer has; those of a stream are its beginning."""
+    headers = response.headers if isinstance(response, StreamedAnswer) else response.setdefault("headers", {})
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+
+
+def status_of(response: dict[str, Any] | StreamedAnswer) -> int:
+    """The status of an answer."""
+    status: int = response.status_code if isinstance(response, StreamedAnswer) else response["statusCode"]
+    return status
