@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.documents import ROOT, blocks
-from tests.endpoint.function import processes
+from tests.endpoint.function import forget_function, processes
 
 PAGE = (ROOT / "docs" / "CLIENT.md").read_text(encoding="utf-8")
 
@@ -26,6 +26,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     }.items():
         monkeypatch.setenv(name, value)
     with processes():
+        forget_function()
         from lambda_src.runtime.model_providers import MODEL_PROVIDERS
         from local.offline_model import OfflineModel
         from local.server import LocalServer

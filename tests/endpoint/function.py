@@ -129,6 +129,12 @@ def http_event(
     return event
 
 
+def forget_function() -> None:
+    """Have the next import of the function begin anew; within :func:`processes`, which brings back what was there."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "lambda_src"]:
+        del sys.modules[name]
+
+
 @dataclass
 class Function:
     """The endpoint's function. ``cold_start`` throws away everything a process would lose.
@@ -146,8 +152,7 @@ class Function:
 
     def cold_start(self) -> Any:
         """Start a new process: import everything of the function again."""
-        for name in [name for name in sys.modules if name.split(".")[0] == "lambda_src"]:
-            del sys.modules[name]
+        forget_function()
         os.environ.update(self.environment)  # until the test's end: see ``processes``
         self.part("runtime.model_providers").MODEL_PROVIDERS["scripted"] = lambda name, settings: self.models[name]
         self.module = self.part("handler")
@@ -192,8 +197,7 @@ def processes() -> Iterator[None]:
         with mock.patch.dict(os.environ):
             yield
     finally:
-        for name in [name for name in sys.modules if name.split(".")[0] == "lambda_src"]:
-            del sys.modules[name]
+        forget_function()
         sys.modules.update(before)
 
 

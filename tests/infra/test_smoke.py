@@ -172,7 +172,7 @@ class _Forward(BaseHTTPRequestHandler):
 @pytest.fixture
 def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """The kit's own endpoint, on files and with the offline model, behind a gateway."""
-    from tests.endpoint.function import processes
+    from tests.endpoint.function import forget_function, processes
 
     for name, value in {
         "SESSION_STORE": f"file://{tmp_path}/sessions",
@@ -181,6 +181,7 @@ def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     }.items():
         monkeypatch.setenv(name, value)
     with processes():
+        forget_function()
         from lambda_src.runtime.model_providers import MODEL_PROVIDERS
         from local.offline_model import OfflineModel
         from local.server import LocalServer
