@@ -190,32 +190,40 @@ class FollowedTurn:
         sleep: Callable[[float], object],
     ) -> TurnState:
         state = self.state()
-        looks: Iterator[str] = cycle(("message", "turn", "message", "lease"))
+        looks: Iterator[str] = cycle(("turn", "message", "lease", "message"))
+        look = "message"
         first_id = self.found.turn.first_id
         next_id = None if first_id is None else max(first_id, after_id + 1)
         late = LATE_SECONDS
         while True:
-            message = self._next_message(next_id)
-            while message is not None and next_id is not None:
-                watch(MessageStored(next_id, message.message["role"], shown(message.to_message())["content"]))
-                may_be_last = message.message["role"] == "assistant"
-                next_id += 1
-                if may_be_last and state is RUNNING:
-                    state = self._look_at_turn()
-                message = self._next_message(next_id)
+            if look == "turn":
+                state = self._look_at_turn()
+            elif look == "lease":
+                state = self.state()
+            if look == "message" or state is not RUNNING:
+                state, next_id = self._tell_stored(watch, state, next_id)
             if state is not RUNNING:
                 last_id = self.found.turn.last_id
-                is_told = next_id is None or last_id is None or next_id > last_id
-                if is_told or late <= 0:
+                if next_id is None or last_id is None or next_id > last_id or late <= 0:
                     return state
                 late -= LOOK_SECONDS
             if not goes_on():
                 raise FollowedNoLongerError
             sleep(LOOK_SECONDS)
-            if state is RUNNING:
-                look = next(looks)
-                if look != "message":
-                    state = self._look_at_turn() if look == "turn" else self.state()
+            look = next(looks) if state is RUNNING else "message"
+
+    def _tell_stored(
+        self, watch: Callable[[TurnEvent], object], state: TurnState, next_id: int | None
+    ) -> tuple[TurnState, int | None]:
+        """Tell of the messages that are stored by now; what may be the last one may have ended the turn."""
+        message = self._next_message(next_id)
+        while message is not None and next_id is not None:
+            watch(MessageStored(next_id, message.message["role"], shown(message.to_message())["content"]))
+            next_id += 1
+            if message.message["role"] == "assistant" and state is RUNNING:
+                state = self._look_at_turn()
+            message = self._next_message(next_id)
+        return state, next_id
 
     def _next_message(self, message_id: int | None) -> SessionMessage | None:
         """The turn's message of this id, when it is stored. What begins another turn is none of this one."""
