@@ -50,7 +50,7 @@ CONFLICT_ATTEMPTS = 6
 """Tries of a write that S3 answers with ``409 ConditionalRequestConflict``: another write was in flight."""
 
 UNANNOUNCED_BYTES = 64 * 1024
-"""Larger bodies are sent when S3 has said that it will take them: see ``s3_client_state``."""
+"""Larger bodies keep ``Expect: 100-continue``: see ``s3_client_state``."""
 
 _PAGE = ("IsTruncated", "KeyCount", "MaxKeys", "Name")
 """What a page of a listing has, however empty it is."""
