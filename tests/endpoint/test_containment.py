@@ -311,7 +311,7 @@ def test_a_request_that_only_reads_is_answered_too(
             raise error()
 
         with monkeypatch.context() as patch:
-            for name in ("describe", "messages", "sessions", "delete_session"):
+            for name in ("describe", "messages", "sessions", "erasure"):
                 patch.setattr(SessionStore, name, fail)
             answers = [
                 function.http(method, path)
