@@ -149,7 +149,8 @@ class RepositorySessionManager(SessionManager):
 
         Returns:
             The turn, or ``None``. The last 32 requests are remembered, and those whose turn was cut off. Of an agent
-            that is new in the session, another agent's turn is found, too: a key is for one request.
+            that is new in the session, another agent's turn is found, too: a key is for one request. Of very many
+            agents, the first 500 by their keys are asked.
         """
         stored_agent = self._stored(agent)
         found = stored_agent.find_turn(key)

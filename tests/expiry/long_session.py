@@ -188,12 +188,12 @@ class LongSession:
             time_left=lambda: (self.turn_seconds if seconds is None else seconds) - cost.seconds,
             clock=lambda: cost.seconds,
         )
-        upkeep.was_used(used_before)
+        upkeep.note_earlier_use(used_before)
         objects.writes_left, failed = writes, False
         try:
             upkeep.before_writing()
             self._say()
-            upkeep.used(datetime.fromtimestamp(self.now, UTC))
+            upkeep.note_use(datetime.fromtimestamp(self.now, UTC))
             upkeep.start()
             self._say()
             objects.write(self.layout.agent(SESSION_ID, "default"), b'{"kit": {"incarnation": "this kit"}}')

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agent_sessions._objects.turn_writer import ObjectJournal
+from agent_sessions._objects.object_journal import ObjectJournal
 from agent_sessions.exceptions import SessionConflictError
 from agent_sessions.lease import SessionLease
 from tests.doubles.s3_server import S3Server

@@ -23,7 +23,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent_sessions._life.look_alikes import is_anothers
-from agent_sessions._records.records import Record, decode, encode, life_of, parse
+from agent_sessions._records.record_format import Record, decode, encode, life_of, parse
 from agent_sessions.exceptions import (
     SessionBusyError,
     SessionCorruptError,

@@ -13,7 +13,7 @@ from agent_sessions._life.session_age import used_until
 from agent_sessions._records.layout import agent_id_of, is_written_by_turns
 from agent_sessions._records.message_records import list_agent_ids
 from agent_sessions._records.message_search import last_message_id, look_for_messages
-from agent_sessions._records.records import incarnation_in
+from agent_sessions._records.record_format import incarnation_in
 from agent_sessions.expiry import is_expired
 from agent_sessions.object_store import Key
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agent_sessions._records.layout import Layout
-    from agent_sessions._records.records import Record
+    from agent_sessions._records.record_format import Record
     from agent_sessions.object_store import ListedObject, ObjectStore
 
 LISTED = 5_000

@@ -17,7 +17,7 @@ from agent_sessions._life.session_age import used_until
 from agent_sessions._records.cursors import CursorKind, read_cursor, write_cursor
 from agent_sessions._records.layout import is_written_by_turns, session_id_of
 from agent_sessions._records.message_records import LISTED_AT_ONCE
-from agent_sessions._records.records import parse
+from agent_sessions._records.record_format import parse
 from agent_sessions.exceptions import InvalidIdentifierError, SessionCorruptError
 from agent_sessions.expiry import is_expired
 from agent_sessions.identifiers import check_identifier

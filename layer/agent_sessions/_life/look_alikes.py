@@ -9,7 +9,7 @@ from agent_sessions.identifiers import look_alike
 
 if TYPE_CHECKING:
     from agent_sessions._records.layout import Layout
-    from agent_sessions._records.records import Record
+    from agent_sessions._records.record_format import Record
     from agent_sessions.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from agent_sessions._life.renewal_share import Share, share_of
 from agent_sessions._life.session_age import ages_in, is_adopted, with_ages
 from agent_sessions._records.background import submit
 from agent_sessions._records.layout import lasts_with_session
-from agent_sessions._records.records import Record, encode, kit_of, parse
+from agent_sessions._records.record_format import Record, encode, kit_of, parse
 from agent_sessions.expiry import renewal_due, renewal_required
 from agent_sessions.locks import Lock
 from agent_sessions.object_store import PreconditionFailedError, Unchanged

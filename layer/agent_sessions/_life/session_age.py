@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions._life.object_ages import UNKNOWN, ObjectAges
 
 if TYPE_CHECKING:
-    from agent_sessions._records.records import Record
+    from agent_sessions._records.record_format import Record
 
 MARK = "renewed_at"
 """The mark's name under ``kit``."""

@@ -19,15 +19,7 @@ from agent_sessions._life.session_age import SessionAge, with_ages
 from agent_sessions._life.standing import HasEnded, HasLostItsRecord, Lives, Standing, by_record, by_remains, goes_on
 from agent_sessions._records.layout import is_head
 from agent_sessions._records.own_names import cannot_be_told_apart
-from agent_sessions._records.records import (
-    Record,
-    Records,
-    corrupt,
-    encode,
-    incarnation_in,
-    incarnation_of,
-    life_of,
-)
+from agent_sessions._records.record_format import Record, corrupt, encode, incarnation_in, incarnation_of, life_of
 from agent_sessions._records.shapes import session_problem
 from agent_sessions.exceptions import SessionCorruptError, SessionExistsError
 from agent_sessions.expiry import checked_ttl, is_expired
@@ -39,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agent_sessions._records.layout import Layout
+    from agent_sessions._records.records import Records
     from agent_sessions.object_store import ListedObject
 
 logger = logging.getLogger(__name__)

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.session_age import stated_ttl
-from agent_sessions._records.records import incarnation_of
+from agent_sessions._records.record_format import incarnation_of
 from agent_sessions.expiry import is_expired
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from agent_sessions._records.records import Record
+    from agent_sessions._records.record_format import Record
     from agent_sessions.object_store import ListedObject, StoredObject
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.renewal import Renewal
 from agent_sessions._life.session_age import oldest_in, used_until, with_used_until
-from agent_sessions._records.records import encode, kit_of, parse
+from agent_sessions._records.record_format import encode, kit_of, parse
 from agent_sessions.exceptions import SessionException, SessionNotFoundError, SessionStorageError, named
 from agent_sessions.expiry import is_expired, renewal_due, renewal_required, slack_days
 from agent_sessions.object_store import PreconditionFailedError, Unchanged
@@ -68,7 +68,7 @@ class Upkeep:
 
     # --- life -------------------------------------------------------------------------------------------
 
-    def created(self, key: str, version: Version) -> None:
+    def note_created(self, key: str, version: Version) -> None:
         """An object has been created: a use, if it was in time.
 
         Whoever opens the session after its expiry begins a new life, unless a turn wrote to it in time. So a turn
@@ -80,16 +80,16 @@ class Upkeep:
         if self._life.has_expired_since(self._session_id, version.written_at, but=key):
             self._records.take_back(key, version)
             raise self._expired()
-        self.used(version.written_at)
+        self.note_use(version.written_at)
 
-    def used(self, at: datetime) -> None:
+    def note_use(self, at: datetime) -> None:
         """A turn has written."""
         age = self._life.age(self._session_id)
         self._turn_before = self._turn_before or age.last_used
         age.last_used = age.seen_at = max(age.last_used, at)
         self._last_contact = self._clock()
 
-    def was_used(self, at: datetime) -> None:
+    def note_earlier_use(self, at: datetime) -> None:
         """A turn before has written, or renewed what it wrote."""
         age = self._life.age(self._session_id)
         age.last_used = max(age.last_used, at)

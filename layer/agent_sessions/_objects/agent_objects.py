@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.journal import Conversation
 from agent_sessions._conversation.window import split_window
-from agent_sessions._objects.base_object import HistoryObject
-from agent_sessions._objects.copies import Entry, FoundBase, Log, read_log, tail_limit, write_log
-from agent_sessions._records.message_records import checked_message, list_message_ids, message_in
+from agent_sessions._objects.agent_content import AgentContent
+from agent_sessions._objects.assembly import Stated
+from agent_sessions._objects.base_object import BaseObject
+from agent_sessions._objects.conversation_reader import read_conversation
+from agent_sessions._objects.copies import Entry, Log, read_log, tail_limit, write_log
+from agent_sessions._objects.log_removal import drop_log
+from agent_sessions._objects.stored_messages import StoredMessages
+from agent_sessions._records.message_records import message_in
 from agent_sessions._records.own_names import checked_agent
-from agent_sessions._records.records import Record, parse, parsed
+from agent_sessions._records.record_format import parse, parsed
 from agent_sessions.exceptions import SessionConflictError
-from agent_sessions.types import SessionAgent, SessionMessage, decode_bytes_values, ids_in
-from agent_sessions.values import canonical, may_hold_marks
+from agent_sessions.types import SessionAgent, SessionMessage
+from agent_sessions.values import may_hold_marks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from strands.types.content import Message
@@ -27,9 +33,6 @@ if TYPE_CHECKING:
     from agent_sessions.object_store import StoredObject
 
 logger = logging.getLogger(__name__)
-
-DROP_ATTEMPTS = 5
-"""Tries to take the derived messages out of a record that somebody else keeps writing."""
 
 
 class AgentObjects:
@@ -41,33 +44,42 @@ class AgentObjects:
         session_id: The session.
         agent_id: The agent.
         consolidates: Whether to keep a tail and a base.
+        time_left: Seconds until whoever waits for the turn has to be answered; ``None`` when nobody says.
+
+    Attributes:
+        next_id: The id of the next message.
+        from_copies: Whether the conversation was restored from the copies, which may not show the last messages.
+        unconfirmed: The nonce of the last message, when its writer may have died before it was stored.
     """
 
-    def __init__(self, records: Records, layout: Layout, session_id: str, agent_id: str, *, consolidates: bool) -> None:
+    def __init__(
+        self,
+        records: Records,
+        layout: Layout,
+        session_id: str,
+        agent_id: str,
+        *,
+        consolidates: bool,
+        time_left: Callable[[], float] | None = None,
+    ) -> None:
         self._records = records
         self._layout = layout
         self.session_id = session_id
         self.agent_id = agent_id
         self._consolidates = consolidates
+        self._time_left = time_left
         self.key = layout.agent(session_id, agent_id)
-        self._history = HistoryObject(records, layout, session_id, agent_id)
+        self._base = BaseObject(records, layout, session_id, agent_id)
+        self._messages = StoredMessages(records, layout, session_id, agent_id)
+        self._content = AgentContent()
 
         self.next_id = 0
-        """The id of the next message."""
         self.from_copies = False
-        """Whether the conversation was restored from the copies, which may not show the last messages."""
         self.unconfirmed: str | None = None
-        """The nonce of the last message, when its writer may have died before it was stored."""
-
-        self._content: dict[str, Any] = {}  # the agent's record, as it is stored or shall be
-        self._pinned: set[int] = set()
-        self._joined: list[int] = []  # see StoredAgent
-        self._turns: Any = None  # see turn_request
-        self._pins_known = False
         self._first_id = 0  # every stored message from here on is in the base or the tail, and pinned ones below
         self._tail: dict[int, Entry] = {}
         self._copied_in_record: set[int] = set()  # the messages a copy of which is in the stored record
-        self._log: Log | None = None
+        self._log: Log | None = None  # until the conversation is read
         self._with_marks = False
 
     # --- restoring --------------------------------------------------------------------------------------
@@ -90,25 +102,20 @@ class AgentObjects:
         record = self._records.accept(self.session_id, parse(self.key, agent))
         if record is None:
             return self._orphaned()
-        checked_agent(record, self.agent_id)
-        self._content = {name: value for name, value in record.content.items() if name != "kit"}
-        self._pinned = set(ids_in(record.kit, "pinned"))
-        self._joined = ids_in(record.kit, "joined")
-        self._turns = record.kit.get("turns")
-        self._pins_known = bool(record.kit)  # Strands says nothing of pins
+        self._content.read(checked_agent(record, self.agent_id))
         if self._consolidates:
             self._log = read_log(record.kit.get("log"))
             self._with_marks = may_hold_marks(record.stored.body)
             self._copied_in_record = {copy.message_id for copy in self._log.tail} if self._log else set()
         return parsed(SessionAgent, record)
 
-    def read_base(self, asked: Future[StoredObject | None]) -> None:
+    def expect_base(self, asked: Future[StoredObject | None]) -> None:
         """Take over the base, if there is one.
 
         Args:
             asked: The object at the base's key.
         """
-        self._history.take(asked)
+        self._base.expect(asked)
 
     @property
     def stated_next_id(self) -> int | None:
@@ -117,12 +124,17 @@ class AgentObjects:
 
     def _orphaned(self) -> SessionAgent | None:
         """The record of an agent whose own was deleted while its messages were not, by a lifecycle rule perhaps."""
-        if not list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id):
-            return None
+        listing = self._messages.list()
+        while not (listed := listing.go_on()):
+            if listing.is_whole:
+                return None
         logger.warning(
-            "session_id=<%s>, agent_id=<%s> | agent.json is missing: its messages are kept, its state is lost",
+            "session_id=<%s>, agent_id=<%s>, messages=<%d%s> | agent.json is missing: its messages are kept, its "
+            "state is lost",
             self.session_id,
             self.agent_id,
+            len(listed),
+            "" if listing.is_whole else " or more",
         )
         agent = SessionAgent(self.agent_id, {}, {})
         self.create(agent)
@@ -133,100 +145,37 @@ class AgentObjects:
 
         Args:
             removed_message_count: How many unpinned messages it has removed.
+
+        Raises:
+            SessionBusyError: It is too long to be read in the time there is; the next restore goes on.
         """
-        log = self._log
-        found = self._history.read() if log is None or log.base is not None else None
-        goes_with_log = log is not None and log.goes_with(found.base if found else None)
-        self.from_copies = goes_with_log and log is not None and removed_message_count >= log.first_id
-        if not self.from_copies:
-            found = found or self._history.read()
-        self._with_marks = self._with_marks or (found is not None and may_hold_marks(found.base.body))
-        if log is not None and self.from_copies:
-            messages = self._believed(log, found)
-        else:
-            messages = self._listed(removed_message_count, found)
+        stated = Stated(
+            removed=removed_message_count,
+            pinned=self._content.pinned,
+            unsearched=self._content.unsearched_below(removed_message_count),
+            log=self._log,
+            consolidates=self._consolidates,
+            with_marks=self._with_marks,
+        )
+        found = read_conversation(stated, self._base, self._messages, time_left=self._time_left)
         self._log = None  # read once; what remains is what the next write needs
-        pinned, window = split_window(messages, removed_message_count)
+        self.next_id, self.unconfirmed, self.from_copies = found.next_id, found.unconfirmed, found.from_copies
+        self._first_id, self._tail, self._content.unsearched = found.first_id, found.tail, found.unsearched
+        pinned, window = split_window(found.messages, removed_message_count)
         return Conversation(pinned, window, self.next_id)
-
-    def _believed(self, log: Log, found: FoundBase | None) -> list[tuple[int, Message]]:
-        """The messages as the copies show them."""
-        self._first_id, self.next_id, self.unconfirmed = log.first_id, log.next_id, log.unconfirmed
-        self._history.base = found.base if found else None
-        tail = [copy for copy in log.tail if found is None or copy.message_id > found.base.last_id]
-        self._tail = {copy.message_id: Entry.again(copy) for copy in tail}
-        copied = list(zip(found.ids, found.messages, strict=True)) if found else []
-        copied += [(copy.message_id, copy.message) for copy in tail]
-        return self._complete(copied)
-
-    def _listed(self, removed_message_count: int, found: FoundBase | None) -> list[tuple[int, Message]]:
-        """The messages as a listing shows them: slower, and right whoever wrote last.
-
-        Copies whose ETag is still the listed one are used, the other messages are fetched.
-        """
-        copies = [*(found.copies() if found else []), *(self._log.tail if self._log else [])]
-        usable = {(copy.message_id, copy.etag): copy for copy in copies if copy.message is not None}
-        first_id = removed_message_count if self._pins_known else 0
-        # A pinned tool call keeps its result, and the other way round.
-        pinned = {message_id + step for message_id in self._pinned for step in (-1, 0, 1)}
-        listed = list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id)
-        wanted = [item for item in listed if item[0] >= first_id or item[0] in pinned]
-        self._first_id, self._history.base = first_id, None
-
-        fetched = self._fetch([item[0] for item in wanted if item not in usable], sweeps=True)
-        own = {item[0] for item in wanted if item in usable or item[0] in fetched}
-        self.next_id = self._end_of(own, [item[0] for item in listed if item[0] < first_id]) + 1
-        if self._consolidates:
-            entries = {item[0]: Entry.again(usable[item]) for item in wanted if item in usable}
-            entries |= {number: Entry.of(record.content, record.stored.etag) for number, record in fetched.items()}
-            self._tail = dict(sorted(entries.items()))
-        copied = [(item[0], usable[item].message if item in usable else None) for item in wanted if item[0] in own]
-        return self._complete([*copied, *self._not_listed_yet()], fetched)
-
-    def _end_of(self, own: set[int], below: list[int]) -> int:
-        """The id of the last message of this life; what an earlier one has left does not count."""
-        if own:
-            return max(own)
-        return next((message_id for message_id in reversed(below) if self._fetch([message_id])), -1)
-
-    def _not_listed_yet(self) -> list[tuple[int, dict[str, Any] | None]]:
-        """The last message where it stands in the tail and its writer died before it was stored."""
-        log = self._log
-        if log is None or log.unconfirmed is None or not log.tail or log.tail[-1].message_id != self.next_id:
-            return []
-        last = log.tail[-1]
-        self._tail[last.message_id] = Entry.again(last)
-        self.unconfirmed, self.next_id = log.unconfirmed, log.next_id
-        return [(last.message_id, last.message)] if last.message is not None else []
-
-    def _complete(
-        self, copied: list[tuple[int, dict[str, Any] | None]], fetched: dict[int, Record] | None = None
-    ) -> list[tuple[int, Message]]:
-        """Messages from their copies, and those that are mere references from their objects."""
-        if fetched is None:
-            fetched = self._fetch([message_id for message_id, message in copied if message is None])
-        decode: Any = decode_bytes_values if self._with_marks else _as_it_is
-        return [
-            (message_id, decode(message) if message is not None else _shown(fetched[message_id]))
-            for message_id, message in copied
-            if message is not None or message_id in fetched
-        ]
-
-    def _fetch(self, message_ids: list[int], *, sweeps: bool = False) -> dict[int, Record]:
-        keys = [self._layout.message(self.session_id, self.agent_id, message_id) for message_id in message_ids]
-        found = (checked_message(record) for record in self._records.own_many(self.session_id, keys, sweeps=sweeps))
-        return {int(record.content["message_id"]): record for record in found}
 
     def later(self) -> tuple[int, list[tuple[int, Message]]]:
         """The id of the first message beyond the restored conversation, and the messages from there on."""
         first_id = self.next_id
-        listed = list_message_ids(self._records.objects, self._layout, self.session_id, self.agent_id)
-        found = self._fetch([message_id for message_id, _ in listed if message_id >= first_id])
+        found = self._messages.read_behind(first_id)
         if self._consolidates:
-            copies = {number: Entry.of(record.content, record.stored.etag) for number, record in found.items()}
-            self._tail |= copies
+            self._tail |= {number: Entry.of(record.content, record.stored.etag) for number, record in found.items()}
         self.next_id = max(found, default=first_id - 1) + 1
-        return first_id, [(number, _shown(record)) for number, record in found.items()]
+        return first_id, [(number, message_in(record).to_message()) for number, record in found.items()]
+
+    def key_of(self, message_id: int) -> str:
+        """The key of a message."""
+        return self._messages.key(message_id)
 
     def content_in_tail(self, message_id: int) -> dict[str, Any] | None:
         """A record of the message as the tail has it."""
@@ -242,7 +191,7 @@ class AgentObjects:
 
     # --- writing ----------------------------------------------------------------------------------------
 
-    def has_stored(self, content: dict[str, Any], version: Version) -> None:
+    def record_message(self, content: dict[str, Any], version: Version) -> None:
         """A message has been stored, or stored anew."""
         message_id = int(content["message_id"])
         self.next_id = max(self.next_id, message_id + 1)
@@ -253,25 +202,11 @@ class AgentObjects:
         """The agent's record shall be this one, from its next writing on."""
         known = self._records.known(self.key)
         agent.created_at = (known.created_at if known else None) or agent.created_at
-        self._pinned = set(ids_in(agent.kit, "pinned"))
-        self._joined = ids_in(agent.kit, "joined")
-        self._turns = (agent.kit or {}).get("turns")
-        self._content = {name: value for name, value in agent.to_dict().items() if name != "kit"}
+        self._content.replace(agent)
 
     def has_content(self, agent: SessionAgent) -> bool:
         """Whether the agent's record has this value already, apart from its timestamps."""
-        content = agent.to_dict()
-        same = all(
-            canonical(content[name]) == canonical(self._content.get(name))
-            for name in content
-            if name not in _NOT_COMPARED
-        )
-        return (
-            same
-            and set(ids_in(agent.kit, "pinned")) == self._pinned
-            and ids_in(agent.kit, "joined") == self._joined
-            and (agent.kit or {}).get("turns") == self._turns
-        )
+        return self._content.equals(agent)
 
     def write(self, *, unconfirmed: tuple[Entry, str] | None = None) -> None:
         """Write the agent's record, with the tail in it.
@@ -283,52 +218,54 @@ class AgentObjects:
         content = self._with_log(unconfirmed=unconfirmed)
         # Noted before the write: its answer may be lost although it was applied.
         self._copied_in_record |= {*list(self._tail), *([unconfirmed[0].message_id] if unconfirmed else [])}
-        self._history.settle()
+        self._base.settle()
         try:
             if self._records.known(self.key) is None:
                 self._records.create(self.session_id, self.key, content)
             else:
                 self._records.update(self.session_id, self.key, content)
         except SessionConflictError:
-            self._history.withdraw()
+            self._base.withdraw()
             raise
-        self._history.is_named()
+        self._base.record_written()
         self._copied_in_record = {*list(self._tail), *([unconfirmed[0].message_id] if unconfirmed else [])}
 
     def _with_log(self, *, unconfirmed: tuple[Entry, str] | None) -> dict[str, Any]:
-        kit: dict[str, Any] = {}
-        if self._pinned:
-            kit["pinned"] = sorted(self._pinned)
-        if self._joined:
-            kit["joined"] = self._joined
-        if self._turns is not None:
-            kit["turns"] = self._turns
-        if self._consolidates:
-            self._trim()
-            by_id = dict(self._tail)  # one step: the last message may arrive from another thread at this moment
-            if unconfirmed is not None:
-                by_id.setdefault(unconfirmed[0].message_id, unconfirmed[0])
-            tail = sorted(by_id.values(), key=_by_id)
-            if _size(tail) <= 2 * tail_limit(self._base_bytes):
-                kit["log"] = write_log(
-                    first_id=self._first_id,
-                    next_id=tail[-1].message_id + 1 if tail else self.next_id,
-                    base=self._history.base.nonce if self._history.base else None,
-                    tail=tail,
-                    unconfirmed=unconfirmed[1] if unconfirmed else None,
-                )
-        return {**self._content, "kit": kit}
+        """The agent's record as it is to be written."""
+        if not self._consolidates:
+            return self._content.to_dict(log=None)
+        self._trim()
+        by_id = dict(self._tail)  # one step: the last message may arrive from another thread at this moment
+        if unconfirmed is not None:
+            by_id.setdefault(unconfirmed[0].message_id, unconfirmed[0])
+        tail = sorted(by_id.values(), key=_by_id)
+        if _size(tail) > 2 * tail_limit(self._base.size):
+            return self._content.to_dict(log=None)
+        log = write_log(
+            first_id=self._first_id,
+            next_id=tail[-1].message_id + 1 if tail else self.next_id,
+            base=self._base.base.nonce if self._base.base else None,
+            tail=tail,
+            unconfirmed=unconfirmed[1] if unconfirmed else None,
+        )
+        return self._content.to_dict(log=log)
 
     def _trim(self) -> None:
-        """Leave out what the conversation manager has removed: nobody restores it from here."""
-        removed = self._content.get("conversation_manager_state", {}).get("removed_message_count", 0)
-        if not isinstance(removed, int) or removed <= self._first_id or self._pinned:
-            # With pins the count is not an id; then nothing is left out.
+        """Leave out what the conversation manager has removed: nobody restores it from here.
+
+        With pins its count is less than the id of the window's first message, never more.
+        """
+        removed = self._content.removed_count
+        if removed <= self._first_id:
             return
         self._first_id = removed
-        self._forget_copies([message_id for message_id in list(self._tail) if message_id < removed])
-        if self._history.base is not None and self._history.base.last_id < removed:
-            self._history.base = None
+        below, copied = self._content.kept_below, list(self._tail)
+        if below:
+            below.add(max(copied, default=0))  # the tail ends where the conversation does
+        self._forget_copies([number for number in copied if number < removed and number not in below])
+        base = self._base.base
+        if base is not None and base.last_id < removed and not any(number <= base.last_id for number in below):
+            self._base.let_go()
 
     def start_base(self, *, before: int) -> None:
         """Begin to write a new base if the tail has outgrown the old one; :meth:`write` waits for it.
@@ -338,20 +275,19 @@ class AgentObjects:
         """
         if not self._consolidates:
             return
-        tail = sorted((entry for entry in list(self._tail.values()) if entry.message_id < before), key=_by_id)
-        if _size(tail) > tail_limit(self._base_bytes):
-            self._history.begin(tail, first_id=self._first_id)
-        else:
-            self._history.sweep()
-
-    @property
-    def _base_bytes(self) -> int:
-        return len(self._history.base.body) if self._history.base else 0
+        tail = [entry for entry in list(self._tail.values()) if entry.message_id < before]
+        if _size(tail) <= tail_limit(self._base.size):
+            self._base.sweep()
+            return
+        below, base = self._content.kept_below, self._base.base
+        copies = {entry.message_id: entry for entry in [*(base.entries() if base else []), *tail]}
+        wanted = [number for number in sorted(copies) if number >= self._first_id or number in below]
+        self._base.begin([copies[number] for number in wanted], first_id=self._first_id)
 
     def abandon(self) -> None:
         """The turn has failed: leave no base behind that no record names."""
-        self._history.settle()
-        self._history.withdraw()
+        self._base.settle()
+        self._base.withdraw()
 
     def _forget_copies(self, message_ids: list[int]) -> None:
         # One by one, in place: the last message may be added from another thread at this moment.
@@ -359,7 +295,7 @@ class AgentObjects:
             self._tail.pop(message_id, None)
 
     def _take_over_new_base(self) -> None:
-        base = self._history.take_over()
+        base = self._base.take_over()
         if base is not None:
             self._forget_copies([message_id for message_id in list(self._tail) if message_id <= base.last_id])
 
@@ -372,7 +308,7 @@ class AgentObjects:
         if not self._consolidates:
             return
         self._take_over_new_base()
-        self._keep_in_tail(self._history.remove(message_id))
+        self._keep_in_tail(self._base.remove(message_id))
         if message_id in self._copied_in_record:
             drop_log(self._records, self.session_id, self.key)
             self._copied_in_record = set()
@@ -383,13 +319,9 @@ class AgentObjects:
         if self._consolidates:
             # Whoever was restored while the message was being rewritten may have read the old one.
             drop_log(self._records, self.session_id, self.key)
-            self._keep_in_tail(self._history.remove_others())
-        message = self._layout.message(self.session_id, self.agent_id, message_id)
-        for key in (message, self.key, self._history.key):
+            self._keep_in_tail(self._base.remove_others())
+        for key in (self.key_of(message_id), self.key, self._base.key):
             self._records.objects.erase(key, keep=[key])
-
-
-_NOT_COMPARED = frozenset({"created_at", "updated_at", "kit"})
 
 
 def _by_id(entry: Entry) -> int:
@@ -399,39 +331,3 @@ def _by_id(entry: Entry) -> int:
 def _size(entries: list[Entry]) -> int:
     """The bytes of entries, near enough to decide when to write a new base."""
     return sum(len(entry.text) + len(entry.etag) + 16 for entry in entries)
-
-
-def _as_it_is(message: dict[str, Any]) -> dict[str, Any]:
-    return message
-
-
-def _shown(record: Record) -> Message:
-    """The message of a record as a conversation shows it."""
-    return message_in(record).to_message()
-
-
-def drop_log(records: Records, session_id: str, key: str) -> None:
-    """Take the derived messages out of an agent's record, whoever wrote it last.
-
-    A message is about to change: whatever happens next, nobody may restore the old one from here. Whoever updates the
-    record from an older reading is refused as before.
-    """
-    known = records.known(key)
-    record = None
-    try:
-        for attempt in range(DROP_ATTEMPTS):
-            record = records.own(session_id, key)
-            if record is None:
-                return
-            # Written even without a log in it: whoever holds the old message in memory must not store a copy again.
-            kit = {name: value for name, value in record.kit.items() if name != "log"}
-            try:
-                records.update(session_id, key, {**record.content, "kit": kit})
-            except SessionConflictError:
-                if attempt + 1 == DROP_ATTEMPTS:
-                    raise
-            else:
-                return
-    finally:
-        if known is not None and record is not None and known.etag != record.stored.etag:
-            records.restore_known(key, known)

@@ -1,13 +1,17 @@
-"""The ``history.json`` of one agent: written beside a turn, believed when the agent's record names it, then removed."""
+"""The ``history.json`` of one agent: written beside a turn, believed when the agent's record names it, then removed.
+
+What is known of it is a :class:`BaseState`; here is what has to be read, written and waited for.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
+from agent_sessions._objects.base_state import BaseState, Phase
 from agent_sessions._objects.copies import Base, Entry, FoundBase, read_base, write_base
 from agent_sessions._records.background import submit
-from agent_sessions._records.records import new_nonce
+from agent_sessions._records.record_format import new_nonce
 from agent_sessions.exceptions import SessionException, named
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
 
@@ -21,19 +25,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class HistoryObject:
-    """Reads, writes and removes an agent's base. It is derived: whatever happens to it, nothing is lost.
+class BaseObject:
+    """Reads, writes and removes an agent's base.
 
-    What it must not do is to hold a message that has been redacted. So nobody leaves one behind that no record names.
+    Only the caller's thread changes what is known; what runs beside it returns what it came to.
 
     Args:
         records: Where the records are.
         layout: How they are named.
         session_id: The session.
         agent_id: The agent.
-
-    Attributes:
-        base: The base that goes with the tail, if there is one.
     """
 
     def __init__(self, records: Records, layout: Layout, session_id: str, agent_id: str) -> None:
@@ -41,26 +42,33 @@ class HistoryObject:
         self._session_id = session_id
         self._agent_id = agent_id
         self.key = layout.history(session_id, agent_id)
-        self.base: Base | None = None
+        self._state = BaseState()
         self._asked: Future[StoredObject | None] | None = None  # until somebody wants to know
-        self._etag: str | None = None  # of what is stored, believed or not
-        self._unsure = False  # whether something may be stored that nobody has seen
-        self._unnamed: str | None = None  # the ETag of a base of ours that no record names yet
-        self._new: Future[Base] | None = None
-        self._sweeping: Future[bool] | None = None
+        self._writing: Future[tuple[Base, str]] | None = None
+        self._sweeping: Future[None] | None = None
+
+    @property
+    def base(self) -> Base | None:
+        """The base that goes with the tail, if there is one."""
+        return self._state.base
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self._state.base.body) if self._state.base else 0
 
     # --- restoring --------------------------------------------------------------------------------------
 
-    def take(self, asked: Future[StoredObject | None]) -> None:
+    def expect(self, asked: Future[StoredObject | None]) -> None:
         """Take over what was asked for. Nobody waits for it before it is needed."""
         self._asked = asked
 
     def read(self) -> FoundBase | None:
         """The base that is stored, whoever wrote it, if it is of this agent and this life of the session.
 
-        Can be read once. Where the storage cannot, the messages are listed instead.
+        Can be read once. Where the storage cannot, the messages are read instead.
         """
-        found = self._see()
+        found = self._look()
         if found is None:
             return None
         return read_base(
@@ -70,8 +78,8 @@ class HistoryObject:
             incarnation=self._records.incarnation(self._session_id) or "",
         )
 
-    def _see(self) -> StoredObject | None:
-        """What was asked for, when it has not been seen yet."""
+    def _look(self) -> StoredObject | None:
+        """What was asked for, when nobody has looked at it yet."""
         asked, self._asked = self._asked, None
         if asked is None:
             return None
@@ -79,56 +87,67 @@ class HistoryObject:
             found = asked.result()
         except SessionException as error:
             logger.warning("key=<%s> | the derived copy cannot be read: %s", self.key, named(error))
-            self._unsure = True
+            self._state = self._state.read_failed()
             return None
-        self._etag = found.etag if found else None
+        self._state = self._state.seen(found.etag if found else None)
         return found
+
+    def believe(self, base: Base) -> None:
+        """What was read goes with the agent's record."""
+        self._state = self._state.believed(base)
 
     # --- writing ----------------------------------------------------------------------------------------
 
-    def begin(self, tail: Sequence[Entry], *, first_id: int) -> None:
-        """Begin to write a new base, of the old one and the tail; :meth:`take_over` waits for it."""
-        self._see()
-        base = self.base
-        self._new = submit(self._records.objects, lambda: self._write(base, tail, first_id))
+    def begin(self, entries: Sequence[Entry], *, first_id: int) -> None:
+        """Begin to write a new base of these entries, in the order of their ids; :meth:`take_over` waits for it."""
+        self._look()
+        if not entries:
+            return
+        etag = self._state.etag
+        self._writing = submit(self._records.objects, lambda: self._write(entries, first_id, etag))
 
-    def _write(self, base: Base | None, tail: Sequence[Entry], first_id: int) -> Base:
+    def _write(self, entries: Sequence[Entry], first_id: int, etag: str | None) -> tuple[Base, str]:
         new = write_base(
-            [*(base.entries() if base else []), *tail],
+            entries,
             first_id=first_id,
             nonce=new_nonce(),
             session_id=self._session_id,
             agent_id=self._agent_id,
             incarnation=self._records.incarnation(self._session_id) or "",
         )
-        expect: Expectation = Unchanged(self._etag) if self._etag else Absent()
+        expect: Expectation = Unchanged(etag) if etag else Absent()
         try:
             written = self._records.objects.put(self.key, new.body, expect)
         except PreconditionFailedError as error:
-            if self._etag is not None or error.found is None:
+            if etag is not None or error.found is None:
                 raise  # removed or replaced by a writer who knows more than this one
             # Left by a writer that died before any record named it; nobody believes it.
             written = self._records.objects.put(self.key, new.body, Unchanged(error.found.etag))
-        self._etag = self._unnamed = written.etag
-        return new
+        return new, written.etag
 
     def take_over(self) -> Base | None:
         """Wait for a new base that is being written, and return it; ``None`` when there is none."""
-        if self._new is None:
+        if self._writing is None:
             return None
-        future, self._new = self._new, None
+        writing, self._writing = self._writing, None
         try:
-            self.base = future.result()
+            base, etag = writing.result()
         except (SessionException, PreconditionFailedError) as error:
-            self._unsure = isinstance(error, SessionException)
+            if isinstance(error, SessionException):
+                self._state = self._state.write_failed()
             # Without it the next restore is slower, and as right.
             logger.warning("session_id=<%s>, key=<%s> | not written: %s", self._session_id, self.key, named(error))
             return None
-        return self.base
+        self._state = self._state.written(base, etag)
+        return base
 
-    def is_named(self) -> None:
+    def record_written(self) -> None:
         """The agent's record has been written: it names the base."""
-        self._unnamed = None
+        self._state = self._state.named()
+
+    def let_go(self) -> None:
+        """Nobody wants its messages any more: the next record does not name it."""
+        self._state = self._state.let_go()
 
     # --- removing ---------------------------------------------------------------------------------------
 
@@ -138,32 +157,42 @@ class HistoryObject:
         Nothing more is written after that.
         """
         self.take_over()
-        unnamed, self._unnamed = self._unnamed, None
-        if unnamed is None:
+        etag = self._state.to_withdraw
+        if etag is None:
             return
+        self._state = self._state.removed()
         try:
-            self._records.objects.delete_version(self.key, unnamed)
+            self._records.objects.delete_version(self.key, etag)
         except SessionException as error:
             logger.warning("session_id=<%s>, key=<%s> | not removed: %s", self._session_id, self.key, named(error))
 
     def sweep(self) -> None:
         """Begin to remove what is stored and goes with no record: left by a writer that died."""
-        if self.base is None and (self._etag is not None or self._asked is not None):
-            self._sweeping = submit(self._records.objects, self._sweep)
+        is_waited_for = self._state.phase is Phase.UNSEEN and self._asked is None
+        if self._state.may_be_swept and not is_waited_for:
+            asked, etag = self._asked, self._state.etag
+            self._asked = None
+            self._sweeping = submit(self._records.objects, lambda: self._sweep(asked, etag))
 
-    def _sweep(self) -> bool:
-        self._see()  # here, for the model is not to wait for it
-        etag, self._etag = self._etag, None
-        return etag is not None and self._records.objects.delete_version(self.key, etag)
+    def _sweep(self, asked: Future[StoredObject | None] | None, etag: str | None) -> None:
+        if asked is not None:
+            found = asked.result()  # here, for the model is not to wait for it
+            etag = found.etag if found else None
+        if etag is not None:
+            self._records.objects.delete_version(self.key, etag)
 
     def settle(self) -> None:
         """Return when nothing is being removed any more."""
         sweeping, self._sweeping = self._sweeping, None
+        if sweeping is None:
+            return
         try:
-            if sweeping is not None:
-                sweeping.result()
+            sweeping.result()
         except SessionException as error:
             logger.warning("session_id=<%s>, key=<%s> | not removed: %s", self._session_id, self.key, named(error))
+            self._state = self._state.read_failed()
+        else:
+            self._state = self._state.removed()
 
     def remove(self, message_id: int) -> list[Entry]:
         """Remove the base when it holds a message that is about to change, or may hold it.
@@ -172,13 +201,12 @@ class HistoryObject:
             What was in it.
         """
         self.settle()
-        self._see()
-        entries: list[Entry] = []
-        if self.base is not None and (message_id <= self.base.last_id or self._unsure):
-            entries, self.base = self.base.entries(), None
-        if self.base is None and (self._etag is not None or self._unsure):
-            self._records.objects.delete([self.key])
-            self._etag, self._unsure, self._unnamed = None, False, None
+        self._look()
+        if self._state.phase is Phase.UNSEEN or not self._state.has_to_go_before(message_id):
+            return []
+        entries = self._state.base.entries() if self._state.base is not None else []
+        self._records.objects.delete([self.key])
+        self._state = self._state.removed()
         return entries
 
     def remove_others(self) -> list[Entry]:
@@ -188,11 +216,11 @@ class HistoryObject:
             What was in the base that stood there before.
         """
         self.settle()
-        self._see()
+        self._look()
         found = self._records.objects.get(self.key)
-        if found is None or found.etag == self._etag:
+        if found is None or found.etag == self._state.etag:
             return []
         self._records.objects.delete_version(self.key, found.etag)
-        entries = self.base.entries() if self.base is not None else []
-        self.base = self._etag = None
+        entries = self._state.base.entries() if self._state.base is not None else []
+        self._state = self._state.removed()
         return entries

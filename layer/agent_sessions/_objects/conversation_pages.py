@@ -14,7 +14,7 @@ from agent_sessions._records.cursors import read_message_cursor
 from agent_sessions._records.layout import message_id_of
 from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_records, list_agent_ids, message_in
 from agent_sessions._records.message_search import look_for_messages, next_message_id
-from agent_sessions._records.records import Record, Records, parse
+from agent_sessions._records.record_format import Record, parse
 from agent_sessions.exceptions import SessionCorruptError, SessionNotFoundError
 from agent_sessions.session_pages import MessagePage
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from agent_sessions._objects.object_repository import ObjectSessionRepository
     from agent_sessions._records.layout import Layout
+    from agent_sessions._records.records import Records
     from agent_sessions.object_store import ObjectStore, StoredObject
     from agent_sessions.types import SessionMessage
 

@@ -90,7 +90,7 @@ class Base(NamedTuple):
 
     Attributes:
         nonce: Names it.
-        first_id: Every stored message from this id to ``last_id`` is in it.
+        first_id: Every stored message from this id to ``last_id`` is in it, and pinned ones below.
         last_id: See ``first_id``.
         body: Its bytes.
     """
@@ -163,7 +163,7 @@ def read_base(body: bytes, *, session_id: str, agent_id: str, incarnation: str) 
         return None
     ids = _ids_in(found.get("runs"), len(messages))
     if not (
-        isinstance(nonce, str) and isinstance(etags, str) and is_message_id(first_id) and first_id <= (ids or [-1])[0]
+        isinstance(nonce, str) and isinstance(etags, str) and is_message_id(first_id) and first_id <= (ids or [-1])[-1]
     ):
         return None
     if not len(ids) == len(messages) == etags.count(" ") + 1 or not all(_may_be_copied(item) for item in messages):

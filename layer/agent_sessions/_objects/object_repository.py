@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions._conversation.journal import Journal
 from agent_sessions._life.erasure import SessionErasure
 from agent_sessions._life.session_life import SessionLife
-from agent_sessions._objects.agent_objects import drop_log
+from agent_sessions._objects.log_removal import drop_log
+from agent_sessions._objects.object_journal import ObjectJournal
 from agent_sessions._objects.orchestrators import state_in, state_of
-from agent_sessions._objects.turn_writer import Durability, ObjectJournal
 from agent_sessions._records.message_records import list_message_ids, message_in
 from agent_sessions._records.own_names import checked_agent, checked_multi_agent
-from agent_sessions._records.records import Record, Records, parsed
+from agent_sessions._records.record_format import Record, parsed
+from agent_sessions._records.records import Records
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.object_store import Absent, ObjectStore
 from agent_sessions.session_repository import SessionRepository
@@ -28,6 +29,7 @@ from agent_sessions.types import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent_sessions._objects.turn_writer import Durability
     from agent_sessions._records.layout import Layout
     from agent_sessions.lease import SessionLease
 

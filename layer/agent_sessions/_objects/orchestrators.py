@@ -10,7 +10,8 @@ from agent_sessions.types import decode_bytes_values, encode_bytes_values
 if TYPE_CHECKING:
     from agent_sessions._life.upkeep import Upkeep
     from agent_sessions._records.layout import Layout
-    from agent_sessions._records.records import Record, Records
+    from agent_sessions._records.record_format import Record
+    from agent_sessions._records.records import Records
 
 
 class OrchestratorObjects:
@@ -34,7 +35,7 @@ class OrchestratorObjects:
         record = self._records.own(self._session_id, self._key(multi_agent_id))
         if record is None:
             return None
-        self._upkeep.was_used(record.stored.last_modified)
+        self._upkeep.note_earlier_use(record.stored.last_modified)
         return state_in(checked_multi_agent(record, multi_agent_id))
 
     def create(self, source: Any) -> None:
@@ -45,7 +46,7 @@ class OrchestratorObjects:
         """
         key = self._key(source.id)
         self._upkeep.before_writing()
-        self._upkeep.created(key, self._records.create_head(self._session_id, key, state_of(source)))
+        self._upkeep.note_created(key, self._records.create_head(self._session_id, key, state_of(source)))
         self._upkeep.finish()
 
     def update(self, source: Any) -> None:
@@ -57,7 +58,7 @@ class OrchestratorObjects:
         self._upkeep.before_update()
         self._upkeep.before_writing()
         version = self._records.update(self._session_id, self._key(source.id), state_of(source))
-        self._upkeep.used(version.written_at)
+        self._upkeep.note_use(version.written_at)
         self._upkeep.finish()
 
     def _key(self, multi_agent_id: str) -> str:

@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from agent_sessions._records.background import HEAD_START_SECONDS, submit
-from agent_sessions._records.records import parse
+from agent_sessions._records.record_format import parse
 from agent_sessions.exceptions import SessionConflictError, SessionException
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class RestoredEnd:
         stored = asked.result() if asked is not None else self._records.objects.get(key)
         record = self._records.accept(agent.session_id, parse(key, stored))
         if record is not None and record.kit.get("nonce") == nonce:
-            self._is_stored(record.content, key)
+            self._record_stored(record.content, key)
             return True
         content = agent.content_in_tail(last_id)
         if record is None and content is not None:
@@ -112,14 +112,14 @@ class RestoredEnd:
             except SessionConflictError:
                 pass  # another one stands there since
             else:
-                self._is_stored(content, key)
+                self._record_stored(content, key)
                 return True
         agent.unconfirmed = None
         agent.forget_last()
         return False
 
-    def _is_stored(self, content: dict[str, object], key: str) -> None:
+    def _record_stored(self, content: dict[str, object], key: str) -> None:
         version = self._records.known(key)
         if version is not None:
-            self._agent.has_stored(content, version)
+            self._agent.record_message(content, version)
         self._agent.unconfirmed = None

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent_sessions._records.layout import message_id_of
-from agent_sessions._records.records import Record, corrupt, parsed
+from agent_sessions._records.record_format import Record, corrupt, parsed
 from agent_sessions._records.shapes import message_problem
 from agent_sessions.object_store import Key
 from agent_sessions.types import SessionMessage

@@ -6,7 +6,7 @@ written under. Two ids that differ are two, or the second is refused: what is re
 
 from __future__ import annotations
 
-from agent_sessions._records.records import Record, corrupt
+from agent_sessions._records.record_format import Record, corrupt
 from agent_sessions.exceptions import InvalidIdentifierError
 from agent_sessions.identifiers import look_alike
 

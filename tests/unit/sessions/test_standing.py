@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent_sessions._life.standing import HasEnded, HasLostItsRecord, IsNew, Lives, by_record, by_remains, goes_on
-from agent_sessions._records.records import Record
+from agent_sessions._records.record_format import Record
 from agent_sessions.object_store import ListedObject, StoredObject
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

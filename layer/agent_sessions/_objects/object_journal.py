@@ -1,0 +1,257 @@
+"""Opens a session that is kept as objects, restores its agents, and has their turns written.
+
+A restore asks for three known names at once: the session's record, the agent's record with the latest messages in it,
+and the base, which holds those before (see ``copies``). The rest of a session's life is in ``turn_writer``.
+
+A turn also keeps its session from expiring in pieces: see ``expiry`` and ``upkeep``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions._conversation.journal import Appended, Conversation, Journal
+from agent_sessions._life.upkeep import Upkeep
+from agent_sessions._objects.agent_objects import AgentObjects
+from agent_sessions._objects.orchestrators import OrchestratorObjects
+from agent_sessions._objects.restored_end import RestoredEnd
+from agent_sessions._objects.turn_writer import Durability, TurnWriter
+from agent_sessions._records.background import HEAD_START_SECONDS, submit
+from agent_sessions._records.message_records import list_agent_ids, message_in
+from agent_sessions.turn_request import TurnLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from strands.types.content import Message
+
+    from agent_sessions._life.session_life import SessionLife
+    from agent_sessions._records.layout import Layout
+    from agent_sessions._records.records import Records
+    from agent_sessions.lease import SessionLease
+    from agent_sessions.object_store import StoredObject
+    from agent_sessions.turn_request import TurnRecord
+    from agent_sessions.types import Session, SessionAgent, SessionMessage
+
+DEFAULT_AGENT_ID = "default"
+"""The id Strands gives to an agent that has none."""
+
+AGENTS_SEARCHED = 500
+"""Agents of a session whose turns a new agent looks through for a request that another one has answered."""
+
+
+class ObjectJournal(Journal):
+    """Opens one session and writes its turns.
+
+    Args:
+        records: Where the records are.
+        layout: How they are named.
+        life: Begins and finds the session.
+        session_id: The session.
+        durability: See :data:`Durability`.
+        consolidates: Whether to keep derived copies for a restore in one round trip.
+        agent_id: The agent whose records are asked for together with the session's.
+        lease: The session's lease, where the caller has taken it.
+        time_left: Seconds until whoever waits for a turn has to be answered; ``None`` when nobody says.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        layout: Layout,
+        life: SessionLife,
+        session_id: str,
+        *,
+        durability: Durability,
+        consolidates: bool,
+        agent_id: str | None,
+        lease: SessionLease | None,
+        time_left: Callable[[], float] | None = None,
+    ) -> None:
+        self.session_id = session_id
+        self._records = records
+        self._layout = layout
+        self._life = life
+        self._durability = durability
+        self._consolidates = consolidates
+        self._expected_agent_id = agent_id
+        self._lease = lease
+        self._time_left = time_left
+        self._asked: dict[str, Future[StoredObject | None]] = {}
+        self._writers: dict[str, TurnWriter] = {}
+        self._upkeep = Upkeep(records, layout, life, session_id, time_left=time_left)
+        self._orchestrators = OrchestratorObjects(records, layout, session_id, self._upkeep)
+
+    # --- restoring --------------------------------------------------------------------------------------
+
+    def open(self) -> tuple[Session, bool]:
+        """See :meth:`Journal.open`."""
+        if not self._consolidates:
+            return self._life.find_or_begin(self.session_id)
+        agent_id = self._expected_agent_id or self._records.objects.hints.get("agent_id", DEFAULT_AGENT_ID)
+        key = self._layout.agent(self.session_id, agent_id)
+
+        def last_written() -> StoredObject | None:
+            return self._asked[key].result()  # as it was asked for last
+
+        return self._life.find_or_begin(self.session_id, look_too=lambda: self._ask_for(agent_id), likely=last_written)
+
+    def _ask_for(self, agent_id: str) -> None:
+        """Begin to read an agent's record, and the base that may go with it."""
+        objects = self._records.objects
+        record = self._layout.agent(self.session_id, agent_id)
+        self._asked[record] = submit(objects, lambda: objects.get(record))
+        if self._consolidates:
+            base = self._layout.history(self.session_id, agent_id)
+            # Short sessions have none, and no restore of theirs waits for it.
+            self._asked[base] = submit(objects, lambda: objects.get(base), head_start=HEAD_START_SECONDS)
+
+    def read_agent(self, agent_id: str) -> SessionAgent | None:
+        """See :meth:`Journal.read_agent`."""
+        key = self._layout.agent(self.session_id, agent_id)
+        if key not in self._asked:
+            self._ask_for(agent_id)
+        base = self._asked.pop(self._layout.history(self.session_id, agent_id), None)
+        writer = self._writer_of(agent_id)
+        self._records.objects.hints["agent_id"] = agent_id
+        record = writer.agent.read(self._asked.pop(key).result())
+        if record is not None:
+            known = self._records.known(key)
+            if known is not None:
+                self._upkeep.note_earlier_use(known.written_at)
+            writer.end = RestoredEnd(self._records, self._layout, writer.agent, holds_lease=self._holds_lease())
+            if base is not None:
+                writer.agent.expect_base(base)
+        return record
+
+    def _writer_of(self, agent_id: str) -> TurnWriter:
+        agent = AgentObjects(
+            self._records,
+            self._layout,
+            self.session_id,
+            agent_id,
+            consolidates=self._consolidates,
+            time_left=self._time_left,
+        )
+        writer = TurnWriter(
+            self._records,
+            agent,
+            self._upkeep,
+            durability=self._durability,
+            holds_lease=self._holds_lease,
+            tell_stored=partial(self._tell_stored, agent_id),
+        )
+        self._writers[agent_id] = writer
+        return writer
+
+    def _holds_lease(self) -> bool:
+        return self._lease is not None and self._lease.held
+
+    def key_of_agent(self, agent_id: str) -> str:
+        """See :meth:`Journal.key_of_agent`."""
+        return self._layout.agent(self.session_id, agent_id)
+
+    def key_of_multi_agent(self, multi_agent_id: str) -> str:
+        """See :meth:`Journal.key_of_multi_agent`."""
+        return self._layout.multi_agent(self.session_id, multi_agent_id)
+
+    def create_agent(self, session_agent: SessionAgent) -> None:
+        """See :meth:`Journal.create_agent`."""
+        agent_id = session_agent.agent_id
+        for key in (self._layout.agent(self.session_id, agent_id), self._layout.history(self.session_id, agent_id)):
+            self._asked.pop(key, None)  # read before the agent was there: if another caller is faster, it is read anew
+        self._writer_of(agent_id).agent.create(session_agent)
+
+    def read_conversation(self, session_agent: SessionAgent, removed_message_count: int) -> Conversation:
+        """See :meth:`Journal.read_conversation`."""
+        return self._writers[session_agent.agent_id].agent.conversation(removed_message_count)
+
+    def read_later(self, agent_id: str) -> tuple[int, list[tuple[int, Message]]]:
+        """See :meth:`Journal.read_later`. Whoever is faster once more is no turn that was cut off."""
+        writer = self._writers[agent_id]
+        writer.end = None
+        return writer.agent.later()
+
+    def has_later(self, agent_id: str) -> bool:
+        """See :meth:`Journal.has_later`. Costs one read; in a folder a restore has read everything there is."""
+        end = self._writers[agent_id].end
+        if end is None:
+            return False  # it was created here, or has been written to
+        return not end.confirm() or end.has_more()
+
+    def read_records(self, agent_id: str, first_id: int, end_id: int) -> list[SessionMessage]:
+        """See :meth:`Journal.read_records`. All at once."""
+        keys = [self._layout.message(self.session_id, agent_id, number) for number in range(first_id, end_id)]
+        return [message_in(record) for record in self._records.own_many(self.session_id, keys)]
+
+    def find_elsewhere(self, agent_id: str, key: str) -> TurnRecord | None:
+        """See :meth:`Journal.find_elsewhere`. Costs a listing of the agents, and a read for each of them."""
+        listed = list_agent_ids(self._records.objects, self._layout, self.session_id)
+        others = [other for other in islice(listed, AGENTS_SEARCHED) if other != agent_id]
+        records = self._records.own_many(
+            self.session_id, [self._layout.agent(self.session_id, other) for other in others]
+        )
+        turns = (TurnLog(record.kit.get("turns")).find(key) for record in records)
+        return next((turn for turn in turns if turn is not None), None)
+
+    # --- an agent's turns -------------------------------------------------------------------------------
+
+    def append(self, agent_id: str, record: SessionMessage) -> Appended:
+        """See :meth:`Journal.append`."""
+        return self._writers[agent_id].append(record)
+
+    def rewrite(
+        self,
+        agent_id: str,
+        message_id: int,
+        change: Callable[[SessionMessage], SessionMessage | None],
+        *,
+        redacts: bool = False,
+    ) -> None:
+        """See :meth:`Journal.rewrite`. A message that waits to be sent is changed before it is."""
+        self._writers[agent_id].rewrite(message_id, change, redacts=redacts)
+
+    def fence(self, agent_id: str) -> None:
+        """See :meth:`Journal.fence`: the agent's record is written anew, which every other writer has to do."""
+        self._writers[agent_id].fence()
+
+    def update_agent(self, session_agent: SessionAgent) -> None:
+        """See :meth:`Journal.update_agent`. During a turn it may wait for the turn's last round."""
+        self._writers[session_agent.agent_id].update(session_agent)
+
+    def needs_update(self, agent_id: str) -> bool:
+        """See :meth:`Journal.needs_update`: a message was stored outside of a turn, and the tail lacks it."""
+        return self._writers[agent_id].needs_update
+
+    def begin_turn(self, agent_id: str) -> None:
+        """See :meth:`Journal.begin_turn`."""
+        self._writers[agent_id].begin()
+
+    def close_turn(self, agent_id: str) -> None:
+        """See :meth:`Journal.close_turn`."""
+        self._writers[agent_id].close()
+
+    def end_turn(self, agent_id: str) -> None:
+        """See :meth:`Journal.end_turn`."""
+        self._writers[agent_id].finish()
+
+    def abandon_turn(self, agent_id: str) -> None:
+        """See :meth:`Journal.abandon_turn`."""
+        self._writers[agent_id].abandon()
+
+    # --- orchestrators ----------------------------------------------------------------------------------
+
+    def read_multi_agent(self, multi_agent_id: str) -> dict[str, Any] | None:
+        """See :meth:`Journal.read_multi_agent`."""
+        return self._orchestrators.read(multi_agent_id)
+
+    def create_multi_agent(self, source: Any) -> None:
+        """See :meth:`Journal.create_multi_agent`."""
+        self._orchestrators.create(source)
+
+    def update_multi_agent(self, source: Any) -> None:
+        """See :meth:`Journal.update_multi_agent`."""
+        self._orchestrators.update(source)
