@@ -42,6 +42,7 @@ BUCKET = "bounds"
 TTL_DAYS = 30
 FUNCTION_SECONDS = 60.0
 PUT_AT_ONCE = 2_000
+WINDOW = 40
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Case:
         prepare: Requests to send before, by method and path.
         most_requests: What it may cost, given the size.
         most_seconds: What it may take.
+        window: How many messages the agent's conversation manager keeps; ``None`` for all.
     """
 
     route: str
@@ -92,6 +94,7 @@ class Case:
     body: Any = None
     prepare: tuple[tuple[str, str, float], ...] = ()
     most_seconds: float = 10.0
+    window: int | None = None
 
 
 def _many(size: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]]]:
@@ -119,12 +122,21 @@ def _of_strands(size: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]
     yield 0, session_objects("long", messages=size.messages, agent_ids=[AGENT_ID], life=None)
 
 
+def _of_strands_with_window(size: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]]]:
+    yield 0, session_objects("long", messages=size.messages, agent_ids=[AGENT_ID], life=None, window=WINDOW)
+
+
 def _expired_long(size: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]]]:
     yield TTL_DAYS + 5, session_objects("long", messages=size.messages, agent_ids=[AGENT_ID])
 
 
 def _nothing(_: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]]]:
     return iter(())
+
+
+def _a_first_turn(size: Size) -> int:
+    """The requests of a turn that takes a session of Strands' over, a listing of how old its objects are included."""
+    return 4 * WINDOW + 240 + 2 * (size.messages // 1_000 + 2)
 
 
 def _a_step(size: Size) -> int:
@@ -172,6 +184,27 @@ CASES: tuple[Case, ...] = (
         body=PROMPT,
         most_seconds=FUNCTION_SECONDS,
     ),
+    Case(
+        "POST …/messages",
+        "the first turn of a long session that only Strands wrote, whose agent has a window of 40",
+        _of_strands_with_window,
+        MESSAGES,
+        _a_first_turn,
+        method="POST",
+        body=PROMPT,
+        most_seconds=10,
+        window=WINDOW,
+    ),
+    Case(
+        "POST …/messages",
+        "the same without a window: taken over in pieces",
+        _of_strands,
+        MESSAGES,
+        lambda size: size.messages + 300,
+        method="POST",
+        body=PROMPT,
+        most_seconds=FUNCTION_SECONDS,
+    ),
     Case("GET /health", "", _nothing, "/health", lambda _: 0),
     Case("GET /openapi.json", "", _nothing, "/openapi.json", lambda _: 0),
 )
@@ -196,17 +229,18 @@ class Function:
         from lambda_src import agent, handler
 
         self._handler = handler
-        agent.build_agent = _build_agent
+        agent.build_agent = self._build_agent
+        self.window: int | None = None
+        """How many messages the agent's conversation manager keeps."""
 
     def ask(self, caller: Caller, method: str, path: str, seconds: float = FUNCTION_SECONDS, **event: Any) -> Any:
         """Send a request as the Function URL would."""
         context: Any = Context(remaining_seconds=seconds, aws_request_id=str(uuid.uuid4()))
         return self._handler.lambda_handler(http_event(method, path, caller=caller, **event), context)
 
-
-def _build_agent(session_manager: SessionManager, settings: Settings) -> Agent:  # noqa: ARG001  # as users' own
-    """Stand in for the agent that a user would have written."""
-    return build_agent(cast("Any", session_manager), InstantModel(), window=None)
+    def _build_agent(self, session_manager: SessionManager, settings: Settings) -> Agent:  # noqa: ARG002  # as users' own
+        """Stand in for the agent that a user would have written."""
+        return build_agent(cast("Any", session_manager), InstantModel(), window=self.window)
 
 
 def measure(size: Size, tell: Callable[[str], None]) -> list[Measured]:
@@ -225,6 +259,7 @@ def measure(size: Size, tell: Callable[[str], None]) -> list[Measured]:
 
 def _measured(stand_in: StandIn, function: Function, case: Case, number: int, size: Size) -> Measured:
     seconds, requests, answer = [], Counter[str](), ""
+    function.window = case.window
     for repetition in range(size.repeat):
         caller = Caller(f"AROA{number:03}{repetition:03}")
         _fill(stand_in, caller, case, size)
