@@ -1,6 +1,7 @@
 """Which module may import which: arrows between rooms point one way, and no circle is hidden in a function's body."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -46,3 +47,19 @@ def test_no_two_exceptions_have_one_name() -> None:
 
     assert len(names) > 40
     assert [name for name, times in Counter(names).items() if times > 1] == []
+
+
+def test_what_is_named_as_a_question_answers_yes_or_no() -> None:
+    """A command is a verb: `record_stored(...)`. `has_stored(...)` asks, and says so."""
+    asking = re.compile(r"_*(is|has|was|are|may|can|needs)_")
+    functions = [
+        (node, f"{module.relative_to(ROOT)}: {node.name}")
+        for package in ("layer/agent_sessions", "lambda_src", "infra", "local", "client")
+        for module in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and asking.match(node.name)
+    ]
+
+    assert len(functions) > 100
+    answers = re.compile(r"\b(bool|TypeGuard|TypeIs)\b")
+    assert [name for node, name in functions if not (node.returns and answers.search(ast.unparse(node.returns)))] == []
