@@ -297,7 +297,7 @@ class ObjectSessionStore(SessionStore):
         return RepositorySessionManager(session_id, repository)
 
 
-class S3SessionStore(SessionStore, address=BucketAddress):
+class S3SessionStore(ObjectSessionStore, address=BucketAddress):
     """Sessions in a bucket.
 
     Args:
@@ -319,12 +319,12 @@ class S3SessionStore(SessionStore, address=BucketAddress):
     ) -> None:
         from agent_sessions._storage.s3_objects import S3Objects
 
-        super().__init__(ttl_days=ttl_days)
+        folder = Layout(prefix).root
+        objects = S3Objects(client, bucket, folder=folder, allow_unconditional=allow_unconditional)
+        super().__init__(objects, prefix, ttl_days=ttl_days)
         self._client = client
         self._bucket = bucket
         self._allow_unconditional = allow_unconditional
-        self._layout = Layout(prefix)
-        self._objects = S3Objects(client, bucket, folder=self._layout.root, allow_unconditional=allow_unconditional)
 
     @classmethod
     def open(cls, address: BucketAddress, options: OpenOptions) -> S3SessionStore:
@@ -339,16 +339,6 @@ class S3SessionStore(SessionStore, address=BucketAddress):
             ttl_days=options.ttl_days,
             allow_unconditional=options.allow_unconditional,
         )
-
-    @property
-    def objects(self) -> ObjectStore:
-        """See :attr:`SessionStore.objects`."""
-        return self._objects
-
-    @property
-    def layout(self) -> Layout:
-        """See :attr:`SessionStore.layout`."""
-        return self._layout
 
     def for_owner(self, owner_prefix: str) -> S3SessionStore:
         """See :meth:`SessionStore.for_owner`."""
@@ -368,7 +358,7 @@ class S3SessionStore(SessionStore, address=BucketAddress):
         return S3SessionManager(session_id, self._bucket, self._layout.prefix, client=self._client, **ours | options)
 
 
-class FileSessionStore(SessionStore, address=FolderAddress):
+class FileSessionStore(ObjectSessionStore, address=FolderAddress):
     """Sessions in a folder.
 
     Args:
@@ -380,25 +370,14 @@ class FileSessionStore(SessionStore, address=FolderAddress):
     def __init__(self, folder: Path, *, ttl_days: float | None = None, root: Path | None = None) -> None:
         from agent_sessions._storage.file_objects import FileObjects
 
-        super().__init__(ttl_days=ttl_days)
         self._folder = folder
         self._root = root or folder
-        self._objects = FileObjects(folder, root=self._root)
+        super().__init__(FileObjects(folder, root=self._root), ttl_days=ttl_days)
 
     @classmethod
     def open(cls, address: FolderAddress, options: OpenOptions) -> FileSessionStore:
         """See :meth:`SessionStore.open`."""
         return cls(address.folder, ttl_days=options.ttl_days)
-
-    @property
-    def objects(self) -> ObjectStore:
-        """See :attr:`SessionStore.objects`."""
-        return self._objects
-
-    @property
-    def layout(self) -> Layout:
-        """See :attr:`SessionStore.layout`."""
-        return Layout()
 
     def for_owner(self, owner_prefix: str) -> FileSessionStore:
         """See :meth:`SessionStore.for_owner`."""
