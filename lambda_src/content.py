@@ -30,17 +30,17 @@ _IMAGE_SIGNATURES: dict[str, tuple[bytes, ...]] = {
 
 _PDF_HEADER = b"%PDF-"
 _PDF_HEADER_WITHIN = 1024
-"""Readers look for the header in so many bytes (PDF reference, appendix H)."""
+"""Readers look for the header within so many bytes (PDF reference, appendix H)."""
 
 
 def base64_bytes(text: str) -> bytes:
-    """The bytes of base64 text: the standard alphabet, with padding and nothing else.
+    """Decode base64 text: the standard alphabet, with padding and nothing else.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is no such base64.
     """
     message = "must be base64 text (standard alphabet, with padding)"
-    # Even in strict mode Python takes padding that completes nothing.
+    # Even in strict mode Python takes padding that completes no quartet.
     if len(text) % 4 or text.endswith("==="):
         raise ValueError(message)
     try:
@@ -59,7 +59,7 @@ Base64 = Annotated[bytes, BeforeValidator(_decoded), WithJsonSchema(value_rules.
 
 
 class _Block(BaseModel):
-    # Strict: the contract says which types are taken, and Python would take "yes" for true.
+    # Strict: the contract says which types are taken, and Python would otherwise take "yes" for true.
     model_config = ConfigDict(extra="forbid", strict=True)
 
 

@@ -25,7 +25,7 @@ MAX_INTERRUPT_RESPONSES = 100
 
 
 def _checked(kind: str) -> Callable[[str], str]:
-    """A validator of ids that can be stored, and that nobody can have made of two."""
+    """A validator for ids that can be stored, and that lenient decoding cannot have merged."""
 
     def check(value: str) -> str:
         if value_rules.REPLACEMENT_CHARACTER in value:
@@ -33,15 +33,15 @@ def _checked(kind: str) -> Callable[[str], str]:
         try:
             return check_identifier(kind, value)
         except ValueError as error:
-            # The place says which id it is, and the caller knows what it sent.
+            # The error's place says which id it is, and the caller knows the id's value.
             raise ValueError(str(error).rpartition(" | ")[2]) from None
 
     return check
 
 
 def _without_percent(value: str) -> str:
-    # Some gateways decode a path before they write the event. Without a percent sign in the id, decoding twice is
-    # decoding once.
+    # Some gateways decode a path before they write the event. Without a percent sign in the id, decoding it twice
+    # changes nothing.
     if "%" in value:
         raise ValueError("must not contain %, which would mean another session where a path is decoded twice")
     return value
@@ -126,7 +126,7 @@ _BLOCK_SCHEMA = {
 
 
 class _Body(BaseModel):
-    # Strict, because the contract's types are JSON's: what Python could make of "yes" or 1 is another request.
+    # Strict, because the contract's types are JSON's: if Python converted "yes" or 1, it would be another request.
     model_config = ConfigDict(extra="forbid", strict=True)
 
 

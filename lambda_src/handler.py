@@ -1,6 +1,6 @@
 """Where Lambda enters: ``lambda_src.handler.lambda_handler``.
 
-The settings are read when this module is imported, so that a wrong value fails the start of the function, with the
+The settings are read when this module is imported. So a wrong value fails the start of the function, with the
 variable's name, and not the first request.
 """
 
@@ -34,8 +34,8 @@ aws.register_snapshot_hooks(endpoint.prime)
 def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any] | StreamedAnswer:
     """Answer a Function URL request, in one piece or as it comes, or take the turn of a plain event.
 
-    This is the outermost room. Whatever was raised below, nothing leaves it but an answer or an error of ours: what
-    the runtime is given it writes into the log, and what ends the process ends other people's requests with it.
+    This is the outermost room: nothing leaves it but an answer or an error of ours. The runtime logs whatever it is
+    given, and an exception that ends the process ends other people's requests with it.
 
     Raises:
         EndpointError: For plain events only, when there is no reply; over HTTP that is a problem document.
@@ -84,7 +84,7 @@ def _answer_plain_event(event: Any, context: LambdaContext) -> dict[str, Any]:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised again under a name that can be caught
         refusal = answer_for(error)
         log_refusal(refusal, error)
-    # Whoever prints what is raised here would print the chain behind it, and a foreign exception may quote a
-    # conversation. What is safe to know of it has just been logged.
+    # A printed exception shows the chain behind it, and a foreign exception may quote a conversation. What is safe to
+    # know has just been logged.
     refusal.__cause__ = refusal.__context__ = None
     raise refusal

@@ -1,4 +1,4 @@
-"""Everything the endpoint can be told, read once from the environment and refused at start when it is wrong."""
+"""All settings of the endpoint, read once from the environment. A wrong one is refused at start."""
 
 import math
 import os
@@ -116,7 +116,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         SettingsError: Names every variable that is missing or wrong, its value, and what is allowed.
     """
     values = os.environ if environment is None else environment
-    # A variable that is set to nothing counts as not set: deployment tools cannot always leave one out.
+    # An empty variable counts as not set: deployment tools cannot always leave one out.
     present = {name: values[name.upper()] for name in Settings.model_fields if values.get(name.upper())}
     if present.get("async_function", "").startswith(":"):
         # A template cannot name a function in its own environment; Lambda does.

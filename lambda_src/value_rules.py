@@ -16,7 +16,7 @@ MAX_NUMBER = sys.float_info.max
 """The largest number of IEEE 754's double precision, which RFC 8259 names as what one can expect of a reader."""
 
 REPLACEMENT_CHARACTER = "\ufffd"
-"""What lenient decoders write for bytes that are no text: several ids would become one."""
+"""Lenient decoders write this for bytes that are no text: several ids would become one."""
 
 # Separators, control characters (Unicode's Cc, Zl and Zp) and the replacement character.
 _NEVER_IN_AN_ID = r"/\\\u0000-\u001f\u007f-\u009f\u2028\u2029\ufffd"
@@ -136,7 +136,7 @@ def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
 _BASE64_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _ANY = "[A-Za-z0-9+/]"
 _QUARTETS = f"(?:{_ANY}{{4}})*(?:{_ANY}{{2}}==|{_ANY}{{3}}=)?"
-# How base64 goes on when so many characters of a quartet are there.
+# How base64 goes on after so many characters of a quartet.
 _GOES_ON = {
     0: _QUARTETS,
     2: f"(?:==|{_ANY}=|{_ANY}{{2}}{_QUARTETS})",

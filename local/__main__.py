@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def load_handler(configuration: Configuration) -> Handler:
-    """Import the Lambda handler with the settings this configuration stands for.
+    """Import the Lambda handler with the settings that this configuration stands for.
 
     Raises:
         ConfigurationError: when the endpoint refuses its settings.
@@ -78,22 +78,22 @@ def load_handler(configuration: Configuration) -> Handler:
     try:
         from lambda_src import handler
 
-        # What a deployed function does before a snapshot, so that the first request is as fast as the second.
+        # A deployed function does this before a snapshot; here it makes the first request as fast as the second.
         handler.endpoint.prime()
         handler.endpoint.store("").objects.check()
     except ConditionsNotKeptError as error:
         raise ConfigurationError(f"STORE={configuration.store} cannot be used: {error}") from None
     except SessionStorageError:
-        pass  # it may come back: each request says so until then
+        pass  # the storage may come back; until then each request says so
     except SettingsError as error:
         raise ConfigurationError(str(error)) from None
     except BotoCoreError as error:
         raise ConfigurationError(f"AWS_REGION, AWS_PROFILE or another AWS setting cannot be used: {error}") from None
-    return cast("Handler", handler.lambda_handler)  # its context is ours but for the class
+    return cast("Handler", handler.lambda_handler)  # its context is ours in all but the class
 
 
 def welcome(url: str, configuration: Configuration) -> str:
-    """Return what to read before the first request; the ``curl`` lines can be pasted."""
+    """Return what to read before the first request. The ``curl`` lines can be pasted."""
     model = (
         "offline: no LLM, it answers from the restored conversation (MODEL=bedrock:<model id> for a real one)"
         if configuration.is_offline
@@ -135,7 +135,7 @@ def _end(server: LocalServer) -> int:
 
 
 def _say(text: str) -> None:
-    # Whoever was reading may have left; that is no reason to cut off the turn in flight.
+    # The reader may have left, which is no reason to cut off the turn in flight.
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(text)
         sys.stdout.flush()

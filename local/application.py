@@ -50,7 +50,7 @@ class FunctionUrl:
 
     Args:
         handler: The function.
-        in_flight: Counts a request from where the handler gets it until its answer is on the way.
+        in_flight: Counts a request from when the handler gets it until its answer is on the way.
     """
 
     def __init__(self, handler: Handler, in_flight: InFlight) -> None:
@@ -58,7 +58,7 @@ class FunctionUrl:
         self._in_flight = in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; what is refused never reaches the handler."""
+        """Answer one request. A refused request never reaches the handler."""
         try:
             request = await _receive(HttpRequest(scope, receive))
         except _RefusedError as refusal:
@@ -80,7 +80,7 @@ class FunctionUrl:
 
 
 class _RefusedError(Exception):
-    """A request is not taken."""
+    """A request is refused."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
@@ -88,7 +88,7 @@ class _RefusedError(Exception):
 
 
 async def _receive(http: HttpRequest) -> Request:
-    """Take a whole request, or raise :class:`_RefusedError`: as soon as its head, or its size so far, says so."""
+    """Take a whole request. Raise :class:`_RefusedError` as soon as its head, or its size so far, is refused."""
     head = _head(http)
     refusal = refused_by_head(head)
     if refusal is not None:
@@ -128,7 +128,7 @@ def _invoke(handler: Handler, request: Request) -> Response | StreamedAnswer:
         if is_streamed(result):
             return dataclasses.replace(result, headers={**result.headers, "x-amzn-requestid": context.aws_request_id})
         response = response_from(result)
-    except BaseException as error:  # noqa: BLE001 - Lambda survives whatever a handler raises, and so does this
+    except BaseException as error:  # noqa: BLE001 - like Lambda, the server survives whatever a handler raises
         _show(error)
         response = function_failed("It raised; the server's output says why.")
     if len(response.body) > MAX_PAYLOAD_BYTES:
@@ -140,7 +140,7 @@ def _invoke(handler: Handler, request: Request) -> Response | StreamedAnswer:
 def _show(error: BaseException) -> None:
     """Write what an error is and where it was raised, without its words: they may quote a conversation."""
     found = diagnosis(error)
-    with contextlib.suppress(OSError):  # whoever was reading may have left
+    with contextlib.suppress(OSError):  # the reader may have left
         sys.stderr.write(f"{found['error']}\n" + "".join(f"  {place}\n" for place in found["error_at"]))
         sys.stderr.flush()
 
@@ -159,13 +159,13 @@ def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 
 
 async def _in_thread(work: Callable[[], Result]) -> Result:
-    """Run blocking work in a new thread; ``asyncio.to_thread`` has a few threads for all requests together."""
+    """Run blocking work in a new thread: ``asyncio.to_thread`` has only a few threads for all requests."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
 
     def run() -> None:
         response = work()
-        with contextlib.suppress(RuntimeError):  # the loop has ended: asked twice, the server waits for nobody
+        with contextlib.suppress(RuntimeError):  # the loop has ended: stopped twice, the server does not wait
             loop.call_soon_threadsafe(_resolve, done, response)
 
     threading.Thread(target=run, name="request", daemon=True).start()

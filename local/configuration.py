@@ -1,4 +1,4 @@
-"""What ``make run`` can be told, and what that means to the endpoint's own settings."""
+"""The variables of ``make run``, and the endpoint settings that they stand for."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def read_configuration(environment: Mapping[str, str], folder: Path) -> Configur
 
 
 def check_credentials(configuration: Configuration) -> None:
-    """Refuse to start with parts on AWS and nobody to be there: else the first request would say so, and late.
+    """Refuse to start if parts are on AWS and there are no credentials. Else only the first request would say so.
 
     Raises:
         ConfigurationError: when there are no credentials.

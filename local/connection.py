@@ -2,9 +2,9 @@
 
 uvicorn parses (h11), keeps connections alive and hands requests on. What is added here:
 
-* A request has to arrive within a time, and its answer to be taken. uvicorn waits for slow clients without end.
-* After a refusal the connection is read on for a while. Who is still sending the body that was refused would otherwise
-  meet a reset connection instead of the reason.
+* A request has to arrive within a time, and its answer has to be taken. uvicorn waits for slow clients without end.
+* After a refusal the connection is read on for a while. Otherwise a client that still sends the refused body
+  would meet a reset connection instead of the reason.
 * A client that ends its side after asking (``nc`` does) still gets its answer. One that ends it in the middle of a
   request is told so, and the application never sees the piece as a whole body.
 * What the parser refuses is answered with a problem document, like every other refusal.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # What a synchronous invocation may carry in either direction (Lambda quotas).
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 
-# Said by the server that sends the answer, whatever the function says of them.
+# Set by the server that sends the answer, whatever the function says of them.
 _OF_THE_CONNECTION = frozenset(
     {"connection", "content-length", "date", "keep-alive", "proxy-connection", "server", "te", "trailer"}
     | {"transfer-encoding", "upgrade"}
@@ -131,7 +131,7 @@ def response_from(result: Any) -> Response:
 
     Raises:
         TypeError: when the result has no meaning over HTTP; a Function URL answers 502 then.
-        ValueError: likewise, with a header that cannot be sent or a status that ends no request.
+        ValueError: when a header cannot be sent, or the status is not one that ends a request.
     """
     if not isinstance(result, dict) or "statusCode" not in result:
         body = result if isinstance(result, str) else json.dumps(result)
@@ -147,7 +147,7 @@ def response_from(result: Any) -> Response:
 
 
 def streamed_headers(answer: StreamedAnswer) -> list[tuple[str, str]]:
-    """Return what the head of a streamed answer says.
+    """Return the headers of a streamed answer.
 
     Raises:
         ValueError: when a header cannot be sent.

@@ -53,13 +53,13 @@ class InFlight:
         self._changed = threading.Condition()
 
     def enter(self) -> bool:
-        """Count one more; False when the server is ending and no request may begin."""
+        """Count one more request; False when the server is ending and no request may begin."""
         with self._changed:
             self._count += not self._closed
             return not self._closed
 
     def leave(self) -> None:
-        """Count one less."""
+        """Count one request less."""
         with self._changed:
             self._count -= 1
             self._changed.notify_all()

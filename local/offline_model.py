@@ -1,8 +1,8 @@
 """A model for a machine without models: it answers from the restored conversation and says that it is no LLM.
 
-Everything it says comes from the messages it is given, so what a user reads is what the session really restored: what
-was said first and last, how often, and the earlier sentence that fits a question best. It calls a tool when the
-prompt names one ("use the calculator: 6*7") and reports the tool's result.
+Everything it says comes from the messages it is given, so a user reads what the session really restored: what was said
+first and last, how often, and the earlier sentence that fits a question best. It calls a tool when the prompt names one
+("use the calculator: 6*7") and reports the tool's result.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class OfflineModel(Model):
         system_prompt: str | None = None,  # noqa: ARG002 - and however
         **kwargs: Any,  # noqa: ARG002 - newer versions of Strands pass more
     ) -> AsyncGenerator[dict[str, OutputModel | Any], None]:
-        """Refuse: data made up by something that does not understand the question would look like an answer.
+        """Refuse: made-up data would look like an answer, and this model does not understand the question.
 
         Raises:
             ValueError: always.
@@ -116,7 +116,7 @@ def _tool_events(request: ToolRequest, tool_use_id: str) -> Iterator[StreamEvent
 
 
 def _unused_tool_use_id(messages: Messages) -> str:
-    """Return an id that no tool call of the conversation has: restored sessions hold earlier ones."""
+    """Return an id that no tool call of the conversation has, since restored sessions hold earlier ones."""
     taken = {
         block["toolUse"]["toolUseId"] for message in messages for block in message["content"] if "toolUse" in block
     }

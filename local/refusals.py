@@ -39,42 +39,42 @@ def refused_by_head(request: Request) -> Response | None:
     if int(headers.get("content-length", "0")) > MAX_PAYLOAD_BYTES:
         return too_large()
     if "transfer-encoding" in headers and "expect" in headers:
-        return length_required()  # nobody has to send a body to learn this
+        return length_required()  # refused before the body is sent
     return None
 
 
 def too_large() -> Response:
-    """Return what is said to a request above Lambda's limit."""
+    """Return the refusal of a request above Lambda's limit."""
     return problem(413, "payload-too-large", "Too large", "A request can have 6 MB. Send large files in several turns.")
 
 
 def length_required() -> Response:
-    """Return what is said to a body whose length nobody told."""
+    """Return the refusal of a body whose length is not stated."""
     return problem(411, "length-required", "Length required", "Send the body with a Content-Length.")
 
 
 def malformed(detail: str) -> Response:
-    """Return what is said to what is no HTTP request, or not a whole one."""
+    """Return the refusal of what is no HTTP request, or not a whole one."""
     return problem(400, "malformed-request", "The request cannot be read", detail)
 
 
 def too_slow(seconds: float) -> Response:
-    """Return what is said to a request that does not arrive."""
+    """Return the refusal of a request that does not arrive in time."""
     return problem(408, "request-timeout", "Too slow", f"A request has to arrive within {seconds:g} seconds.")
 
 
 def shutting_down() -> Response:
-    """Return what is said while the server ends."""
+    """Return the refusal of a request that comes while the server ends."""
     return problem(503, "shutting-down", "Shutting down", "The server is ending. Start it again.")
 
 
 def function_failed(detail: str) -> Response:
-    """Return what is said when the handler gave no answer that can be sent."""
+    """Return the answer when the handler gave none that can be sent."""
     return problem(502, "internal-error", "The function failed", detail)
 
 
 def problem(status: int, slug: str, title: str, detail: str) -> Response:
-    """Return a problem document (RFC 9457) for what never reaches the handler."""
+    """Return a problem document (RFC 9457) for a request that never reaches the handler."""
     document = {"type": f"{TYPE_PREFIX}{slug}", "title": title, "status": status, "detail": detail}
     return Response(status, [("content-type", MEDIA_TYPE)], json.dumps(document).encode())
 
@@ -82,8 +82,8 @@ def problem(status: int, slug: str, title: str, detail: str) -> Response:
 def _is_local(host_or_origin: str) -> bool:
     """Tell whether a Host or Origin header names this machine.
 
-    A page from anywhere can make the user's browser ask 127.0.0.1. Its requests carry its own origin, or, where its
-    name was made to resolve to this machine, its own host.
+    Any web page can make the user's browser ask 127.0.0.1. Such a request carries the page's origin or, if the page's
+    name was made to resolve to this machine, that name as its host.
     """
     try:
         return urlsplit(host_or_origin if "//" in host_or_origin else f"//{host_or_origin}").hostname in _LOCAL_NAMES

@@ -1,6 +1,6 @@
 """The local HTTP server: uvicorn in front of the handler, doing what a Function URL does.
 
-It listens on this machine only: whoever can reach it is the owner of everything.
+It listens on this machine only: anybody who can reach it owns everything.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from local.refusals import HOST
 if TYPE_CHECKING:
     from local.invocation import Handler
 
-# A connection on which nothing is asked for so long is closed.
+# A connection is closed after so long without a request.
 IDLE_SECONDS: Final = 60
 
-# What the head of a request may have, as before uvicorn's parser: cookies of this machine's other servers come along.
+# The largest head of a request. Cookies of this machine's other servers come along.
 _HEAD_BYTES: Final = 64 * 1024
 # A burst of connections must not wait for a second.
 _BACKLOG: Final = 128
-# How long a last answer may take to leave after the turn is over.
+# How long the last answer may take to leave after its turn is over.
 _FLUSH_SECONDS: Final = 5.0
 
 
@@ -82,7 +82,7 @@ class LocalServer:
 class _Server(uvicorn.Server):
     """Ends when it has been told to and no request is in flight any more.
 
-    Until then connections stay open: who asks on one meanwhile is told that the server is ending. (uvicorn's own
+    Until then connections stay open, and a new request on one is told that the server is ending. (uvicorn's own
     shutdown cuts such clients off without a word.)
     """
 
@@ -124,9 +124,9 @@ def _configuration(application: FunctionUrl) -> uvicorn.Config:
         interface="asgi3",
         lifespan="off",
         ws="none",
-        # The sender is who connects. Nothing stands in front of this server whose word would count more.
+        # Believe the connection about the sender: there is no proxy in front of this server.
         proxy_headers=False,
-        # The handler has one log line for each request. What uvicorn itself gets wrong is still said.
+        # The handler logs one line for each request. Errors of uvicorn itself are still shown.
         access_log=False,
         log_config=None,
         log_level="error",
@@ -141,7 +141,7 @@ def _configuration(application: FunctionUrl) -> uvicorn.Config:
 def _listen(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        # Without it a restart would wait until the system has forgotten the connections of the last run.
+        # Without it, a restart would wait until the system has forgotten the last run's connections.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
         listener.listen(_BACKLOG)

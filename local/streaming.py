@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def is_streamed(result: object) -> TypeGuard[StreamedAnswer]:
     """Tell whether a handler's result comes in pieces.
 
-    By what it has: a handler that is imported anew has classes of its own.
+    It looks at attributes, because a handler that is imported anew has classes of its own.
     """
     return hasattr(result, "pieces")
 
 
 async def carry(answer: StreamedAnswer, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
-    """Send the pieces as they are made, and return when the work behind them is over, whoever has left meanwhile.
+    """Send the pieces as they are made. Return when the work behind them is over, even if the reader has left.
 
     Args:
         answer: What to send.
@@ -40,7 +40,7 @@ async def carry(answer: StreamedAnswer, headers: list[tuple[bytes, bytes]], rece
 
     def work() -> None:
         try:
-            with contextlib.suppress(RuntimeError, CancelledError):  # the loop has ended: the server waits for nobody
+            with contextlib.suppress(RuntimeError, CancelledError):  # the loop has ended: the server does not wait
                 for piece in answer.pieces:
                     asyncio.run_coroutine_threadsafe(send_piece(piece), loop).result()
                 asyncio.run_coroutine_threadsafe(send_piece(b"", more=False), loop).result()

@@ -97,7 +97,7 @@ def _convert(name: str, text: str, schema: Mapping[str, Any]) -> Any:
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """Return a property's JSON type; of several, as for optional ones, the first that says something."""
+    """Return a property's JSON type; if it has several, as optional ones do, the first that is not null."""
     alternatives = [schema, *schema.get("anyOf", [])]
     kinds = [kind for alternative in alternatives if (kind := alternative.get("type")) not in {None, "null"}]
     return str(kinds[0]) if kinds else "string"

@@ -1,4 +1,4 @@
-"""A client for an Agent Session Kit endpoint: turns as they are said, and nothing lost when a connection is.
+"""A client for an Agent Session Kit endpoint: turns as they are said, and a lost connection loses nothing.
 
     with Client("http://localhost:8000") as client:
         for event in client.stream("demo", "Hello"):

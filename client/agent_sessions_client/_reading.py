@@ -1,4 +1,4 @@
-"""Reading a turn to its end, whatever becomes of the connection: decisions, without any I/O.
+"""Reading a turn to its end, even if the connection is lost: decisions, without any I/O.
 
     send POST (Idempotency-Key) ──► events ──► reply: over
               ▲                        │
@@ -8,8 +8,9 @@
                                        ▼
                        GET …/turns/{turn_id} (Last-Event-ID) ──► what was missed, then reply: over
 
-Sent again with its key, the POST follows the turn that it began. A follower gets whole messages instead of the words as
-they are said. What was not heard of them is told as text, so that all pieces of text together are all that was said.
+The POST, sent again with its key, follows the turn that it began. A follower gets whole messages, not the words as they
+are said. What was not yet heard of a message is told as text, so that all pieces of text together are all that was
+said.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
 _WORTH_WAITING = frozenset({409, 425, 429, 500, 502, 503, 504})
-"""Answers to a request that is sent again after a lost connection: whatever broke it may still be broken."""
+"""Statuses that are tried again after a lost connection: what broke the connection may still be broken."""
 
 
 class TurnReading:
@@ -34,7 +35,7 @@ class TurnReading:
 
     Args:
         first: The request that takes the turn, or follows one.
-        patience_seconds: How long to go on without hearing anything before the connection is given up.
+        patience_seconds: After so long without hearing anything, the connection is given up.
 
     Attributes:
         turn: The turn, as soon as it is known.
@@ -60,7 +61,7 @@ class TurnReading:
         return self.reply is not None
 
     def next_request(self) -> Sent:
-        """What to send: at first, and after each lost connection."""
+        """What to send, at first and after each lost connection."""
         if self.turn is None:
             return self._first
         known = {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
@@ -68,17 +69,17 @@ class TurnReading:
         return Sent("GET", path, headers={"Accept": EVENTS, **known}, params=of_agent(self.turn.agent_id))
 
     def connected(self) -> None:
-        """The endpoint answers with a stream."""
+        """Note that the endpoint answers with a stream."""
         self._was_sent = True
 
     def refused(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
-        """The endpoint answers with something else.
+        """Take an answer that is no stream.
 
         Returns:
             Seconds to wait before sending again.
 
         Raises:
-            EndpointProblemError: It means what it says.
+            EndpointProblemError: Sending again does not help.
         """
         problem = problem_in(status, headers, body)
         if not self._was_sent or status not in _WORTH_WAITING:
@@ -86,18 +87,18 @@ class TurnReading:
         return self._wait(problem, at_least=problem.retry_after_seconds or 0)
 
     def ended(self) -> float:
-        """The stream ended; where the turn did not, it is taken up again.
+        """Take the end of the stream. If the turn has not ended, it is taken up again.
 
         Returns:
             Seconds to wait before that.
 
         Raises:
-            ConnectionLostError: It has ended too often, and nothing came of it.
+            ConnectionLostError: The stream has ended too often without telling anything.
         """
         return 0.0 if self.is_over else self.lost(None)
 
     def lost(self, error: Exception | None) -> float:
-        """The connection is lost.
+        """Take the loss of the connection.
 
         Args:
             error: What was raised; ``None`` for a stream that just ended.
@@ -106,13 +107,13 @@ class TurnReading:
             Seconds to wait before sending again.
 
         Raises:
-            ConnectionLostError: There is no use in waiting.
+            ConnectionLostError: Waiting does not help.
         """
         self._was_sent = True
         return self._wait(error)
 
     def unreachable(self, error: Exception) -> float:
-        """Nobody took the connection. At first that is told at once: nothing has begun.
+        """Take a failure to connect. Before anything has begun, it is raised at once.
 
         Raises:
             ConnectionLostError: See above, and :meth:`lost`.
@@ -170,7 +171,7 @@ class TurnReading:
         yield message
 
     def _unheard(self, text: str) -> Iterator[Text]:
-        """What of a message's text was not heard yet. A text that was changed since is not told twice."""
+        """The part of a message's text that was not heard yet; nothing if the text was changed since."""
         rest = text[len(self._heard) :] if text.startswith(self._heard) else ""
         self._heard = ""
         if rest:

@@ -20,7 +20,7 @@ class Sent:
         method: HTTP method.
         path: With its leading slash, encoded.
         body: Sent as JSON; ``None`` for none.
-        headers: Beside those of every request.
+        headers: In addition to those of every request.
         params: Of the query string.
     """
 
@@ -42,7 +42,7 @@ def turn(
 ) -> Sent:
     """A turn to take, in a session or, without one, in a new one.
 
-    Every turn has an Idempotency-Key. Sent again, it is the same turn and not another one.
+    Every turn has an Idempotency-Key, so that the request sent again means the same turn.
     """
     body = {"prompt": prompt, "agent_id": agent_id, "interrupt_responses": interrupt_responses}
     path = "/sessions" if session_id is None else f"{session_path(session_id)}/messages"

@@ -1,4 +1,4 @@
-"""What both clients do with httpx alike."""
+"""What both clients do alike with httpx."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from agent_sessions_client._requests import Sent
 
 WHOLE: Final = httpx.Timeout(10, read=930)
-"""Of a request for a whole answer: a turn may take a function's 15 minutes."""
+"""For requests of a whole answer: a turn may take a function's 15 minutes."""
 
 STREAM: Final = httpx.Timeout(10, read=30)
-"""Of a stream. The endpoint says something every 10 seconds."""
+"""For streams: the endpoint says something every 10 seconds."""
 
 UNREACHABLE: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 

@@ -25,7 +25,7 @@ class AsyncClient:
     Args:
         url: The endpoint's, such as the stack's output ``EndpointUrl``.
         auth: :class:`SigV4Auth`, :class:`BearerAuth`, or another of httpx; ``None`` for ``make run``.
-        patience_seconds: How long to go on without hearing anything, when a connection was lost.
+        patience_seconds: After so long without hearing anything, a connection is given up.
         transport: Of httpx, instead of a network.
         pause: Waits so many seconds between two attempts.
     """
@@ -114,7 +114,8 @@ class AsyncClient:
 
         Raises:
             EndpointProblemError: There is no reply.
-            ConnectionLostError: The answer did not arrive. Sent again with the same key it is the same turn.
+            ConnectionLostError: The answer did not arrive. Sent again with the same key, the request means the same
+                turn.
         """
         sent = _requests.turn(
             session_id,
@@ -135,10 +136,10 @@ class AsyncClient:
         interrupt_responses: list[dict[str, Any]] | None = None,
         idempotency_key: str | None = None,
     ) -> Submitted:
-        """Have a turn taken that nobody waits for; the arguments are those of :meth:`stream`.
+        """Have a turn taken without waiting for it; the arguments are those of :meth:`stream`.
 
         Returns:
-            Where the turn is to be seen, followed and cancelled.
+            How to see, follow and cancel the turn.
         """
         sent = _requests.turn(
             session_id,
@@ -256,7 +257,7 @@ class AsyncTurnStream:
 
         Raises:
             ValueError: No event was read yet, so that nothing is known to have begun.
-            EndpointProblemError: It is over (409).
+            EndpointProblemError: The turn is over (409).
         """
         if self.turn is None:
             raise ValueError("the turn is not known yet: read its first event")

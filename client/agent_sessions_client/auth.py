@@ -44,7 +44,7 @@ class SigV4Auth(httpx.Auth):
         self._default_region = asked or "us-east-1"
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Add the signature. Credentials that rotate are fresh at each request."""
+        """Add the signature. The credentials are asked for at each request, so that they may rotate."""
         from botocore.auth import SigV4Auth as Signer
         from botocore.awsrequest import AWSRequest
 
@@ -68,7 +68,7 @@ def _region_of(session: Any) -> str | None:
 
 
 class BearerAuth(httpx.Auth):
-    """Brings a token.
+    """Sends a token with each request.
 
     Args:
         token: The token, or what returns one; it is asked at each request, so that a token may expire.

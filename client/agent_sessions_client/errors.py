@@ -14,9 +14,9 @@ class AgentSessionsError(Exception):
 
 
 class ConnectionLostError(AgentSessionsError):
-    """The endpoint could not be reached, or not again; the cause says how.
+    """The endpoint could not be reached, at first or any more; the cause says how.
 
-    A turn that had begun may have been taken all the same: the request can be sent again with its Idempotency-Key.
+    If a turn had begun, it may have been taken all the same: send the request again with its Idempotency-Key.
     """
 
 

@@ -48,7 +48,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Reasoning:
-    """A piece of the model's reasoning, where it shows it. What was missed while a connection was lost stays missed."""
+    """A piece of the model's reasoning, if the model shows it. What a lost connection missed stays missed."""
 
     text: str
 
@@ -83,7 +83,7 @@ class Message:
     Attributes:
         message_id: Its number in the conversation.
         role: ``user`` or ``assistant``.
-        content: Its content blocks, where the turn is followed; ``None`` for whoever has heard it said.
+        content: Its content blocks, if the turn is followed; ``None`` if its text was told as pieces.
     """
 
     message_id: int
@@ -98,7 +98,7 @@ class Reply:
     Attributes:
         session_id: The session.
         agent_id: Who answered.
-        turn_id: The turn; empty where the endpoint does not name it.
+        turn_id: The turn; empty if the endpoint does not name it.
         message: Role and content blocks of the answer.
         stop_reason: Why it ended: ``end_turn``, ``interrupt``, ``cancelled`` …
         data: The whole reply, as the endpoint's contract has it.
@@ -131,7 +131,7 @@ _PLAIN: dict[str, type[TurnBegan | Text | Reasoning | Tool | Node | Message]] = 
 def event_of(name: str, data: str) -> Event | None:
     """The event of a stream's name and data; ``None`` for one that this version does not know.
 
-    Fields that it does not know are left out, so that an endpoint may tell more than a client asks.
+    Fields that it does not know are left out, so that a newer endpoint may tell more.
 
     Raises:
         ValueError: The data is not the JSON object it should be.
@@ -146,7 +146,7 @@ def event_of(name: str, data: str) -> Event | None:
 
 
 def reply_of(value: dict[str, Any]) -> Reply:
-    """A reply from its JSON."""
+    """A reply from its parsed JSON object."""
     return Reply(
         session_id=value["session_id"],
         agent_id=value["agent_id"],
@@ -158,7 +158,7 @@ def reply_of(value: dict[str, Any]) -> Reply:
 
 
 def submitted_of(value: dict[str, Any]) -> Submitted:
-    """An accepted turn from its JSON."""
+    """An accepted turn from its parsed JSON object."""
     return Submitted(value["session_id"], value["agent_id"], value["turn_id"])
 
 

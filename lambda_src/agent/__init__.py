@@ -1,10 +1,10 @@
 """The agent behind the endpoint. This folder is yours: the builder, its prompt, model and tools beside it.
 
-It is called once for each request, with the session already chosen; whatever agent it returns is restored from that
-session, answers, and is forgotten. Keep nothing of a conversation at module level: the next request in this process
-may be another user's.
+The builder is called once for each request, with the session already chosen. The agent that it returns is restored from
+that session, answers, and is forgotten. Keep nothing of a conversation at module level: the next request in this
+process may be another user's.
 
-To log, use ``lambda_src.answers.logs.logger``: what any other logger says is logged without its words. Print nothing
+To log, use ``lambda_src.answers.logs.logger``: any other logger's lines are logged without their words. Print nothing
 of a conversation: what is printed ends up in the log as it is.
 """
 
@@ -37,7 +37,7 @@ def build_agent(session_manager: SessionManager, settings: Settings) -> Agent:
         tools=[calculator, current_time],
         conversation_manager=SlidingWindowConversationManager(window_size=settings.agent_window_messages),
         session_manager=session_manager,
-        # The default handler prints the conversation, and what is printed here ends up in the function's log.
+        # The default handler prints the conversation, which would end up in the function's log.
         callback_handler=None,
         # Each provider's client retries on its own. A second layer with waits of minutes would outlast the function.
         retry_strategy=None,

@@ -1,7 +1,7 @@
-"""What may be said of an error in a log: what it is and where it was raised, never its words.
+"""What a log may say of an error: what it is and where it was raised, never its words.
 
-The message of an error quotes what it failed on, and that may be a conversation. So does the message of whatever stands
-behind it. A type, a code out of a provider's list, a key and a line of code quote nobody.
+An error's message quotes what it failed on, and that may be a conversation. So do the messages of its causes. A type, a
+provider's code, a key and a line of code quote nobody.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ def unwrapped(error: BaseException) -> BaseException:
 
 
 def code_of(error: BaseException) -> str | None:
-    """The code that AWS or the session's storage gave an error, where it is one.
+    """The code that AWS or the session's storage gave an error, if it is an error of theirs.
 
-    Other errors may have a ``code`` too, and anything may stand there: ``sys.exit`` keeps its argument in it.
+    Other errors may hold anything in ``code``: ``sys.exit`` keeps its argument there.
     """
     code = getattr(error, "code", None) if isinstance(error, SessionException) else aws_error(error).get("Code")
     return code if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
 def aws_error(error: BaseException) -> Mapping[str, Any]:
-    """The ``Error`` part of a botocore ClientError's response, without importing botocore to ask for it."""
+    """The ``Error`` part of a botocore ClientError's response, found without importing botocore."""
     response = getattr(error, "response", None)
     details = response.get("Error") if isinstance(response, dict) else None
     return details if isinstance(details, dict) else {}

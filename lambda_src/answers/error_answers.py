@@ -1,4 +1,4 @@
-"""From whatever went wrong to the answer the caller gets."""
+"""Turns whatever went wrong into the answer that the caller gets."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def answer_for(error: BaseException, model_error: BaseException | None = None) -
 
     Args:
         error: What was raised.
-        model_error: What the last model call raised, when that is known. It has precedence: a turn that failed
-            because of the model and then could not be stored either is told as the model's failure.
+        model_error: What the last model call raised, when that is known. It has precedence: if a turn failed because of
+            the model and then could not be stored either, the caller is told of the model's failure.
     """
     error = unwrapped(error)
     if isinstance(error, errors.EndpointError):
@@ -53,9 +53,9 @@ def answer_for(error: BaseException, model_error: BaseException | None = None) -
 
 
 def _for_session(error: sessions.SessionException) -> errors.EndpointError:
-    """The answer for an error of the session library; the nearest class that has one decides.
+    """The answer for an error of the session library: that of the nearest class that has one.
 
-    The base class has none: an error that nobody gave a name to is a bug, and no failure of the storage.
+    The base class has none: an error without a class of its own is a bug, not a failure of the storage.
     """
     for kind in type(error).__mro__:
         if kind in ANSWERS:

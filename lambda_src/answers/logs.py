@@ -1,6 +1,6 @@
 """Structured logs without a word of any conversation.
 
-Our own lines say what happened to which session. Everybody else's may quote: the libraries below log requests, tool
+Our own lines say what happened to which session. All other lines may quote: the libraries below log requests, tool
 inputs and errors verbatim, some of them at WARNING, and an error's message quotes what it failed on. They may say
 *that* something happened and where, not what it was about. The same holds for what Python itself writes to stderr.
 """
@@ -43,17 +43,17 @@ LIBRARIES_THAT_QUOTE = (
     "strands",
     "urllib3",
 )
-"""Loggers that get no other handler than ours, whatever somebody does to the root logger later."""
+"""Loggers that get no other handler than ours, even if the root logger is changed later."""
 
 _NAMED_VALUE = re.compile(r"(?:(\w+)=<)?%[sdr]")
 _NAMES_OF_IDS = {"session_id", "agent_id", "multi_agent_id", "message_id", "key", "aside", "messages", "renewed"}
 
 
 class WithoutWords(logging.Handler):
-    """Passes on that somebody logged something, and where in the code, but not its words."""
+    """Logs that a library logged something, and where in the code, but not its words."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the record's origin, and what the exception is that it is about."""
+        """Log where the record comes from, and which exception it is about."""
         if record.name.partition(".")[0] == SERVICE:
             return  # one of ours, which has been written already
         error = record.exc_info[1] if record.exc_info else None
@@ -63,8 +63,8 @@ class WithoutWords(logging.Handler):
             extra={
                 "library": record.name,
                 "library_at": f"{record.module}:{record.lineno}",
-                # A format string is written by a programmer; what it is filled with may be anything. A message
-                # without arguments may have been filled in before.
+                # A format string is a programmer's; its arguments may hold anything. A message without arguments may
+                # have been formatted before.
                 "library_message": record.msg if record.args and isinstance(record.msg, str) else None,
                 **_ids_in(record),
                 **(diagnosis(error) if error else {"error": None}),
@@ -73,7 +73,7 @@ class WithoutWords(logging.Handler):
 
 
 def _ids_in(record: logging.LogRecord) -> dict[str, Any]:
-    """The ids and keys among a line's arguments, where it is the session library's: it calls them by these names."""
+    """The ids and keys among a line's arguments, if the session library wrote it: it uses these names for them."""
     if record.name.partition(".")[0] != "agent_sessions" or not isinstance(record.args, tuple):
         return {}
     names = _NAMED_VALUE.findall(str(record.msg))
@@ -81,7 +81,7 @@ def _ids_in(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def keep_words_out() -> None:
-    """Keep conversations out of the function's log, whatever log level it is given and whoever writes there.
+    """Keep conversations out of the function's log, at whatever log level and whoever writes.
 
     Called once, before anybody else's code runs.
     """
@@ -93,7 +93,7 @@ def keep_words_out() -> None:
         library.setLevel(logging.WARNING)
         library.handlers = [handler]
         library.propagate = False
-    # What follows is written to stderr otherwise, with the error's message or the line's arguments.
+    # By default Python writes these to stderr, with the error's message or the line's arguments.
     logging.raiseExceptions = False
     threading.excepthook = _log_end_of_thread
     sys.unraisablehook = _log_unraisable
@@ -129,7 +129,7 @@ def log_refusal(refusal: EndpointError, error: BaseException) -> None:
         error: What was raised.
     """
     cause = error.__cause__ if isinstance(error, EndpointError) and error.__cause__ else error
-    # Only an error when somebody should look at the endpoint itself; the rest is for callers and for metrics.
+    # An error only when somebody should look at the endpoint itself; the rest is for callers and for metrics.
     log = logger.error if refusal.status == InternalError.status else logger.warning
     log("request refused", extra={"problem": refusal.slug, "status": refusal.status, **diagnosis(cause)})
 

@@ -1,9 +1,9 @@
-"""Whether a model's error says that the request itself is not valid, told from the provider's own words.
+"""Decides from the provider's own words whether a model's error says that the request itself is not valid.
 
 The one place that knows how providers say so: Amazon Bedrock's ``ValidationException``, botocore's check before a
 request is sent, Strands' ``ContextWindowOverflowException``, the statuses 400, 413, 415 and 422 of everybody's API, and
-the ``TypeError`` with which Strands' own providers refuse a kind of block. What says that the model is busy, missing
-or not allowed is no refusal: the same request may be answered later.
+the ``TypeError`` with which Strands' own providers refuse a kind of block. An error that says the model is busy,
+missing or not allowed is no refusal: the same request may be answered later.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _REFUSING_AWS_CODES = {"validationexception", "paramvalidationerror"}
 _REFUSING_NAMES = {"ParamValidationError"}
 _OVERFLOW = "ContextWindowOverflowException"
 _MISTAKES = (TypeError, KeyError, AttributeError, NotImplementedError, UnicodeError)
-"""What a provider's client stumbles with over a block that it cannot send."""
+"""What a provider's client raises over a block that it cannot send."""
 
-# Providers use the same codes for a model that cannot be called like this; no conversation is to blame for that.
+# Providers use the same codes when a model cannot be called this way. No conversation is to blame for that.
 _ABOUT_THE_MODEL = re.compile(
     r"model identifier|on-demand throughput|inference profile|credit balance|billing|api[ _-]?key"
     r"|maximum tokens you requested|model_not_found|model .{0,80}does not exist",
@@ -48,8 +48,8 @@ class Refusal:
     Attributes:
         code: What its provider calls that.
         suspects: What the provider's words point at, likeliest first; empty when they point at nothing.
-        certain: Whether the provider said so. Its client's own mistakes are taken for a refusal only of what else than
-            plain text the conversation holds.
+        certain: Whether the provider said so. If only its client failed, that counts as a refusal of anything but plain
+            text.
     """
 
     code: str
@@ -78,7 +78,7 @@ def refusal_of(error: BaseException) -> Refusal | None:
 def _aws_refuses(error: BaseException, code: str) -> bool:
     if code.lower() in _REFUSING_AWS_CODES:
         return True
-    # A model that AWS only hosts: its own status is passed on.
+    # AWS only hosts this model, and passes its status on.
     original = getattr(error, "response", {}).get("originalStatusCode")
     return code.lower() == "modelerrorexception" and original in _REFUSING_STATUSES
 

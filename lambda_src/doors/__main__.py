@@ -8,5 +8,5 @@ from lambda_src.settings import load_settings
 from lambda_src.turns.endpoint import Endpoint
 
 if __name__ == "__main__":
-    # The contract does not depend on the settings; the store is never opened.
+    # The contract does not depend on the settings, and the store is never opened.
     sys.stdout.write(document(build_router(Endpoint(load_settings({"SESSION_STORE": "file:///sessions"})))))

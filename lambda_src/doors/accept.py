@@ -21,15 +21,15 @@ _QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")
 def chosen(accept: str | None, offered: Sequence[str]) -> str:
     """The media type to answer with.
 
-    The one the caller likes best; of those it likes the same the one it names most exactly, and of those the one that
-    is offered last: who names a stream of events can read one.
+    It is the one the caller likes best. Among equals it is the one named most exactly, and among those the one offered
+    last: a caller that names a stream of events can read one.
 
     Args:
         accept: The header's value. Without one, everything is acceptable.
         offered: What there is, the usual one first.
 
     Raises:
-        NotAcceptableError: None of it.
+        NotAcceptableError: The caller takes none of them.
     """
     if accept is None or not accept.strip():
         return offered[0]
@@ -38,7 +38,7 @@ def chosen(accept: str | None, offered: Sequence[str]) -> str:
     choice = None
     for media_type in offered:
         exactness, quality = _judged(media_type, ranges)
-        # Who takes anything takes the usual.
+        # A caller that takes anything gets the usual one.
         if quality > 0 and ((quality, exactness) > best or ((quality, exactness) == best and exactness)):
             best, choice = (quality, exactness), media_type
     if choice is None:
@@ -58,7 +58,7 @@ def _judged(media_type: str, ranges: list[tuple[str, float]]) -> tuple[int, floa
 
 
 def _range(text: str) -> tuple[str, float] | None:
-    """A media range and its quality; ``None`` for what is none."""
+    """A media range and its quality; ``None`` if the text is no media range."""
     named, *parameters = (part.strip().lower() for part in text.split(";"))
     if not _RANGE.fullmatch(named):
         return None

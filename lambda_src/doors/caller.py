@@ -31,8 +31,8 @@ def owner_of(event: Mapping[str, Any], settings: Settings) -> str:
         settings: ``endpoint_auth`` says where callers come from.
 
     Raises:
-        UnauthenticatedError: When IAM is asked for and the event names no IAM principal, or one of a form that AWS
-            does not document. Part of a name that nobody knows could be somebody else's name.
+        UnauthenticatedError: With IAM, when the event names no IAM principal, or one of a form that AWS does not
+            document. Part of an unknown name could be somebody else's name.
     """
     if settings.endpoint_auth == "local":
         return owner_prefix("local", "local")
@@ -62,8 +62,9 @@ def subject_of(account: str, user_id: object) -> str | None:
     the account's root user                 ``account``            as it is
     ======================================  =====================  =============
 
-    A role's sessions are one owner: its unique id is never given to anybody else, and it survives another session
-    name, which ``userArn`` and the part after the colon do not. A federated user has nothing but its name.
+    All of a role's sessions have one owner. The role's unique id is never given to anybody else, and stays the same
+    under another session name; ``userArn`` and the part after the colon do not. A federated user has nothing but its
+    name.
 
     Args:
         account: The principal's account, 12 digits.
@@ -87,7 +88,7 @@ def _iam(event: Mapping[str, Any], name: str) -> object:
 
 
 def _unknown(reason: str, **seen: object) -> UnauthenticatedError:
-    # The operator can tell a caller who did not sign from one whose kind this version does not know.
+    # So the operator can tell a caller who did not sign from one of a kind that this version does not know.
     told = {name: value if isinstance(value, str) else type(value).__name__ for name, value in seen.items()}
     logger.warning("caller not known", extra={"reason": reason, **told})
     return UnauthenticatedError("Sign the request with AWS Signature Version 4 for the service lambda.")

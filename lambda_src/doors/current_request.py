@@ -20,7 +20,7 @@ class CurrentRequest:
     """The request being served in this thread.
 
     Args:
-        endpoint: What it is about.
+        endpoint: What the request acts on.
         router: Knows the request.
     """
 
@@ -56,7 +56,7 @@ class CurrentRequest:
         return self._endpoint.store(self.owner())
 
     def remaining_seconds(self) -> Callable[[], float]:
-        """Tells how much time the function has left for this request, whoever asks and on whatever thread."""
+        """Tells how much time the function has left for this request, from any thread."""
         context = self._router.lambda_context
         return lambda: context.get_remaining_time_in_millis() / 1000
 
@@ -70,9 +70,9 @@ class CurrentRequest:
         return lambda: remaining() > margin
 
     def in_time(self, work: Callable[[], Result]) -> Result:
-        """Read something, and say so in time when the storage does not answer.
+        """Read something. If the storage does not answer, say so while there is time.
 
         Raises:
-            OutOfTimeError: It does not.
+            OutOfTimeError: The storage does not answer.
         """
         return self._endpoint.in_time(work, self.remaining_seconds())

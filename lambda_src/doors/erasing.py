@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lambda_src.turns.turn import TimeLimit
 
 ERASING_SECONDS = 20.0
-"""How long one request erases, at most: callers wait half a minute for an answer, not for a function's whole time."""
+"""How long one request erases at most: callers wait half a minute for an answer, not the function's whole time."""
 
 # By how far the erasure has come: see ``agent_sessions.session_pages.ErasureStage``.
 _KNOWN = {
@@ -46,8 +46,8 @@ def erase_session(store: SessionStore, session_id: str, limit: TimeLimit) -> Era
     erasure = store.erasure(session_id)
     seconds = min(ERASING_SECONDS, limit.seconds)
     try:
-        # On a thread that can be left behind. It sends nothing more then, should it wake up in a later invocation: by
-        # then the session may have begun its next life.
+        # On a thread that can be left behind. If it wakes up in a later invocation, it sends nothing more: by then the
+        # session may have begun its next life.
         report = within(limit.last_seconds, lambda: erasure.run(within_seconds=seconds))
     except AbandonedError as error:
         erasure.abandon()

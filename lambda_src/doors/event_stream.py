@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from lambda_src.turns.turn_events import TurnEvent
 
 HEARTBEAT_SECONDS = 10.0
-"""After so long without an event a comment is sent: proxies close connections on which nothing moves."""
+"""After so long without an event a comment is sent: proxies close idle connections."""
 
 HEADERS = {
     "Content-Type": "text/event-stream",
-    # nginx and those who took over its header pass the stream on as it comes.
+    # nginx, and proxies that took over its header, pass the stream on as it comes.
     "X-Accel-Buffering": "no",
 }
 
@@ -45,7 +45,7 @@ class EventStream:
     Args:
         feed: What happens.
         session_id: In which session.
-        problem: The problem document for what a turn ended with instead of a reply.
+        problem: Makes the problem document for what ended a turn without a reply.
     """
 
     def __init__(self, feed: Feed, session_id: str, problem: Callable[[BaseException], dict[str, Any]]) -> None:
@@ -59,7 +59,7 @@ class EventStream:
         return self
 
     def __next__(self) -> bytes:
-        """The next piece. It waits for one, and for no longer than a heartbeat."""
+        """The next piece. It waits no longer than a heartbeat."""
         while True:
             try:
                 event = self._feed.take(HEARTBEAT_SECONDS)
@@ -76,7 +76,7 @@ class EventStream:
     def _piece(self, event: TurnEvent | Replied | Failed) -> bytes:
         if isinstance(event, TextDelta | ReasoningDelta):
             return _said(type(event), self._said[type(event)].add(event.text))
-        # What is half a character when something else comes remains one.
+        # Half a character stays half when something else follows it.
         rest = b"".join(_said(kind, said.rest()) for kind, said in self._said.items())
         return rest + self._told(event)
 
@@ -94,11 +94,11 @@ class EventStream:
                 told = {name: value for name, value in asdict(event).items() if value is not None}
                 return frame("message", told, event_id=event.message_id)
             case _:
-                return b""  # text is told above, and that the turn is completed by its reply
+                return b""  # text is told above; the reply tells that the turn is completed
 
 
 def frame(name: str, data: dict[str, Any], *, event_id: int | None = None) -> bytes:
-    """One event. JSON has no line breaks of its own, so that its data is one line."""
+    """One event. JSON text has no line breaks, so its data is one line."""
     identified = "" if event_id is None else f"id: {event_id}\n"
     return f"event: {name}\n{identified}data: {serialize(data)}\n\n".encode()
 

@@ -32,7 +32,7 @@ class HttpRequest:
 
     Attributes:
         method: In capitals.
-        path: Percent-encoded, whether or not the event's writer had decoded it.
+        path: Percent-encoded, even if the event's writer had decoded it.
         query: The values of each parameter, decoded, in order.
         headers: By name in lower case; several of one name are joined by commas, as HTTP joins them.
         body: Text, or base64 when ``is_base64``; ``None`` when there is none.
@@ -50,7 +50,7 @@ class HttpRequest:
 
 
 def is_http(event: object) -> bool:
-    """Whether an event is an HTTP request, good or bad. It is answered then, whereas plain events raise."""
+    """Whether an event is an HTTP request, good or bad. Its errors are answered; a plain event's are raised."""
     if not isinstance(event, dict):
         return False
     context = event.get("requestContext")
@@ -101,8 +101,8 @@ def decoded(component: str) -> str:
         component: Percent-encoded; characters beyond ASCII stand for themselves.
 
     Raises:
-        ValueError: It stands for none. It has half an escape, or bytes that are not UTF-8, as overlong forms and
-            surrogates are not (RFC 3629).
+        ValueError: The component has half an escape, or bytes that are not UTF-8, which overlong forms and surrogates
+            are not either (RFC 3629).
     """
     if _HALF_ESCAPE.search(component):
         raise ValueError("must be percent-encoded: % needs two hexadecimal digits after it")
@@ -113,7 +113,7 @@ def decoded(component: str) -> str:
 
 
 def session_in(path: object) -> str | None:
-    """The session that a path names, for whoever tells about a request, good or bad."""
+    """The session that a path names, even if the request is bad."""
     named = _SESSION_IN_PATH.match(path) if isinstance(path, str) else None
     if named is None:
         return None
@@ -138,7 +138,7 @@ def _path(path: str) -> str:
 
 
 def _query(event: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The parameters of the raw query string. The event's parsed ones were decoded leniently and joined by commas."""
+    """The parameters of the raw query string. The event's parsed ones are decoded leniently and comma-joined."""
     parsed = _texts("queryStringParameters", event.get("queryStringParameters"))
     raw = event.get("rawQueryString")
     if not isinstance(raw, str | None):

@@ -1,4 +1,4 @@
-"""Which JSON values come in: those that everybody behind this door can store, compare and send on.
+"""Which JSON values are let in: those that the store, the model and clients can store, compare and send on.
 
 RFC 8259 leaves the range of numbers, the depth and unpaired surrogates to whoever reads. Python's parser takes more
 than a store, a model or another language's client can carry: it makes ``Infinity`` of ``1e999``, which is no JSON any
@@ -19,7 +19,7 @@ MAX_DEPTH = 64
 """How deep arrays and objects may be nested, the outermost one counted."""
 
 MAX_FAULTS = 20
-"""So many faults are named; who sends a million of them need not read about each."""
+"""At most so many faults are named: a caller that sends a million of them need not read about each."""
 
 TOO_DEEP = f"must not be nested deeper than {MAX_DEPTH} levels"
 _NOT_FINITE = "must be a finite number between -1.797e308 and 1.797e308"
@@ -34,17 +34,17 @@ class Fault(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A place in a value, as the way back to the value itself. Every step costs the same, however deep."""
+    """A place in a value: a step from the place around it. A step costs the same at any depth."""
 
     parent: _Place | None
     step: str | int
 
 
 def faults_in(value: Any) -> list[Fault]:
-    """What keeps a value from being carried on, in the order of the text; at most ``MAX_FAULTS`` of it.
+    """The faults for which a value cannot be carried on, in the order of the text; at most ``MAX_FAULTS``.
 
     Args:
-        value: As a JSON parser made it, whichever it was.
+        value: As any JSON parser made it.
     """
     found: list[Fault] = []
     # A list instead of recursion: a value may be nested deeper than Python can call.

@@ -61,7 +61,7 @@ def read_messages(
                 f"Message {large} is larger than the 6 MB of a reply; next_cursor leads to the page after it.",
                 next_cursor=page.next_cursor,
             )
-        # The bytes of a page are counted as stored; escaped as a reply, quotes and some letters count more.
+        # A page's bytes are counted as stored. In the reply, quotes and some letters are escaped and count more.
         page = page.first(len(page.messages) // 2)
 
 

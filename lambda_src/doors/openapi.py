@@ -22,7 +22,7 @@ DESCRIPTION = (
 )
 _SECURITY_SCHEME = "sigv4"
 _PUBLIC = ("health",)
-"""Operations that ask nobody who is calling. With IAM, the Function URL asks all the same."""
+"""Operations that do not ask who is calling. With IAM, the Function URL still asks."""
 
 _DOOR = (errors.MalformedRequestError, errors.BadRequestError, errors.MethodNotAllowedError)
 _STORE = (

@@ -17,8 +17,8 @@ ENVELOPE_BYTES = 8 * 1024
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-# A media type and its parameters (RFC 9110, 8.3.1). Blanks belong to what stands before them: there is one way to read
-# a header, however long it is.
+# A media type and its parameters (RFC 9110, 8.3.1). Blanks belong to what stands before them, so that any header can be
+# read in one way only.
 _PARAMETER = re.compile(rf";[ \t]*(?:({_WORD})=({_WORD}|{_QUOTED})[ \t]*)?")
 _MEDIA_TYPE = re.compile(rf"[ \t]*({_WORD}/{_WORD})[ \t]*((?:;[ \t]*(?:{_WORD}=(?:{_WORD}|{_QUOTED})[ \t]*)?)*)")
 
@@ -40,8 +40,8 @@ def read_json(body: str | None, *, is_base64: bool, content_type: str | None) ->
     Raises:
         PayloadTooLargeError: Over 6 MB, as Lambda counts it.
         UnsupportedMediaTypeError: The content type is not JSON in UTF-8.
-        MalformedRequestError: Not JSON, or not to be read; says where.
-        BadRequestError: JSON, but not an object, or with values that cannot be carried on.
+        MalformedRequestError: The body is not JSON, or cannot be read; says where.
+        BadRequestError: The body is JSON, but not an object, or has values that cannot be carried on.
     """
     if not body:
         return None
@@ -59,7 +59,8 @@ def _size(text: str) -> int:
 def _is_json(content_type: str | None) -> bool:
     """Whether a media type is ``application/json``, in whatever case and with whatever parameters.
 
-    ``charset`` means nothing for JSON, which is UTF-8 (RFC 8259). Who states another one has sent another one.
+    ``charset`` means nothing for JSON, which is UTF-8 (RFC 8259). A caller that states another one has sent another
+    one.
     """
     if not content_type:
         return True
@@ -83,8 +84,8 @@ def parse(text: str) -> dict[str, Any]:
     """Parse a request's body.
 
     Raises:
-        MalformedRequestError: Not JSON, or not to be read; says where.
-        BadRequestError: JSON, but not an object, or with values that cannot be carried on.
+        MalformedRequestError: The text is not JSON, or cannot be read; says where.
+        BadRequestError: The text is JSON, but not an object, or has values that cannot be carried on.
     """
     try:
         value = json.loads(
@@ -111,7 +112,7 @@ def _too_deep() -> errors.MalformedRequestError:
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, whose names are unique: of two values one reader takes the first and another one the last."""
+    """An object, whose names must be unique: readers differ in which of two values they take."""
     value = dict(members)
     if len(value) < len(members):
         raise errors.MalformedRequestError("The body is not to be read: an object has the same name twice.")
@@ -138,11 +139,11 @@ def serialize(value: Any) -> str:
 
 
 def fits(body: str) -> bool:
-    """Whether a reply's body can leave the function.
+    """Whether a reply's JSON text can leave the function.
 
-    Where answers are not streamed, the runtime makes the body a JSON string inside its own answer, so that quotes count
-    twice and, in some Python versions, every letter outside ASCII counts as its escape. This is the worst case, and
-    the limit everywhere: a deployment's transport is nothing that a caller should have to know.
+    Where answers are not streamed, the runtime makes the body a JSON string inside its own answer. Then quotes count
+    twice and, in some Python versions, every letter outside ASCII counts as its escape. This worst case is the limit
+    everywhere, so that callers need not know a deployment's transport.
     """
     return len(json.dumps(body)) + ENVELOPE_BYTES <= MAX_PAYLOAD_BYTES
 

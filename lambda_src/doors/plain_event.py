@@ -1,7 +1,7 @@
 """The door for plain events: Step Functions, EventBridge, ``aws lambda invoke``.
 
-Whoever may invoke the function directly is trusted to name the owner. An answer that is not a reply is raised: a
-returned error would count as success, and the class names are what a state machine can catch.
+A sender that may invoke the function directly is trusted to name the owner. An answer that is not a reply is raised: a
+returned error would count as success, and a state machine catches class names.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 _OWNER_PREFIX = re.compile(r"o_[a-z2-7]{52}")
 ACCEPTED_WAIT_SECONDS = 60.0
-"""How long a turn without a caller waits for whoever uses its session."""
+"""How long a turn without a caller waits while its session is in use."""
 
 EVENT_ISSUER = "event"
-"""Issuer of owners that exist only in plain events, such as ``nightly-report``: no caller over HTTP can be one."""
+"""Issuer of owners that exist only in plain events, such as ``nightly-report``: no caller over HTTP has it."""
 
 
 def answer(
@@ -58,7 +58,7 @@ def answer(
         request_id=request_id,
         idempotency_key=request.request_id,
         turn_id=request.turn_id,
-        # Nobody waits for a turn that was accepted before; to be refused would cost it one of its few tries.
+        # Nobody waits for a turn that was accepted before, and a refusal would cost it one of its few tries.
         lease_wait_seconds=None if request.turn_id is None else ACCEPTED_WAIT_SECONDS,
     )
 
@@ -66,8 +66,8 @@ def answer(
 def owner_of(owner: str | OwnerName) -> str:
     """The key prefix of the owner an event names.
 
-    A prefix as ``owner_prefix`` makes it is taken as it is; issuer and subject name somebody who also calls over
-    HTTP; any other text is an owner of its own that only plain events can name.
+    A prefix that ``owner_prefix`` made is taken as it is. Issuer and subject name somebody who also calls over HTTP.
+    Any other text is an owner of its own that only plain events can name.
     """
     if isinstance(owner, OwnerName):
         return owner_prefix(owner.issuer, owner.subject)

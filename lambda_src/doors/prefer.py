@@ -1,4 +1,4 @@
-"""What a caller would like, and gets where it can be had: the ``Prefer`` header (RFC 7240)."""
+"""The ``Prefer`` header (RFC 7240): what a caller would like, and gets where it can be had."""
 
 from __future__ import annotations
 

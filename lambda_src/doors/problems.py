@@ -48,7 +48,7 @@ def response(error: errors.EndpointError, *, path: object, request_id: str | Non
 
     Args:
         error: What to tell the caller.
-        path: The request's path, good or bad, which may name a session.
+        path: The request's path, good or bad. It may name a session.
         request_id: See ``problem``.
     """
     return {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RoutedEvent(LambdaFunctionUrlEvent):
-    """The event that Powertools sees: what we decoded, so that nobody decodes it another way.
+    """The event that Powertools sees: the values we have decoded, so that nobody decodes them another way.
 
     Args:
         request: The request.
@@ -36,7 +36,7 @@ class RoutedEvent(LambdaFunctionUrlEvent):
             {
                 "rawPath": request.path,
                 "rawQueryString": urlencode(request.query, doseq=True),
-                # Powertools compares the content type in its own way. ``json_body`` has looked at it in ours.
+                # Powertools compares the content type in its own way; ``json_body`` has compared it in ours.
                 "headers": {**request.headers, "content-type": "application/json"},
                 "requestContext": {**request.context, "http": http, "stage": "$default"},
             }

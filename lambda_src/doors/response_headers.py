@@ -5,11 +5,11 @@ from typing import Any
 from lambda_src.runtime.streamed_answer import StreamedAnswer
 
 HEADERS = {"Cache-Control": "no-store"}
-"""Conversations belong into no cache. An answer that says otherwise keeps what it says."""
+"""Conversations belong in no cache. An answer that says otherwise keeps what it says."""
 
 
 def add_headers(response: dict[str, Any] | StreamedAnswer) -> None:
-    """Give an answer the headers that every answer has; those of a stream are its beginning."""
+    """Give an answer the headers that every answer has. A stream's headers are its beginning."""
     headers = response.headers if isinstance(response, StreamedAnswer) else response.setdefault("headers", {})
     for name, value in HEADERS.items():
         headers.setdefault(name, value)

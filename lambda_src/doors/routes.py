@@ -28,7 +28,7 @@ from lambda_src.turns.endpoint import Endpoint
 
 MAX_PAGE = 1_000
 PAGE_SECONDS = 8.0
-"""A page is full in less, unless it passes thousands of sessions that have expired, or the storage is slow."""
+"""Most pages are full sooner, unless they pass thousands of expired sessions or the storage is slow."""
 
 ERASURE_RETRY_SECONDS = 1
 
@@ -144,7 +144,7 @@ class Routes:
         return Response(status_code=answer["statusCode"], body=answer["body"], headers=answer["headers"])
 
     def _page_seconds(self) -> float:
-        """How long a page may take. What has been found by then is sent, and its cursor goes on."""
+        """How long a page may take. After that, what has been found is sent, and the cursor goes on from there."""
         return min(PAGE_SECONDS, self._request.time_limit().seconds / 2)
 
     def _refusal(self, error: Exception) -> EndpointError:

@@ -54,7 +54,7 @@ LastEventId = Annotated[
     Header(alias="Last-Event-ID", description="Of a stream: the last message that is known already."),
 ]
 Reply = Response[contract.TurnReply | contract.RunningTurn | None]
-"""A reply, or that there will be one; none where it is streamed instead."""
+"""A reply, or a 202 for one to come; none where the reply is streamed instead."""
 
 
 class TurnRoutes:
@@ -132,7 +132,7 @@ class TurnRoutes:
     def _streaming(
         self, take: Callable[..., dict[str, Any]], session_id: str, body: contract.TurnBody, idempotency_key: str | None
     ) -> TurnApart:
-        """The turn; where the same request is being worked on already, that one is followed."""
+        """The turn. If the same request is being worked on already, that turn is followed."""
         if idempotency_key is None:
             return TurnApart(lambda feed: take(watch=feed.put))
         owner, has_time = self._request.owner(), self._request.has_time()
@@ -151,13 +151,13 @@ class TurnRoutes:
         """Answer with the stream of a turn that begins.
 
         Raises:
-            BaseException: It was refused before there was anything to tell.
+            BaseException: The turn was refused before there was anything to tell.
         """
         request_id, context = self._request.request_id, copy_context()
 
         def tell(error: BaseException) -> dict[str, Any]:
             refusal = answer_for(error)
-            context.run(log_refusal, refusal, error)  # whoever carries the stream knows nothing of the request
+            context.run(log_refusal, refusal, error)  # the stream's carrier does not know the request
             return problems.problem(refusal, session_id=session_id, request_id=request_id)
 
         pieces = event_stream.EventStream(turn.start(), session_id, tell)
@@ -187,7 +187,7 @@ class TurnRoutes:
             "Preference-Applied": RESPOND_ASYNC,
         }
         if over is not None:
-            # On this machine the turn belongs to the answer: the server waits for it before it ends.
+            # On this machine the turn belongs to the answer: the server waits for the turn before it stops.
             pieces = iter([serialize(running.model_dump(mode="json")).encode()])
             self._router.stream(StreamedAnswer(202, {"Content-Type": accept.JSON, **headers}, pieces, over=over))
         return Response(status_code=202, content_type=accept.JSON, body=running, headers={**headers})
@@ -195,7 +195,7 @@ class TurnRoutes:
     def _take_without_caller(
         self, owner: str, session_id: str, body: contract.TurnBody, idempotency_key: str, turn_id: str
     ) -> Callable[[], object] | None:
-        """Begin a turn, or have it begun; returns what waits for it where it is taken here."""
+        """Begin a turn here, or have it begun elsewhere; returns what waits for a turn that is taken here."""
         async_function = self._endpoint.settings.async_function
         if async_function is not None:
             asked = {name: value for name, value in self._request.json().items() if value is not None}
@@ -240,7 +240,7 @@ class TurnRoutes:
             if turn.state() is not RUNNING:
                 raise TurnOverError("The turn is over. GET tells what became of it.")
             if isinstance(turn, AcceptedTurn):
-                store.turns(session_id)  # a note must not lie where there is no session
+                store.turns(session_id)  # raises if there is no session, so that no note is left there
             store.ask_to_cancel(session_id, turn.agent_id, turn.turn_id)
             return turn
 

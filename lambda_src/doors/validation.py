@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_PARTS = 20
-"""So many parts are named; the answer to a million of them would be larger than the request."""
+"""At most so many parts are named: the answer to a million of them would be larger than the request."""
 
 
 def invalid(findings: Sequence[Mapping[str, Any]]) -> BadRequestError:

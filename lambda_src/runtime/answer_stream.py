@@ -39,7 +39,7 @@ class Invocation:
     Attributes:
         runtime_api: Host and port of the Runtime API.
         request_id: The invocation's.
-        attempt_id: Of this attempt at it, where Lambda names one. It is sent back as it came.
+        attempt_id: This attempt's id, if Lambda names one. It is sent back as it came.
     """
 
     runtime_api: str
@@ -51,14 +51,13 @@ def post(invocation: Invocation, answer: PreparedAnswer, report: Callable[[BaseE
     """Send an answer, piece by piece as it is made.
 
     When it returns, the process asks for the next event, or is frozen. So it returns when the work behind the body is
-    over, although nobody may take the body any more: a turn whose caller has left is finished and stored like any
-    other.
+    over, even if nobody takes the body any more: a turn whose caller has left is finished and stored like any other.
 
     Args:
         invocation: Whose answer it is.
         answer: Ready to be sent.
-        report: Is told what went wrong after the answer began. Either the body failed, which the caller sees in
-            trailers, or the Runtime API takes no more of it.
+        report: Is told what went wrong after the answer began: the body failed, which the caller sees in trailers, or
+            the Runtime API takes no more of it.
     """
     from http.client import HTTPException  # late: not every start of a process answers a request
 
@@ -77,9 +76,9 @@ def place_of(trace: TracebackType | None) -> str:
 
 
 def _parts(pieces: Iterator[bytes]) -> Iterator[bytes | BaseException]:
-    """The pieces of a body and, where it fails, the error as its last part.
+    """The pieces of a body. If the body fails, the last part is its error.
 
-    An ``OSError`` of the body is told from one of the connection by that.
+    So an ``OSError`` of the body is told from one of the connection.
     """
     try:
         yield from pieces

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 S3_CONNECT_SECONDS = 2
 S3_READ_SECONDS = 5
 S3_ATTEMPTS = 4
-"""Of one request. Together at most about half a minute with their pauses, when S3 does not answer at all."""
+"""Tries of one request. When S3 does not answer at all, they and their pauses take at most about half a minute."""
 
 _on_restore: list[Callable[[], object]] = []
 
 
 @lru_cache(maxsize=1)
 def boto_session() -> boto3.Session:
-    """The one boto3 session of this process; boto3 is imported by whoever asks first."""
+    """The one boto3 session of this process. The first call imports boto3."""
     import boto3
     import botocore.session
 
@@ -37,7 +37,7 @@ def boto_session() -> boto3.Session:
 
 
 def s3_client() -> S3Client:
-    """A client for the sessions, which gives up in time to say so.
+    """A client for the sessions, which gives up while there is time to tell the caller.
 
     boto3 waits 60 seconds for an answer and asks up to five times: longer than most functions live.
     """
@@ -62,7 +62,7 @@ def on_restore(forget: Callable[[], object]) -> None:
 
 
 def restored() -> None:
-    """Forget what must not be shared by the processes that wake up from one snapshot.
+    """Forget what processes that wake up from one snapshot must not share.
 
     Connections and credentials are stale, and every copy would draw the same "random" retry delays. The kit's own
     ids come from the operating system's randomness, which a snapshot does not freeze.

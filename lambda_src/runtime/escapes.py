@@ -1,8 +1,8 @@
-"""What would end a process, a task or a generator, and is raised where somebody else's code merely failed.
+"""Makes ordinary errors of what would end a process, a task or a generator when somebody else's code merely failed.
 
-``sys.exit()`` in a tool, a ``CancelledError`` that a model's client brings along, a ``GeneratorExit`` or a group of
-such: none is an ``Exception``, so neither Strands nor anybody else catches it on its way. Here each becomes an ordinary
-error, as near as possible to the code that raised it. A turn that really is being cancelled stays cancelled.
+``sys.exit()`` in a tool, a ``CancelledError`` from a model's client, a ``GeneratorExit``, or a group of such: none is
+an ``Exception``, so neither Strands nor anybody else catches it. Here each becomes an ordinary error, as near as
+possible to the code that raised it. A turn that really is being cancelled stays cancelled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Arguments = ParamSpec("Arguments")
 
 
 class EscapedError(Exception):
-    """Somebody's code raised what is no ``Exception``.
+    """Somebody's code raised something that is no ``Exception``.
 
     Attributes:
         original_exception: What it raised. Strands' own wrapper names it like this, too.
@@ -35,7 +35,7 @@ class EscapedError(Exception):
 
 
 def as_ordinary(error: BaseException) -> Exception | None:
-    """The ordinary error that stands for what somebody's code raised; ``None`` when it goes on as it is."""
+    """The ordinary error for what somebody's code raised; ``None`` if that is to be raised as it is."""
     if isinstance(error, Exception):
         return None
     if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
@@ -44,7 +44,7 @@ def as_ordinary(error: BaseException) -> Exception | None:
 
 
 def _is_being_cancelled() -> bool:
-    """Whether somebody has asked for this task's end. Without that, a ``CancelledError`` is somebody's mistake."""
+    """Whether this task was asked to end. If not, a ``CancelledError`` is somebody's mistake."""
     try:
         task = asyncio.current_task()
     except RuntimeError:  # no loop runs in this thread
@@ -53,7 +53,7 @@ def _is_being_cancelled() -> bool:
 
 
 class Contained:
-    """A ``with`` block around somebody else's code, out of which come ordinary errors only."""
+    """A ``with`` block around somebody else's code. Only ordinary errors leave it."""
 
     def __enter__(self) -> None:
         """Nothing to do."""
@@ -68,7 +68,7 @@ class Contained:
 
 
 async def contained(events: AsyncIterable[Item]) -> AsyncIterator[Item]:
-    """The events of somebody else's generator, which ends in an ordinary error if it does not end well."""
+    """The events of somebody else's generator. If it fails, it fails with an ordinary error."""
     source = aiter(events)
     try:
         while True:
@@ -79,7 +79,7 @@ async def contained(events: AsyncIterable[Item]) -> AsyncIterator[Item]:
                     return
             yield event
     finally:
-        # Whoever stops listening early ends the source now, and not when the collector finds it.
+        # If the reader stops early, the source ends now, and not when the collector finds it.
         close = getattr(source, "aclose", None)
         if close is not None:
             with Contained():
@@ -87,18 +87,18 @@ async def contained(events: AsyncIterable[Item]) -> AsyncIterator[Item]:
 
 
 def contained_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
-    """Make a loop's tasks such that none ends with what is no ``Exception``; a loop's task factory.
+    """A loop's task factory: none of its tasks ends with anything but an ``Exception``.
 
-    asyncio stops the whole loop for a task's ``SystemExit``, and hands a ``GeneratorExit`` to whoever waits as if
-    that one were being closed.
+    asyncio stops the whole loop for a task's ``SystemExit``. It hands a ``GeneratorExit`` to the coroutine that waits,
+    as if that one were being closed.
     """
     return asyncio.Task(_ContainedWork(work) if asyncio.iscoroutine(work) else work, loop=loop, **options)
 
 
 class _ContainedWork(Coroutine[Any, Any, Any]):
-    """A coroutine in all respects but one: it ends in a result, a cancellation or an ordinary error.
+    """Like the coroutine inside, but ends only in a result, a cancellation or an ordinary error.
 
-    Not another coroutine around it: one that never began would leave this one behind, never awaited.
+    An ``async def`` around it would not do: if that one never began, the one inside would never be awaited.
     """
 
     def __init__(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -117,11 +117,11 @@ class _ContainedWork(Coroutine[Any, Any, Any]):
         self._work.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        """Wait for it."""
+        """Wait for its end."""
         return self._work.__await__()
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else is asked of a coroutine, such as its name."""
+        """Any other attribute of the coroutine, such as its name."""
         return getattr(self._work, name)
 
     @staticmethod
@@ -135,9 +135,9 @@ class _ContainedWork(Coroutine[Any, Any, Any]):
 
 
 class ContainedThreads(ThreadPoolExecutor):
-    """The threads in which Strands runs synchronous tools; what a tool raises there is an ordinary error here.
+    """The threads in which Strands runs synchronous tools. What a tool raises there is an ordinary error here.
 
-    A ``StopIteration`` cannot be handed to a waiting coroutine at all: before Python 3.12 it would wait for ever.
+    A ``StopIteration`` cannot be handed to a waiting coroutine: before Python 3.12 that one would wait for ever.
     """
 
     def submit(

@@ -56,7 +56,7 @@ def within(seconds: float, work: Callable[[], Result]) -> Result:
         except BaseException as error:  # noqa: BLE001 - it is raised to whoever waits
             raised.append(error)
 
-    # What belongs to the request (log fields, trace) is found in the context.
+    # The context holds the request's log fields and trace.
     thread = threading.Thread(target=contextvars.copy_context().run, args=(keep,), name="turn", daemon=True)
     thread.start()
     thread.join(max(seconds, 0))
@@ -82,10 +82,10 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _finish(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a loop until the work is done, though a callback beside it may try to end the process.
+    """Run a loop until the work is done, even if a callback beside it tries to end the process.
 
-    asyncio lets a callback's ``SystemExit`` and ``KeyboardInterrupt`` through, and stops there. The loop is whole and
-    goes on.
+    asyncio lets a callback's ``SystemExit`` and ``KeyboardInterrupt`` through, and stops. The loop is whole all the
+    same, and goes on.
     """
     task = loop.create_task(work)
     with Contained():

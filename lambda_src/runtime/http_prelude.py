@@ -33,7 +33,7 @@ class PreparedAnswer:
     Attributes:
         prelude: With the NULs that end it.
         pieces: The body. Asking for the next piece may block, and may raise.
-        end: Lets go of the body, read to its end or not, and returns when the work behind it is over.
+        end: Lets go of the body, read to its end or not. Returns when the work behind the body is over.
     """
 
     prelude: bytes
@@ -44,8 +44,8 @@ class PreparedAnswer:
 def is_http_answer(returned: object) -> bool:
     """Whether a handler returned an answer to an HTTP request.
 
-    Everything else was returned for a plain event. Lambda tells them apart by the same name: an answer has a
-    ``statusCode``, which no reply of ours to a plain event has.
+    Everything else was returned for a plain event. Lambda makes the same distinction: an answer has a ``statusCode``,
+    which no reply of ours to a plain event has.
     """
     return isinstance(returned, StreamedAnswer) or (isinstance(returned, dict) and "statusCode" in returned)
 
@@ -53,8 +53,8 @@ def is_http_answer(returned: object) -> bool:
 def prepare(answer: StreamedAnswer | Mapping[str, Any]) -> PreparedAnswer:
     """Make an answer ready to be sent.
 
-    It waits for the first piece of a streamed body. What fails until then is no answer at all yet, and can still be
-    told as an error of the invocation.
+    It waits for the first piece of a streamed body. A failure until then can still be told as an error of the
+    invocation.
 
     Args:
         answer: What the handler returned, of which :func:`is_http_answer`.

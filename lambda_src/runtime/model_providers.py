@@ -4,7 +4,7 @@ A runner may add providers of its own before the settings are read:
 
     MODEL_PROVIDERS["offline"] = lambda model_id, settings: OfflineModel(model_id)
 
-Each imports its SDK when it is asked for a model, so that only the provider in use is paid for.
+Each imports its SDK when it is asked for a model, so that only the provider in use costs time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """botocore's service descriptions, found without looking into all of them.
 
-Before botocore loads a description it makes sure that there is such a service by listing all it has, for an S3 client
-twice: some 900 folders opened and 2,800 files looked for, of which a turn needs two.
+Before botocore loads a description, it lists all services to make sure that there is this one, for an S3 client twice.
+That opens some 900 folders and looks for 2,800 files, of which a turn needs two.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from botocore.loaders import Loader
 if TYPE_CHECKING:
     import botocore.session
 
-# boto3's resources: few services have them, and what is asked is which.
+# boto3's resources: few services have them, and botocore asks which.
 _OF_FEW_SERVICES = "resources-1"
 
 
 class ServiceModels(Loader):
-    """Takes a service's folder for proof of the service.
+    """Takes a service's folder as proof of the service.
 
     Loading a kind of description that the folder lacks fails as it does without this class, one step later.
     """
@@ -33,7 +33,7 @@ class ServiceModels(Loader):
 
 
 def use_service_models(session: botocore.session.Session) -> None:
-    """Have a session find its service descriptions this way, in the places where it would look for them.
+    """Have a session find its service descriptions this way, in the places where it looks for them.
 
     Args:
         session: A session that has made no client yet.

@@ -1,10 +1,10 @@
-"""An object in another one's place, which does one thing differently."""
+"""An object that takes another one's place and does one thing differently."""
 
 from typing import Any
 
 
 class StandIn:
-    """Is, to whoever asks, the object it stands for; a subclass says what it does differently.
+    """Behaves as the object it stands for, except for what a subclass does differently.
 
     The object itself is not touched: a model or a tool may serve several turns at once.
 
@@ -21,9 +21,9 @@ class StandIn:
         return type(object.__getattribute__(self, "_original"))
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever the subclass does not say itself, the original does."""
+        """The original answers for every attribute that the subclass does not define."""
         return getattr(object.__getattribute__(self, "_original"), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """What is set, is set on the original."""
+        """Set the attribute on the original."""
         setattr(object.__getattribute__(self, "_original"), name, value)

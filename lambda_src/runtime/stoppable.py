@@ -1,4 +1,4 @@
-"""Somebody else's events, until somebody says stop: also while nothing comes."""
+"""Passes on somebody else's events until it is told to stop, even while none come."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class StoppedError(Exception):
 
 
 class StopSignal:
-    """Says stop, once, to whoever listens."""
+    """Says stop, once, to all who listen."""
 
     def __init__(self) -> None:
         self.is_set = False
         self._listeners: list[Callable[[], object]] = []
 
     def set(self) -> None:
-        """Say it."""
+        """Say stop."""
         if not self.is_set:
             self.is_set = True
             for tell in list(self._listeners):
                 tell()
 
     def listen(self, tell: Callable[[], object]) -> Callable[[], None]:
-        """Have something called when it is said; returns what ends that."""
+        """Call a function when stop is said. Returns what ends the listening."""
         self._listeners.append(tell)
         return lambda: self._listeners.remove(tell)
 
@@ -38,7 +38,7 @@ class StopSignal:
 async def stoppable(
     events: AsyncIterable[Item], signal: StopSignal, *, grace_seconds: float = 0
 ) -> AsyncGenerator[Item]:
-    """The events, from a task of their own: a generator may only be resumed by the task that began it.
+    """The events, read in a task of their own: only the task that began a generator may resume it.
 
     Args:
         events: Somebody else's.

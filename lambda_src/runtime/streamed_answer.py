@@ -20,10 +20,10 @@ class StreamedAnswer:
     Attributes:
         status_code: The HTTP status.
         headers: By name; each name once. No ``Content-Length``: nobody knows it.
-        pieces: The body, in the order to be sent. Asking for the next piece blocks until there is one. It ends by
-            itself and raises nothing of the turn's: what fails in the middle is told in the body.
+        pieces: The body, in the order to be sent. Asking for the next piece blocks until there is one. The body ends by
+            itself and raises nothing of the turn's: a failure in the middle is told in the body.
         cookies: Values of ``Set-Cookie``, one each.
-        over: Returns when the work behind the body has ended, whether or not anybody read to the end.
+        over: Returns when the work behind the body has ended, even if nobody read to the end.
     """
 
     status_code: int
@@ -33,7 +33,7 @@ class StreamedAnswer:
     over: Callable[[], object] = field(default=lambda: None)
 
     def close(self) -> None:
-        """Whoever was reading has left, or has read everything. Called once, and as often as one likes after that.
+        """Say that the reader has left, or has read everything. Must be called once, and may be called again.
 
         It does not wait. What makes the pieces goes on by itself, and lets go of them.
         """
@@ -42,9 +42,9 @@ class StreamedAnswer:
             close()
 
     def wait(self) -> None:
-        """Wait until nothing is being done any more for this answer; called after ``close``, or after the last piece.
+        """Wait until nothing works on this answer any more; called after ``close``, or after the last piece.
 
         A turn goes on when its reader has left. Lambda freezes the process as soon as it asks for the next event, so
-        whoever carries the answer waits first. It takes no longer than the function's time.
+        that the answer's carrier waits first. It takes no longer than the function's time.
         """
         self.over()

@@ -10,7 +10,7 @@ stay as they are.
 
 A URL with the invoke mode ``RESPONSE_STREAM`` takes every answer in that form, and one with ``BUFFERED`` takes none. A
 function cannot see which mode its URL has: the deployment sets the mode and ``STREAMING`` together. The result of a
-plain event is posted as ever.
+plain event is posted as before.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def install(
 ) -> bool:
     """Have HTTP answers streamed from now on, where this process is Lambda's.
 
-    Args:
+    report: Is told what went wrong after an answer had begun.
         streaming: Whether the function's URL takes answers in that form.
         report: Is told what went wrong after an answer had begun.
         environment: Variables to read instead of the process's own.
@@ -99,8 +99,8 @@ def _known_classes() -> tuple[Any, Any]:
     called = getattr(getattr(sys.modules.get(_LOOP), "handle_event_request", None), "__code__", None)
     if called is None or not {"marshal_response", "post_invocation_result"} <= set(called.co_names):
         raise _unknown("handle_event_request of the runtime's client goes another way")
-    # Newer clients have a base class that posts, for other kinds of client too. None of them may be left behind: it
-    # would be given what it cannot post.
+    # Newer clients have a base class that posts, for other kinds of client too. All of them are replaced: one left
+    # behind would be given what it cannot post.
     posting = next(base for base in client.__mro__ if "post_invocation_result" in vars(base))
     return posting, marshaller
 

@@ -1,4 +1,4 @@
-"""What an agent does in a turn, reduced to the turn's events: from Strands' stream, and from its hooks."""
+"""Reduces what an agent does in a turn to the turn's events: from Strands' stream, and from Strands' hooks."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ async def events_of(agent: Agent, prompt: Any, turn_id: str, showing: Showing) -
                 seen.add(call["toolUseId"])
                 yield ToolCall(call["toolUseId"], call.get("name", ""))
     except Exception as error:
-        # An answer cut short by the model's limit is stored and is an answer; Strands reports it as an exception.
+        # When the model's limit cuts an answer short, Strands raises. That answer is stored and counts.
         if not isinstance(getattr(error, "original_exception", error), MaxTokensReachedException):
             raise
         yield completed(agent, agent.messages[-1], "max_tokens", (), showing.left_out)
 
 
 def listen(agent: Agent, session: RepositorySessionManager, told: ToldInOrder) -> None:
-    """Have a turn's events told that Strands' stream does not have: which tools have ended, and what is stored.
+    """Tell what Strands' stream leaves out: which tools have ended, and what is stored.
 
-    Each hook is told to everybody else first: to the session, which stores, and to whoever changes a tool's result.
+    Each hook event goes to all other callbacks first: the session stores, and a hook may change a tool's result.
     """
     from strands.hooks import AfterToolCallEvent, BeforeModelCallEvent, MessageAddedEvent
 
@@ -84,7 +84,7 @@ def listen(agent: Agent, session: RepositorySessionManager, told: ToldInOrder) -
                 called = event.tool_use
                 told.add(ToolEnded(called["toolUseId"], called["name"], event.result["status"]))
         elif isinstance(event, BeforeModelCallEvent):
-            told.record_fenced()  # a turn without a message of its own has another fence, which was waited for as well
+            told.record_fenced()  # without a message of its own, a turn has another fence, also awaited
         return answer
 
     session.watch_stored(record_stored)

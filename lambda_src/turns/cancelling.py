@@ -1,8 +1,8 @@
-"""Cancelling a turn that runs: how it hears of that, and how it ends in good order.
+"""Cancelling a turn that runs: how the turn learns of it, and how it ends in good order.
 
-Whoever cancels leaves a note in the storage that names the turn. The turn looks for it about once a second. A model
-that speaks is not listened to any more, and what it has said so far is the turn's last message. Tools that run get a
-moment to end by themselves, and keep their results; to those that do not, an error is answered in their place.
+The request that cancels stores a note that names the turn. The turn looks for the note about once a second. If the
+model is speaking, the turn stops listening: what the model has said so far is the turn's last message. Tools that run
+get a moment to end by themselves, and keep their results. A tool that does not is answered with an error in its place.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Cancellation:
     async def looked_for(
         self, is_asked_for: Callable[[str, str], bool] | None, agent: Agent, turn_id: str
     ) -> AsyncIterator[None]:
-        """Look meanwhile, once a second, whether the turn is to be cancelled."""
+        """Meanwhile look once a second whether the turn is to be cancelled."""
         looking = None if is_asked_for is None else asyncio.ensure_future(self._look(is_asked_for, agent, turn_id))
         try:
             yield
@@ -74,7 +74,7 @@ class Cancellation:
             agent.cancel()
 
     async def cut(self, answer: AsyncIterator[Any], agent: Agent) -> AsyncGenerator[Any]:
-        """A model's answer, which ends early and whole when the turn is cancelled."""
+        """Pass on a model's answer. When the turn is cancelled, the answer ends early, as a whole message."""
         said = _Said()
         self._model_is_asked = True
         try:
@@ -86,13 +86,14 @@ class Cancellation:
             self.took_effect = True
             for event in said.ending():
                 yield event
-            # Only now: Strands throws away what a model has said when it learns of this in the middle.
+            # Not earlier: a model call that learns of this in the middle is thrown away by Strands, with all it has
+            # said.
             agent.cancel()
         finally:
             self._model_is_asked = False
 
     async def cut_tool(self, tool_use_id: str, events: AsyncIterator[Any]) -> AsyncGenerator[Any]:
-        """A tool's events, which end in an error result when the turn is cancelled and the tool does not end."""
+        """Pass on a tool's events. If the turn is cancelled and the tool does not end, they end in an error result."""
         from strands.types._events import ToolResultEvent
 
         try:
@@ -106,7 +107,7 @@ class Cancellation:
 
 
 class _Said:
-    """What of a model's message has been passed on."""
+    """What has been passed on of a model's message."""
 
     def __init__(self) -> None:
         self._has_begun = False
@@ -132,7 +133,7 @@ class _Said:
             self._has_stopped = True
 
     def ending(self) -> list[Any]:
-        """What makes a whole message of it. A tool call that was not finished is left out."""
+        """The events that make it a whole message. A tool call that was not finished is left out."""
         if self._has_stopped:
             return []
         events: list[Any] = [] if self._has_begun else [{"messageStart": {"role": "assistant"}}]
@@ -140,6 +141,6 @@ class _Said:
             events.append({"contentBlockStop": {}})
         if not self._has_said_something and not self._calls_tools:
             events += [{"contentBlockDelta": {"delta": {"text": NOTHING_SAID}}}, {"contentBlockStop": {}}]
-        # With a finished call it has to be one: Strands answers it, with the error that it was cancelled.
+        # A finished call needs this stop reason: Strands then answers it, with the error that it was cancelled.
         events.append({"messageStop": {"stopReason": "tool_use" if self._calls_tools else "cancelled"}})
         return events

@@ -1,8 +1,8 @@
-"""What a turn runs of other people's code, so contained that none of it ends more than its own work, or is overheard.
+"""Contains other people's code in a turn: it ends nothing but its own work, and none of it is overheard.
 
-A tool that raises gives the model an error result, whatever it raises: Strands sees to it for an ``Exception``, and
-lets everything else through, past the results of the other tools. A hook that raises ends the turn, and only the turn.
-What Strands prints unless it is told otherwise is the conversation, and what is printed here is the function's log.
+When a tool raises anything, the model gets an error result. Strands does that for an ``Exception`` only: it lets
+everything else through, past the results of the other tools. When a hook raises, its turn ends, and nothing else.
+Strands prints the conversation by default, and what is printed here is the function's log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ContainedTool(StandIn):
-    """A tool out of which come ordinary errors only, and nothing any more when its turn is cancelled."""
+    """A tool that raises ordinary errors only, and says nothing more once its turn is cancelled."""
 
     def __init__(self, original: Any, cancellation: Cancellation) -> None:
         super().__init__(original)
@@ -36,7 +36,7 @@ class ContainedTool(StandIn):
 
 
 def contain(agent: Agent, cancellation: Cancellation) -> None:
-    """Contain an agent's tools and hooks for the turn it was made for, and have it print nothing."""
+    """Contain an agent's tools and hooks, and stop it from printing. The agent is made for one turn."""
     from strands.handlers import PrintingCallbackHandler, null_callback_handler
     from strands.hooks import BeforeToolCallEvent
 
@@ -44,7 +44,7 @@ def contain(agent: Agent, cancellation: Cancellation) -> None:
         agent.callback_handler = null_callback_handler
 
     def contain_tool(event: BeforeToolCallEvent) -> None:
-        """Whatever tool the hooks before this one have settled on."""
+        """Contain the tool that the hooks before this one have chosen."""
         if event.selected_tool is not None:
             event.selected_tool = ContainedTool(event.selected_tool, cancellation)  # type: ignore[assignment] # it stands for one
 

@@ -73,17 +73,17 @@ class Endpoint:
             session_id: Which session.
             body: The prompt, or the answers to pending interrupts.
             remaining_seconds: Tells the time the function has left; asked when the turn starts.
-            request_id: Names this request to whoever is refused meanwhile.
+            request_id: Names this request to callers that are refused while it runs.
             idempotency_key: The caller's name for what it asks: sent again, it gets the same reply.
             watch: Gets each event of the turn as it happens. It must return at once.
-            lease_wait_seconds: How long to wait for whoever uses the session; when not given, as the settings say.
-            turn_id: How the turn is to be called, where its caller has been told already.
+            lease_wait_seconds: How long to wait while another caller uses the session; by default, as the settings say.
+            turn_id: The turn's id, if its caller has been told one already.
 
         Raises:
             EndpointError: When there is no reply.
             SessionException: When the session cannot be opened.
         """
-        # Strands takes longest to import by far; who only reads sessions does not wait for it.
+        # Strands takes longest to import by far. A request that only reads sessions does not wait for it.
         import_agent()
         from lambda_src.agent import build_agent
 
@@ -93,7 +93,7 @@ class Endpoint:
             settings = settings.model_copy(update={"lease_wait_seconds": lease_wait_seconds})
         use = SessionUse(store, session_id, settings, remaining_seconds, request_id)
         if body.prompt is None:
-            # Answers to a session that is not there must not make one.
+            # If there is no session, answers to its interrupts must not make one.
             self.in_time(lambda: store.describe(session_id), remaining_seconds)
         with use:
             turn = stream_turn(
@@ -135,16 +135,16 @@ class Endpoint:
         watch: Callable[[TurnEvent], object],
         goes_on: Callable[[], bool],
     ) -> dict[str, Any]:
-        """Take one turn, or follow it when the same request is being worked on already.
+        """Take one turn, or follow it if the same request is being worked on already.
 
         Args:
-            take: Takes it: :meth:`take_turn` with these arguments.
+            take: Takes the turn: :meth:`take_turn` with these arguments.
             owner: Whose session it is.
             session_id: Which session.
             body: What is asked.
-            idempotency_key: The caller's name for it.
+            idempotency_key: The caller's name for the request.
             watch: Gets each event of a turn that is followed.
-            goes_on: Whether anybody wants to hear more of it.
+            goes_on: Tells whether anybody wants to hear more of it.
 
         Raises:
             EndpointError: When there is no reply.
@@ -159,7 +159,7 @@ class Endpoint:
         return turn.follow(watch, goes_on=goes_on)
 
     def turn_of_request(self, owner: str, session_id: str, body: TurnBody, idempotency_key: str) -> FollowedTurn | None:
-        """The turn that answers a request, or began to; ``None`` when nothing is stored of it yet.
+        """The turn that answers a request, or has begun to; ``None`` when nothing of it is stored yet.
 
         Args:
             owner: Whose session it is.
@@ -181,10 +181,10 @@ class Endpoint:
         return turn
 
     def in_time(self, work: Callable[[], Result], remaining_seconds: Callable[[], float]) -> Result:
-        """Read something, and say so in time when the storage does not answer.
+        """Read something. If the storage does not answer, say so while there is time.
 
         Args:
-            work: Reads. It may go on, in a later invocation even, when nobody waits for it any more.
+            work: Reads. If nobody waits for it any more, it may go on, even in a later invocation.
             remaining_seconds: Tells the time the function has left.
 
         Raises:
@@ -199,7 +199,7 @@ class Endpoint:
             ) from None
 
     def prime(self) -> None:
-        """Do before a snapshot what the first turn of every restored process would do again."""
+        """Do once, before a snapshot, what every restored process would otherwise do in its first turn."""
         from lambda_src.runtime.model_providers import build_model
 
         import_agent()

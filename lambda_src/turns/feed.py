@@ -1,7 +1,7 @@
-"""What stands between a turn and whoever watches it: a queue that the turn never waits for.
+"""The queue between a turn and the reader of its stream. The turn never waits for it.
 
-A reader that is slow finds what has come meanwhile, joined. One that is too slow is dropped: its stream ends without a
-reply, the turn goes on, and what was missed can be followed from the storage. A reader that has left costs nothing.
+A slow reader finds what has come meanwhile, joined. A reader that is too slow is dropped: its stream ends without a
+reply, the turn goes on, and the reader can follow the rest from the storage. A reader that has left costs nothing.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Feed:
         return self._is_open
 
     def put(self, event: TurnEvent) -> None:
-        """Have an event read. Returns at once."""
+        """Queue an event for the reader. Returns at once."""
         if isinstance(event, Completed):
-            return  # the reply says it, when the session has been given back
+            return  # the reply says so, once the lease is given back
         with self._changed:
             if not self._is_open or self._has_ended:
-                return  # nobody reads, or the turn was given up and goes on all the same
+                return  # nobody reads, or nobody waits for the turn any more
             if isinstance(event, TextDelta | ReasoningDelta):
                 self._join(event)
             else:
@@ -91,7 +91,7 @@ class Feed:
         self._waiting.clear()
 
     def end(self, last: Replied | Failed) -> None:
-        """Nothing comes after this."""
+        """Add the last event: nothing comes after it."""
         with self._changed:
             if self._is_open and not self._has_ended:
                 self._waiting.append(last)
@@ -102,7 +102,7 @@ class Feed:
         """Wait until something has happened.
 
         Raises:
-            BaseException: What the turn failed with before anything else happened.
+            BaseException: The turn failed with this before anything else happened.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or not self._is_open)
@@ -110,10 +110,10 @@ class Feed:
                 raise self._waiting[0].error
 
     def take(self, within_seconds: float) -> TurnEvent | Replied | Failed | None:
-        """The next event; ``None`` when there was none for so long.
+        """The next event; ``None`` if none comes within this time.
 
         Raises:
-            EOFError: There will be none: the reader has left, or was dropped.
+            EOFError: No event will come: the reader has left, or was dropped.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or not self._is_open, within_seconds)

@@ -8,8 +8,8 @@ from functools import cache
 def import_agent() -> None:
     """Import ``lambda_src.agent``, once a process, without the cyclic garbage collector.
 
-    What is imported stays. The collector would go through half of it again and again while it grows, for nothing
-    (a twelfth of the cold start's CPU time), and through all of it later: hence the freeze.
+    What is imported stays. While it grows, the collector would go through half of it again and again, for nothing (a
+    twelfth of the cold start's CPU time). Later it would go through all of it: hence the freeze.
     """
     was_enabled = gc.isenabled()
     gc.disable()

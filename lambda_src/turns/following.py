@@ -1,7 +1,7 @@
-"""Following a turn that another request takes or took, in whatever process: what is stored is what is told.
+"""Following a turn that another request takes or took, in any process. A follower is told what is stored.
 
-A follower asks the storage for one object a second: most often for the turn's next message, in between whether the
-turn has ended, and now and then whether anybody works on the session. Nothing is written for it.
+A follower reads one object a second: mostly the turn's next message, in between whether the turn has ended, and now and
+then whether anybody works on the session. It writes nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOOK_SECONDS = 1.0
 """How often a follower looks."""
 
 LATE_SECONDS = 5.0
-"""How long the last message of a turn that has ended may take to be seen."""
+"""When a turn has ended, its last message may become visible so many seconds later."""
 
 
 class FollowedNoLongerError(Exception):
@@ -60,7 +60,7 @@ def find(store: SessionStore, session_id: str, agent_id: str, is_wanted: Callabl
 
 
 class AcceptedTurn:
-    """A turn that was accepted and has not begun, as far as the storage tells.
+    """A turn that was accepted and, as far as the storage tells, has not begun.
 
     Args:
         session_id: In which session.
@@ -85,11 +85,11 @@ class AcceptedTurn:
         self._begun = begun
 
     def state(self) -> TurnState:
-        """Whether it is still to come."""
+        """Whether the turn is still to come."""
         return RUNNING if self._age_seconds() < BEGUN_WITHIN_SECONDS else cut_off()
 
     def reply(self, state: TurnState) -> None:
-        """There is none yet."""
+        """There is no reply yet."""
 
     def follow(
         self,
@@ -115,12 +115,12 @@ class AcceptedTurn:
 
 
 class FollowedTurn:
-    """A turn as whoever did not take it sees it.
+    """A turn, seen by a request that does not take it.
 
     Args:
         reader: Reads it.
         found: What was found of it.
-        lease: The session's lease, which is only looked at.
+        lease: The session's lease. It is looked at, and never taken.
     """
 
     def __init__(self, reader: TurnReader, found: StoredTurn, lease: SessionLease) -> None:
@@ -136,7 +136,7 @@ class FollowedTurn:
         in_use = False
         if not self.found.has_ended:
             in_use = self._lease.is_taken()
-            # It may have ended since it was looked for. Whoever takes a turn gives the lease back last.
+            # The turn may have ended since it was looked for: a turn gives its lease back last.
             ended = None if in_use else self._reader.read_ended(self.found.agent_id, self.found.turn.turn_id)
             if ended is not None:
                 self.found = self.found._replace(turn=ended, has_ended=True)
@@ -215,7 +215,7 @@ class FollowedTurn:
     def _tell_stored(
         self, watch: Callable[[TurnEvent], object], state: TurnState, next_id: int | None
     ) -> tuple[TurnState, int | None]:
-        """Tell of the messages that are stored by now; what may be the last one may have ended the turn."""
+        """Tell of the messages that are stored by now. After an answer, look whether it has ended the turn."""
         message = self._next_message(next_id)
         while message is not None and next_id is not None:
             watch(MessageStored(next_id, message.message["role"], shown(message.to_message())["content"]))
@@ -226,7 +226,7 @@ class FollowedTurn:
         return state, next_id
 
     def _next_message(self, message_id: int | None) -> SessionMessage | None:
-        """The turn's message of this id, when it is stored. What begins another turn is none of this one."""
+        """The turn's message of this id, if it is stored. A message that begins another turn does not count."""
         if message_id is None:
             return None
         last_id = self.found.turn.last_id

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def agent_input(agent: Agent, body: TurnBody) -> list[Any]:
-    """What the agent is called with, once prompt and pending interrupts fit together.
+    """What to call the agent with: a prompt if no interrupt is pending, answers if some are.
 
     Raises:
         InterruptPendingError: When interrupts are pending and a prompt was sent.

@@ -1,8 +1,8 @@
-"""What stands with a message about what a model refused, so that the next turn need not find it out again.
+"""Marks on messages that say what a model refused, so that the next turn need not find it out again.
 
-It stands in the message's own metadata, where Strands keeps a pin too: whoever writes the session next keeps it. A
-prompt that was refused says so. An answer says what the model was not shown when it gave it. Both name the model, for
-another one may take what this one refuses. A turn that finds no mark finds out by asking.
+A mark is in the message's own metadata, where Strands keeps a pin too, so that the session's next writer keeps it. The
+mark of a refused prompt says that it was refused. The mark of an answer says what the model was not shown for it. Both
+name the model, since another model may take what this one refuses. A turn that finds no mark asks the model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEY = "agent_session_kit"
 """Where the marks are, under ``metadata.custom``."""
 
 LeftOut: TypeAlias = "list[dict[str, Any]]"
-"""What was left out as replies tell it: ``what``, and the ``message_ids`` it stands in."""
+"""What was left out, as replies tell it: ``what``, and the ``message_ids`` of the messages that hold it."""
 
 
 class Earlier(NamedTuple):
@@ -38,9 +38,9 @@ class Earlier(NamedTuple):
 
 
 def earlier_of(messages: Sequence[Message], model: str) -> Earlier:
-    """What the last answer of this model that gave something up says.
+    """What this model's last marked answer says was given up.
 
-    Positions are counted back from the answer: what leaves the conversation leaves it at its beginning.
+    Positions are counted back from the answer, because a conversation loses messages at its beginning only.
     """
     for position in range(len(messages) - 1, -1, -1):
         mark = _mark(messages[position]).get("gave_up")
@@ -60,16 +60,16 @@ def _read(mark: Mapping[str, Any], position: int) -> Earlier:
 
 
 def mark_left_out(answer: Message, left_out: LeftOut) -> None:
-    """Have an answer say what the model was not shown when it gave it."""
+    """Note on an answer what the model was not shown for it."""
     _set(answer, {"left_out": left_out})
 
 
 def mark_gave_up(message: Message, position: int, model: str, gave_up: Earlier) -> None:
-    """Have a message say what later turns are to begin with.
+    """Note on a message what later turns begin with.
 
     Args:
         message: The message.
-        position: Where it stands, or is about to.
+        position: Where the message stands, or will stand.
         model: The model that asked for it.
         gave_up: What was given up.
     """
@@ -85,12 +85,12 @@ def mark_gave_up(message: Message, position: int, model: str, gave_up: Earlier) 
 
 
 def mark_refused(message: Message, model: str, code: str) -> None:
-    """Have a prompt say that a model refused it."""
+    """Note on a prompt that a model refused it."""
     _set(message, {"refused": {"model": model, "code": code}})
 
 
 def is_refused(message: Message, model: str | None = None) -> bool:
-    """Whether a model refused a prompt: this one, or any."""
+    """Whether a prompt was refused: by this model, or by any."""
     mark = _mark(message).get("refused")
     return isinstance(mark, dict) and is_prompt(message) and (model is None or mark.get("model") == model)
 
@@ -127,7 +127,7 @@ def told(lost: Lost, ids: Sequence[int | None]) -> LeftOut:
 
 
 def together(parts: Iterable[LeftOut]) -> LeftOut:
-    """What was left out of several calls of the model."""
+    """The sum of what was left out of several model calls."""
     merged: dict[str, set[int]] = {}
     for part in (part for several in parts for part in several):
         merged.setdefault(part["what"], set()).update(part["message_ids"])

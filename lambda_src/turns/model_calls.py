@@ -1,6 +1,6 @@
 """How the agent's model calls ended.
 
-What leaves the agent does not say who raised it: a tool provider, a hook, the session or the model.
+When an error leaves the agent, it does not say who raised it: a tool provider, a hook, the session or the model.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class ModelCalls:
 
     Attributes:
         count: How many calls there were.
-        error: What the last of them raised, if it did.
-        stop_reason: Why the last of them stopped, if it came to that.
+        error: What the last of them raised, if it raised.
+        stop_reason: Why the last of them stopped, if it did not raise.
     """
 
     def __init__(self) -> None:

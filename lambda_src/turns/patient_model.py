@@ -1,7 +1,7 @@
-"""An agent's model for one turn, which is asked again with less when it refuses what it is shown.
+"""Wraps an agent's model for one turn: a model that refuses what it is shown is asked again with less.
 
-It stands where every call of the turn passes, a summary's too, and behind everything that Strands does about a model's
-errors: whatever is answered in the end, Strands has seen one call.
+Every model call of the turn passes here, a summary's too. This is behind all that Strands does about a model's errors,
+so that Strands sees one call, however often the model was asked.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class PatientModel(StandIn):
 
 
 async def _from_its_first_word(events: AsyncIterator[Any]) -> AsyncGenerator[Any]:
-    """A model's events, held back until it says something: behind a mere role Bedrock may still refuse."""
+    """A model's events, held back until it says something: after a mere role, Bedrock may still refuse."""
     held: list[Any] = []
     async with aclosing(events) as said:  # type: ignore[type-var] # a generator
         async for event in said:
@@ -99,7 +99,7 @@ async def _from_its_first_word(events: AsyncIterator[Any]) -> AsyncGenerator[Any
 
 
 def _is_cancelled(options: dict[str, Any]) -> bool:
-    """Whether the agent has been asked to stop, as Strands tells its models since 1.57."""
+    """Whether the agent was asked to stop. Strands tells its models so since 1.57."""
     signal = options.get("cancel_signal")
     return signal is not None and bool(signal.is_set())
 
@@ -109,10 +109,10 @@ def _size(messages: list[Any]) -> int:
 
 
 def be_patient(agent: Agent, showing: Showing, cancellation: Cancellation) -> None:
-    """Have an agent's model asked again with less, for the turn that the agent was made for.
+    """Wrap an agent's model, so that it is asked again with less. The agent is made for one turn.
 
-    Where the conversation does not fit, the agent's conversation manager goes first. When it can do nothing more, it is
-    this turn's view of the conversation that gives way.
+    If the conversation does not fit, the agent's conversation manager shortens it first. When that can do no more, this
+    turn's view of the conversation is shortened.
     """
     cut = partial(cancellation.cut, agent=agent)
     agent.model = PatientModel(agent.model, showing, cut)  # type: ignore[assignment] # it stands for one
@@ -132,7 +132,7 @@ def be_patient(agent: Agent, showing: Showing, cancellation: Cancellation) -> No
             if not showing.give_way(refusal, agent.messages):
                 raise
             return
-        # Strands asks again and again while a manager neither shortens anything nor says that it cannot.
+        # If a manager neither shortens anything nor says that it cannot, Strands asks it again and again.
         if _size(agent.messages) >= before and not showing.give_way(refusal, agent.messages):
             raise e
 

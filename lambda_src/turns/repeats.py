@@ -39,10 +39,10 @@ class Asked:
     """What tells a request from others.
 
     Attributes:
-        key: Digest of its idempotency key; ``None`` when it has none, and is never taken for another.
-        body: Digest of what it asks.
+        key: SHA-256 digest (32 hex digits) of its idempotency key. ``None`` without one: it then repeats no other.
+        body: SHA-256 digest (32 hex digits) of what it asks.
         after_crash: Whether the turn before may have been cut off, so that more is stored than its record tells.
-        turn_id: How the turn is to be called, where its caller has been told already.
+        turn_id: The turn's id, if its caller has been told one already.
     """
 
     key: str | None = None
@@ -64,8 +64,8 @@ class Asked:
 
         Args:
             key: Its idempotency key, as the caller sent it.
-            body: What it asks, as it was understood: another spelling of the same makes no other request.
-            default_agent_id: The agent that is meant where none is named. Naming it makes no other request either.
+            body: What it asks, after parsing: another spelling of the same makes no other request.
+            default_agent_id: The agent meant by requests that name none. Naming it makes no other request either.
             after_crash: See the attribute.
             turn_id: See the attribute.
         """
@@ -74,7 +74,7 @@ class Asked:
         asked = {
             "prompt": to_json([block.to_strands() for block in body.prompt or ()]),
             "interrupt_responses": [answer.model_dump() for answer in body.interrupt_responses or ()],
-            # Requests that name no agent had this digest before any other, and keep it.
+            # A request that names no agent keeps the digest it had when none could be named.
             "agent_id": None if body.agent_id == default_agent_id else body.agent_id,
         }
         return cls(digest(key), digest(json.dumps(asked, sort_keys=True)), after_crash, turn_id)
@@ -86,7 +86,7 @@ class Turn:
 
     Attributes:
         request: What its first message says of it.
-        continues: Whether it goes on with the messages that are there, instead of beginning with the request's.
+        continues: Whether it goes on with the stored messages, instead of beginning with the request's.
     """
 
     request: TurnRequest
@@ -94,7 +94,7 @@ class Turn:
 
 
 def session_id_for(owner: str, key: str) -> str:
-    """The id of the session that a request for a new one makes, the same whenever it is sent again."""
+    """The id of the session that a request for a new one makes. The request sent again gets the same id."""
     return digest(f"session\0{owner}\0{key}")
 
 
@@ -103,8 +103,8 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
 
     Raises:
         IdempotencyKeyReusedError: The key has been used for something else.
-        PromptRefusedError: The model had refused what was asked.
-        SessionCorruptError: The reply is not there any more.
+        PromptRefusedError: The model has refused this prompt before.
+        SessionCorruptError: The stored reply is not there any more.
     """
     if asked.key is not None or asked.after_crash:
         session.catch_up(agent)
@@ -126,7 +126,7 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
 
 
 def key_reused() -> errors.IdempotencyKeyReusedError:
-    """What a caller is told who asks something else under a key of its own."""
+    """The error for a caller that uses its key for something else."""
     return errors.IdempotencyKeyReusedError("This Idempotency-Key was used for another request to this session.")
 
 
@@ -135,12 +135,12 @@ def _record(session: RepositorySessionManager, agent: Agent, message_id: int) ->
 
 
 def _is_open(message: Message) -> bool:
-    """Whether the model has not had its last word after a message."""
+    """Whether the model still has to speak after a message."""
     return message["role"] == "user" or bool(tool_use_ids(message))
 
 
 class OutcomeRecorder:
-    """Has what a turn came to stored in the same write as the agent's state.
+    """Stores a turn's outcome in the same write as the agent's state.
 
     Args:
         session: Where it is stored.
@@ -169,7 +169,7 @@ class OutcomeRecorder:
         self._out_of_time = out_of_time
 
     def listen_to(self, agent: Agent) -> None:
-        """Hear of the end of the agent's invocation before the session does: Strands tells who came last first."""
+        """Hear of the invocation's end before the session: Strands calls the hook added last first."""
         from strands.hooks import AfterInvocationEvent
 
         agent.hooks.add_callback(AfterInvocationEvent, self._conclude)
@@ -180,7 +180,7 @@ class OutcomeRecorder:
             self._conclude_refused(agent, self._showing.refusal)
             return
         if result is None:
-            # An answer cut short by the model's limit ends in an exception, and is an answer.
+            # When the model's limit cuts an answer short, Strands raises. It is an answer all the same.
             if self._calls.stop_reason != "max_tokens":
                 failed = self._calls.error
                 failure = answer_for(failed, failed) if failed else errors.InternalError("")
@@ -202,19 +202,19 @@ class OutcomeRecorder:
         }
         if reply.left_out:
             outcome["left_out"] = reply.left_out
-        # The log holds the answer already, except where the turn ended before it was one: at an interrupt.
+        # The log holds the answer already, unless the turn ended before one: at an interrupt.
         if not agent.messages or shown(agent.messages[-1]) != reply.message or reply.interrupts:
             outcome["message"] = reply.message
         else:
-            # They are written at the same time, and after a crash another message may stand there.
+            # Message and record are written at the same time: after a crash, another message may have this id.
             outcome["digest"] = digest_of(reply.message)
         self._session.conclude_turn(agent, {"reply": outcome})
 
     def _conclude_refused(self, agent: Any, refusal: Refusal) -> None:
-        """The model would not take the prompt: it is marked, and who sends it again is told the same."""
+        """Store that the model refused the prompt. The prompt is marked, and its repeats are told the same."""
         more_than_text = self._showing.prompt_has_more_than_text()
         if not refusal.certain and not more_than_text:
-            return  # a client that stumbles over plain text: nothing in the conversation explains it
+            return  # the client failed on plain text: nothing in the conversation explains it
         left_out = self._showing.mark_refused_prompt(refusal)
         if slug := slug_of(refusal, more_than_text=more_than_text):
             outcome = {"refused": slug, "left_out": left_out}
@@ -223,9 +223,9 @@ class OutcomeRecorder:
 
 
 def slug_of(refusal: Refusal, *, more_than_text: bool) -> str | None:
-    """Which answer a prompt gets that a model refused; ``None`` when the model refuses even plain text alone.
+    """Which answer a refused prompt gets; ``None`` when the model refuses even plain text alone.
 
-    That may be the text's fault. It is also what a model says that is not configured as it wants to be.
+    The text may be at fault then, or the model's configuration: providers tell both in the same way.
     """
     if refusal.suspects[:1] == ("length",):
         return errors.ContextTooLongError.slug

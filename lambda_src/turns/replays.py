@@ -28,7 +28,7 @@ PROMPT_REFUSED = (
 )
 
 _ANSWERS = {"end_turn", "max_tokens", "stop_sequence", "guardrail_intervened", "content_filtered"}
-"""Why a model stops when its message is the turn's last."""
+"""The reasons with which a model stops at the turn's last message."""
 
 _NO_USAGE = {
     "input_tokens": 0,
@@ -64,7 +64,7 @@ def replay_of(found: TurnRecord, agent_id: str, read: ReadMessage) -> Replay | N
         return _replay(found, agent_id, read, outcome["reply"])
     if (outcome and "failed" not in outcome) or found.last_id is None:
         return None
-    # Its last message may have been stored, and what stands with the agent's record was not.
+    # The last message may be stored although the agent's record, written beside it, is not.
     stop_reason = stop_reason_of(_record(read, found.last_id))
     if stop_reason not in _ANSWERS:
         return None
@@ -72,7 +72,7 @@ def replay_of(found: TurnRecord, agent_id: str, read: ReadMessage) -> Replay | N
 
 
 def _replay(found: TurnRecord, agent_id: str, read: ReadMessage, reply: dict[str, Any]) -> Replay | None:
-    """The stored reply; ``None`` when another message stands in its place, for the turn was cut off before it."""
+    """The stored reply; ``None`` if the turn was cut off before its last message, and another stands in its place."""
     message = reply.get("message")
     if message is None:
         if found.last_id is None:
@@ -98,7 +98,7 @@ def _gone() -> SessionCorruptError:
 
 
 def refusal_in(outcome: dict[str, Any]) -> errors.EndpointError | None:
-    """What the caller of a turn is told whose outcome is that the model refused its prompt."""
+    """The error for the caller, if the outcome says that the model refused the prompt."""
     match outcome:
         case {"refused": errors.ContextTooLongError.slug}:
             return errors.ContextTooLongError(CONTEXT_TOO_LONG, left_out=outcome.get("left_out"))
@@ -109,10 +109,10 @@ def refusal_in(outcome: dict[str, Any]) -> errors.EndpointError | None:
 
 
 def digest_of(message: dict[str, Any]) -> str:
-    """What a message is recognised by."""
+    """Digest of a message's JSON text with sorted keys, by which the message is recognised."""
     return digest(json.dumps(message, sort_keys=True))
 
 
 def digest(text: str) -> str:
-    """Names a text, and says nothing of it."""
+    """The first 32 hex digits of a text's SHA-256: they name the text and reveal nothing of it."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The use of a session for one turn: alone, within the function's time, and given back as it was found or better."""
+"""Runs one turn on a session: takes the lease, keeps within the function's time, gives the lease back."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 class SessionUse:
     """Holds a session's lease for a turn.
 
-    The lease is taken before the session is restored: what is restored is then what the caller before has left.
+    The lease is taken before the session is restored, so that the restore finds what the caller before has left.
 
     Args:
         store: Where the owner's sessions are.
         session_id: Which of them.
         settings: How long to wait for another caller, and what to keep of the function's time.
         remaining_seconds: Tells the time the function has left.
-        request_id: Names this request to whoever is refused meanwhile.
+        request_id: Names this request to callers that are refused while it runs.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SessionUse:
 
         Raises:
             OutOfTimeError: The function has no time left for a turn.
-            SessionBusyError: Another caller has it, and has not given it back while this one could wait.
+            SessionBusyError: Another caller holds the lease, and has not given it back within the wait.
             SessionStorageError: The storage failed.
         """
         if self.limit.seconds <= 0:
@@ -87,25 +87,25 @@ class SessionUse:
         with self._deciding:
             self._holds_lease = not self._abandoned.is_set()
         if not self._holds_lease:
-            self._lease.release()  # it came too late for anybody to use it, or to give it back
+            self._lease.release()  # too late: nobody uses it, and nobody else gives it back
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the lease back. Whoever comes next looks closer when this turn may have left something unwritten."""
+        """Give the lease back. If this turn may have left something unwritten, the next turn is told to look closer."""
         whole = error is None or answer_for(error).status < errors.InternalError.status
         try:
-            # What hangs in the storage must not keep the reply back: half of the time that is left is for this.
+            # A hanging storage must not keep the reply back, so this gets half of the time that is left.
             within(self._remaining_seconds() / 2, lambda: self._lease.release(whole=whole))
         except Exception as failure:  # noqa: BLE001 - the turn is over, and its reply must not be lost for this
-            # It runs out by itself, or with its process.
+            # The lease runs out by itself, or with its process.
             logger.warning(
                 "the lease could not be given back", extra={"session_id": self._session_id, **diagnosis(failure)}
             )
 
     def open_session(self) -> RepositorySessionManager:
         """Open the session, making it when there is none."""
-        # The reply waits for every write, so that the writes behind a turn's first need not hold up the model.
+        # The reply waits for every write, so that only the turn's first write may hold up the model.
         session = self._store.session_manager(
             self._session_id, durability="turn", lease=self._lease, time_left=lambda: self._limit().seconds
         )
@@ -127,7 +127,7 @@ class SessionUse:
         try:
             return run_turn(self._session_id, turn, self.limit, watch)
         except AbandonedError:
-            # It may wake up in the next invocation of this process. By then the session is somebody else's.
+            # The turn may wake up in this process's next invocation. By then the session is somebody else's.
             self._abandoned.set()
             for session in self._sessions:
                 session.stop(SessionStorageError("the turn was abandoned", code="Abandoned"))
@@ -137,5 +137,5 @@ class SessionUse:
         return TimeLimit.within(self._remaining_seconds(), self._settings.deadline_margin_seconds)
 
     def _note_loss(self) -> None:
-        # The turn goes on: whether anybody has written meanwhile, its next message finds out.
+        # The turn goes on: if another writer has come meanwhile, the turn's next message is refused.
         logger.warning("the lease was lost", extra={"session_id": self._session_id})

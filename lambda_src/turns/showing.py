@@ -1,7 +1,7 @@
-"""What an agent's model is shown in a turn, and with how much less it is asked again when it refuses.
+"""What the model is shown in a turn, and how much less it is shown when it refuses.
 
-As few tries as it takes, the least first: what the provider's words point at, then what there is to give up in the
-order of ``simplify.STEPS``. What was given up stays given up for the rest of the turn, and later turns begin with it.
+As few tries as possible, the least loss first: what the provider's words point at, then the rest in the order of
+``simplify.STEPS``. What was given up stays given up for the rest of the turn, and later turns begin with it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _POINTED_AT: dict[Suspect, tuple[Step, ...]] = {
     "length": ("unanswered", "media", "older", "history"),
 }
 _WITHOUT_CERTAINTY: frozenset[Step] = frozenset({"shape", "marks", "media", "text"})
-"""What is tried when only a provider's client stumbled: nothing that was said is left out for that."""
+"""What is tried when only a provider's client failed: nothing that was said is left out for that."""
 
 
 class Showing:
@@ -56,7 +56,7 @@ class Showing:
         session: Where it is stored.
 
     Attributes:
-        refusal: What the turn ended with, when the model would not take whatever there was to give up.
+        refusal: The refusal that ended the turn, when there was nothing left to give up.
     """
 
     def __init__(self, agent: Agent, session: RepositorySessionManager) -> None:
@@ -74,7 +74,7 @@ class Showing:
 
     @property
     def left_out(self) -> LeftOut:
-        """What the model was not shown in this turn's calls that it answered."""
+        """What this turn's answered model calls were not shown."""
         return marks.together(self._left_out)
 
     # --- what the model is shown ------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class Showing:
             messages: The conversation.
 
         Returns:
-            Whether there was anything to give up: then ``shown`` shows something else than before.
+            Whether there was anything to give up. If so, ``shown`` now shows something else than before.
         """
         before = self._without_positions(messages, self._steps, self._kept)
         if self._is_about_the_prompt_s_files(refusal, before):
@@ -110,12 +110,12 @@ class Showing:
         return False
 
     def refuse(self, refusal: Refusal, *, untried: bool) -> None:
-        """The turn ends with this.
+        """End the turn with this refusal.
 
         Args:
             refusal: What the model said last.
-            untried: Whether more was given up than the model was asked with, since it had begun to answer. Then the
-                next turn begins with that.
+            untried: Whether more was given up than the model was asked with, since it had begun to answer. The next
+                turn then begins with that.
         """
         self.refusal, self._untried = refusal, untried
 
@@ -137,7 +137,7 @@ class Showing:
         return simplified([*begun, *entries[start:]], start, steps, lost), lost
 
     def _without_refused(self, entries: Sequence[Entry], messages: Sequence[Any], lost: Lost) -> list[Entry]:
-        """Earlier turns whose prompt this model has refused: with a line for each file, or not at all."""
+        """Earlier turns whose prompt this model refused: with a line in place of each file, or left out."""
         kept: list[Entry] = []
         for turn in turns_of(entries):
             prompt = turn[0]
@@ -150,7 +150,7 @@ class Showing:
         return kept
 
     def _with_metadata(self, messages: Sequence[Any], position: int) -> Message:
-        """A message as the agent holds it: what Strands gives a model has lost its metadata."""
+        """A message as the agent holds it. Strands removes its metadata before it gives it to a model."""
         held: Any = self._agent.messages
         found: Message = held[position] if len(held) == len(messages) else messages[position]
         return found
@@ -160,12 +160,12 @@ class Showing:
         return marks.earlier_of(held, self._model) if len(held) == len(messages) else Earlier()
 
     def _start_of_turn(self, messages: Sequence[Any]) -> int:
-        """The position of the prompt that is being answered: this turn's own, or the last there was when it began."""
+        """The position of the prompt to be answered: this turn's own, or the last one when the turn began."""
         last = min(len(messages) - 1, max(0, len(messages) - self._added))
         return next((position for position in range(last, -1, -1) if is_prompt(messages[position])), last)
 
     def _kept_after(self, step: Step, messages: Sequence[Any]) -> int | None:
-        """How many messages before the turn are shown once a step is taken; ``None`` for all."""
+        """How many messages before the turn are still shown after a step; ``None`` for all."""
         if step == "history":
             return 0
         if step != "older":
@@ -204,16 +204,16 @@ class Showing:
         self._left_out.append(left_out)
         answer: Any = event.stop_response.message
         calls_tools = any("toolUse" in block for block in answer["content"])
-        # A turn that is not at its end has no answer yet, and would be left out for it.
+        # A turn in progress has no answer yet, and would be left out as unanswered.
         below = self._start_of_turn(messages) if calls_tools else len(messages)
         marks.mark_left_out(answer, left_out)
         marks.mark_gave_up(answer, len(messages), self._model, self._gave_up(messages, below=below))
 
     def _gave_up(self, messages: Sequence[Message], *, below: int) -> Earlier:
-        """What later turns begin with: all of this turn's steps, for what stands below a position."""
+        """What later turns begin with: all of this turn's steps, for messages below a position."""
         earlier = self._earlier(messages)
         if not self._steps or not self._is_certain:
-            return earlier  # what a client stumbles over may have been something else; it costs nothing to try again
+            return earlier  # the client may have failed on something else, and trying again costs nothing
         start = self._start_of_turn(messages)
         first = max(earlier.first, 0 if self._kept is None else start - self._kept)
         steps = {step for step in self._steps if step not in {"older", "history"}}
@@ -223,7 +223,7 @@ class Showing:
         """Have the turn's prompt say that it was refused.
 
         Returns:
-            What of it later turns do not show to this model.
+            What later turns leave out of it for this model.
         """
         messages: Any = self._agent.messages
         start = self._start_of_turn(messages)
@@ -239,7 +239,7 @@ class Showing:
         try:
             self._session.update_message_of(prompt, self._agent)
         except SessionException as failure:
-            # The next turn finds out by itself.
+            # The next turn finds out by asking the model.
             logger.warning("a refused prompt could not be marked", extra=diagnosis(failure))
         return marks.told(lost, self._session.message_ids(self._agent))
 
@@ -257,7 +257,7 @@ def _order(refusal: Refusal) -> list[Step]:
 
 
 def _name_of(model: Any) -> str:
-    """What tells a model from another one."""
+    """The name that tells a model from others."""
     try:
         config = model.get_config()
     except Exception as error:  # noqa: BLE001 - somebody's own model; its class is name enough

@@ -1,8 +1,8 @@
 """Simpler forms of a conversation, for a model that will not take all of it.
 
-Pure functions of messages. Each step gives up a little more of what stands before the prompt, and of what tools have
-answered since; none touches the words of the prompt itself. What a step gave up is noted, message by message. The
-conversation that is stored stays as it is.
+Pure functions of messages. Each step gives up a little more of the messages before the prompt, and of the tools'
+answers since. No step touches the words of the prompt itself. What a step gave up is noted, message by message. The
+stored conversation stays as it is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STEPS: dict[Step, str] = {
 """What there is to give up, the least first."""
 
 UNANSWERED = "(This message got no answer: the turn ended early.)"
-"""What stands in the conversation behind a question whose turn ended without an answer, before the next question."""
+"""Stands between a question whose turn ended without an answer and the next question."""
 
 MEDIA = ("image", "document", "video", "audio")
 _NOTHING = "(Left out: the model refused it.)"
@@ -100,7 +100,7 @@ def simplified(entries: Sequence[Entry], start: int, steps: Iterable[Step], lost
         entries: The conversation, or what is left of it.
         start: The position of the prompt that is to be answered.
         steps: What to give up; ``older`` and ``history`` are the caller's.
-        lost: Takes what was given up.
+        lost: Receives what was given up.
     """
     steps = set(steps)
     before = [entry for entry in entries if entry.position < start]
@@ -121,7 +121,7 @@ def simplified(entries: Sequence[Entry], start: int, steps: Iterable[Step], lost
 
 
 def described(entry: Entry, lost: Lost) -> Entry:
-    """A prompt that was refused, with a line in place of each block that is no text."""
+    """A refused prompt, with a line in place of each block that is not text."""
     return _each(_each([entry], _without_marks, lost), _without_media, lost)[0]
 
 
@@ -156,7 +156,7 @@ def _is_answered(turn: Sequence[Entry]) -> bool:
 
 
 def _each(entries: Sequence[Entry], change: Callable[[Block], list[Block]], lost: Lost) -> list[Entry]:
-    """Entries with each block replaced by what a step makes of it; what was changed is lost."""
+    """Replace each block by what a step makes of it, and note what is lost."""
     changed: list[Entry] = []
     for entry in entries:
         content: list[Block] = []
@@ -170,7 +170,7 @@ def _each(entries: Sequence[Entry], change: Callable[[Block], list[Block]], lost
 
 
 def _lost_kind(block: Block, instead: list[Block]) -> str:
-    """What of a block is not there any more: of a tool's result, perhaps only a file in it."""
+    """What is lost of a block. Of a tool's result, it may be only a file in it."""
     if "toolResult" in block and instead and "toolResult" in instead[0]:
         left = instead[0]["toolResult"].get("content") or []
         return next(
@@ -233,7 +233,7 @@ def _json(value: Any) -> str:
 
 
 def _spoken(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries without blank text, and without halves of characters, which no UTF-8 can carry."""
+    """Entries without blank text and without unpaired surrogates, which UTF-8 cannot carry."""
     return [
         entry.with_content([_sayable(block) for block in entry.message["content"] if not _is_blank(block)])
         for entry in entries

@@ -13,10 +13,10 @@ class TimeLimit:
     """How long a turn may take, counted from its start.
 
     Attributes:
-        seconds: When the agent is asked to stop, in good order.
-        hard_seconds: When it is stopped wherever it is, should it not have listened.
-        last_seconds: When nobody waits for it any more, should it not even have been stoppable: something outside,
-            a storage that does not answer, keeps its thread.
+        seconds: After so long the agent is asked to stop, in good order.
+        hard_seconds: After so long it is stopped wherever it is, if it did not listen.
+        last_seconds: After so long nobody waits for it, if it could not be stopped: a storage that does not answer,
+            for example, keeps its thread.
     """
 
     seconds: float
@@ -25,7 +25,7 @@ class TimeLimit:
 
     @classmethod
     def within(cls, remaining_seconds: float, margin_seconds: float) -> TimeLimit:
-        """What is left of the function's time, less the margin; half of the margin is for the orderly stop."""
+        """The function's time that is left, less the margin. Half of the margin is for the orderly stop."""
         return cls(
             remaining_seconds - margin_seconds,
             remaining_seconds - margin_seconds / 2,
@@ -34,5 +34,5 @@ class TimeLimit:
 
 
 def out_of_time() -> errors.OutOfTimeError:
-    """What a caller is told whose turn took longer than the function may."""
+    """The error for a turn that took longer than the function may."""
     return errors.OutOfTimeError("The function's time ran out. What was done so far is kept; the next turn goes on.")

@@ -1,11 +1,11 @@
-"""Tells a turn's events in the order in which they happened, and nothing of what may yet be refused.
+"""Tells a turn's events in the order in which they happened, and only once they cannot be refused.
 
     happens   restored  prompt──stored  "Let me see"  calls─────stored  tool ended  "It is 42"  answer──stored
     is told             restored, prompt, "Let me see"          calls, tool ended, "It is 42"           answer
 
-The turn's first message is its fence. Until it is acknowledged, nothing is told at all. A later message is written
-behind the model's back; what happens after it is told after it, so that whoever reads knows at each moment what is
-stored. Nothing of the turn itself waits for that.
+The turn's first message is its fence. Until the storage has acknowledged it, nothing is told. Later messages are
+written while the model goes on. What happens after a message is told once the message is stored, so that a reader knows
+at each moment what is stored. The turn itself does not wait for that.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class ToldInOrder:
         self._is_fenced = False
 
     def add(self, event: TurnEvent) -> None:
-        """Something has happened. A :class:`MessageStored` that is added here is told when it has become true."""
+        """Add an event that has happened. A :class:`MessageStored` is told once the message is stored."""
         self._held.append(event)
-        # Whatever a turn was fenced with, it is durable when it is completed.
+        # A completed turn is durable, whatever fenced it.
         self._is_fenced = self._is_fenced or isinstance(event, Completed)
         self._go_on()
 
@@ -47,7 +47,7 @@ class ToldInOrder:
         self.record_fenced()
 
     def record_fenced(self) -> None:
-        """Nobody else can go on from where this turn has begun."""
+        """The fence is written: no other writer can go on from where this turn began."""
         self._is_fenced = True
         self._go_on()
 

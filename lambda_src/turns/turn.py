@@ -1,7 +1,7 @@
 """One turn of a conversation, as a stream of events: restore, run, reply.
 
-The JSON reply is the fold of that stream, so that a client that wants tokens as they come needs another door, not
-another turn.
+The JSON reply is the fold of that stream. So a client that wants tokens as they come needs another door, not another
+turn.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def run_turn(
         watch: Gets each event as it happens. It must return at once.
 
     Raises:
-        EndpointError: Whatever the turn ended with instead of a reply.
+        EndpointError: The turn ended with this instead of a reply.
         AbandonedError: It did not end within the limit, and may go on.
     """
     return run_to_end(fold(session_id, turn, watch), within_seconds=limit.last_seconds)
@@ -84,7 +84,7 @@ async def fold(
     async for event in turn:
         if watch is not None:
             watch(event)
-        # The others are for those who watch; the reply holds the whole message.
+        # The other events are for those who watch; the reply holds the whole message.
         if isinstance(event, Restored):
             restored = event
         elif isinstance(event, Completed):
@@ -102,7 +102,7 @@ async def stream_turn(
     asked: Asked,
     is_cancelled: Callable[[str, str], bool] | None = None,
 ) -> AsyncIterator[TurnEvent]:
-    """Take one turn. It runs in a task of its own: nobody who is slow to ask for the next event holds it up.
+    """Take one turn, in a task of its own: a slow reader of its events does not hold it up.
 
     Args:
         open_session: Opens the session, making it when there is none; called once.
@@ -110,12 +110,12 @@ async def stream_turn(
         body: A prompt, or answers to pending interrupts.
         limit: When to stop.
         asked: Tells whether the request has been sent before.
-        is_cancelled: Tells whether somebody wants the turn to end; is given the agent's id and the turn's. It may
-            block: it is called beside the turn, once a second.
+        is_cancelled: Given the agent's id and the turn's, tells whether the turn is to be cancelled. It is called
+            beside the turn, once a second, and may block.
 
     Yields:
-        ``Restored`` once the turn's first message is stored, then what happens, in its order, then ``Completed``. Of a
-        turn that had been taken already only the first and the last.
+        ``Restored`` once the turn's first message is stored, then what happens, in its order, then ``Completed``. If
+            the turn had been taken already, only the first and the last.
 
     Raises:
         EndpointError: When the turn cannot start, or ends without a reply. What it stored by then is kept.
@@ -192,10 +192,10 @@ async def _take_turn(
 
 
 def _end_what_began(session: RepositorySessionManager, agent: Agent) -> None:
-    """Have everything written when Strands has not come to saying that the invocation is over.
+    """Have everything written, if Strands has not said that the invocation is over.
 
-    A conversation manager or a hook that fails at the end keeps it from that. What is still on its way to the storage
-    must not arrive in the next turn.
+    A conversation manager or a hook that fails at the end prevents that. What is still on its way to the storage must
+    not arrive in the next turn.
     """
     if session.is_in_turn(agent):
         try:
@@ -207,7 +207,7 @@ def _end_what_began(session: RepositorySessionManager, agent: Agent) -> None:
 async def _stopped_in_order(
     agent: Agent, prompt: Any, stop_at: float, turn_id: str, showing: Showing
 ) -> AsyncIterator[TurnEvent]:
-    """The turn's events, from an agent that is asked to stop when its time is over and given the time to do so."""
+    """The turn's events. When its time is over, the agent is asked to stop, and given the time to do so."""
     loop = asyncio.get_running_loop()
     stopping = loop.call_at(stop_at, agent.cancel)
     stopped = False
@@ -224,16 +224,16 @@ async def _stopped_in_order(
 
 
 async def close_unanswered(agent: Agent) -> None:
-    """Give an earlier message without an answer one, so that the conversation alternates between user and assistant.
+    """Answer an earlier message that got no answer, so that the conversation alternates between user and assistant.
 
-    A turn that ends early (model error, crash, timeout) leaves its question as the last message. Another question
-    right behind it is something Bedrock's Converse refuses for some models, in this turn and in all later ones.
+    A turn that ends early (model error, crash, timeout) leaves its question as the last message. For some models,
+    Bedrock's Converse refuses a second question right after it, in this turn and in all later ones.
     """
     from strands.hooks import MessageAddedEvent
 
     missing: list[Message] = []
     if agent.messages and (calls := tool_use_ids(agent.messages[-1])):
-        # Strands would add the results too, and the prompt right behind them: two messages of the user's.
+        # Strands would add the results too, and the prompt right after them: two user messages in a row.
         missing.append(lost_results(calls))
     if missing or (agent.messages and agent.messages[-1]["role"] == "user"):
         missing.append({"role": "assistant", "content": [{"text": UNANSWERED}]})

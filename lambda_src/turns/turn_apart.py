@@ -1,6 +1,6 @@
-"""A turn on a thread of its own: it goes on to its end, whether or not anybody reads what it tells.
+"""A turn on a thread of its own: it goes on to its end, even if nobody reads what it tells.
 
-Following a turn is done on such a thread, too. That ends when nobody reads any more.
+Following a turn uses such a thread too. That thread ends when nobody reads any more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class TurnApart:
     """Takes a turn beside its caller.
 
     Args:
-        take: Takes the turn, or follows it, and returns its reply. It is given the feed to tell each event to.
+        take: Takes the turn, or follows it, and returns its reply. It tells each event to the feed it is given.
 
     Attributes:
         feed: What the turn tells.
@@ -29,7 +29,7 @@ class TurnApart:
     def __init__(self, take: Callable[[Feed], dict[str, Any]]) -> None:
         self.feed = Feed()
         self._take = take
-        # What belongs to the request (log fields, trace) is found in the context.
+        # The context holds the request's log fields and trace.
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="turn-apart", daemon=True)
 
@@ -37,7 +37,7 @@ class TurnApart:
         """Begin, and return when there is something to tell.
 
         Raises:
-            BaseException: What the turn was refused with before it told anything.
+            BaseException: The turn was refused with this before it told anything.
         """
         self._thread.start()
         self.feed.wait_for_first()
@@ -52,7 +52,7 @@ class TurnApart:
             reply = self._take(self.feed)
         except FollowedNoLongerError:
             self.feed.leave()
-        except BaseException as error:  # noqa: BLE001 - it is told to whoever reads
+        except BaseException as error:  # noqa: BLE001 - it is told to the reader
             self.feed.end(Failed(error))
         else:
             self.feed.end(Replied(reply))

@@ -1,4 +1,4 @@
-"""What happens in a turn, as whoever watches it is told."""
+"""What happens in a turn, in the form in which it is told."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Restored:
-    """The agent remembers, and this turn is its next: where the turn has a name."""
+    """The agent is restored. The event names the turn that now follows."""
 
     agent_id: str
     restored_messages: int
@@ -58,7 +58,7 @@ class ToolEnded:
 
 @dataclass(frozen=True)
 class MessageStored:
-    """A message of the turn is stored now. Whoever follows a turn gets its content with it."""
+    """A message of the turn is stored now. A follower also gets its content."""
 
     message_id: int
     role: str
@@ -96,7 +96,7 @@ def reply_of(session_id: str, restored: Restored, completed: Completed) -> dict[
 
 def completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequence[Any], left_out: LeftOut) -> Completed:
     """The last event of a turn."""
-    # The agent was made for this turn, so that what it has accumulated is what this turn used.
+    # The agent was made for this turn, so what it has accumulated is what this turn used.
     usage = agent.event_loop_metrics.accumulated_usage
     return Completed(
         message=shown(message),

@@ -1,12 +1,12 @@
 """The ids of turns that are accepted before they begin.
 
-Nothing is stored of such a turn until it begins, in another process, perhaps much later, perhaps never. So its id says
-itself when it was accepted, and for which session:
+Nothing of such a turn is stored until it begins. It may begin in another process, much later, or never. So its id
+itself says when it was accepted, and for which session:
 
     <milliseconds since 1970>-<digest of the request>-<digest of owner, session and the two before>
 
-It is no secret and no proof. Who makes one up learns that nothing has begun under it. A request that is accepted twice
-under one key has two ids that differ in the time only: they mean one turn.
+A digest is 16 hex digits of SHA-256. The id is no secret and no proof: a made-up one tells only that nothing has begun
+under it. A request that is accepted twice under one key has two ids that differ in the time only: they mean one turn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import uuid
 from lambda_src.turns.replays import digest
 
 BEGUN_WITHIN_SECONDS = 3_660
-"""After so long a turn that was accepted and has not begun is said to be cut off: Lambda drops its event after an hour
+"""An accepted turn that has not begun after so many seconds counts as cut off: Lambda drops its event after an hour
 (``_ASYNC_MAX_AGE`` in ``infra/constructs/agent_endpoint.py``)."""
 
 _ACCEPTED = re.compile(r"([0-9a-f]{11})-([0-9a-f]{16})-([0-9a-f]{16})")
@@ -30,7 +30,7 @@ def accepted_id(owner: str, session_id: str, idempotency_key: str | None, now: f
     Args:
         owner: Whose session it is.
         session_id: Which session.
-        idempotency_key: The caller's name for the request; without one it is like no other.
+        idempotency_key: The caller's name for the request. Without one, the request repeats no other.
         now: Seconds since 1970.
     """
     request = digest(f"request\0{idempotency_key}" if idempotency_key is not None else uuid.uuid4().hex)[:16]

@@ -35,7 +35,7 @@ RUNNING = TurnState("running")
 
 
 def cut_off() -> TurnState:
-    """Of a turn that nobody goes on with by itself."""
+    """The state of a turn that goes on only if its request is sent again."""
     detail = "The turn was cut off. What it stored is kept. Sent again with its Idempotency-Key, the request goes on."
     return TurnState("cut-off", problem=errors.TurnCutOffError(detail))
 
@@ -46,17 +46,17 @@ def state_of(found: StoredTurn, read: ReadMessage, *, session_in_use: bool) -> T
     Args:
         found: What is stored of it.
         read: Reads a message of its agent.
-        session_in_use: Whether anybody holds the session's lease. Then it is taken to be this turn, until the
+        session_in_use: Whether anybody holds the session's lease. If so, this turn is taken to be running, until the
             conversation goes on without it.
 
     Raises:
-        SessionCorruptError: Its reply is not there any more.
+        SessionCorruptError: The stored reply is not there any more.
     """
     outcome = found.turn.outcome or {}
     lacks_last = lacks_last_message(found, read)
     if session_in_use and (lacks_last or not (outcome or found.has_ended)):
         return RUNNING
-    # A last message that is missing is in the copy with the agent's record. The next turn stores it.
+    # If the last message is missing, the agent's record holds a copy of it. The next turn stores it.
     replay = None if lacks_last else replay_of(found.turn, found.agent_id, read)
     if replay is not None:
         return TurnState("cancelled" if replay.reply.stop_reason == "cancelled" else "answered", replay)
@@ -65,19 +65,19 @@ def state_of(found: StoredTurn, read: ReadMessage, *, session_in_use: bool) -> T
 
 
 def lacks_last_message(found: StoredTurn, read: ReadMessage) -> bool:
-    """Whether the message that a turn has answered with is not stored: it is written together with what says so."""
+    """Whether the turn's answer is not stored: it is written together with the record that names it."""
     reply = (found.turn.outcome or {}).get("reply", {})
     last_id = found.turn.last_id
     return bool(reply) and "message" not in reply and last_id is not None and read(last_id) is None
 
 
 def _failure_in(outcome: dict[str, Any]) -> errors.EndpointError | None:
-    """What the caller of a turn was told that has failed."""
+    """The error that a failed turn's caller was told."""
     if "unanswered" in outcome:
         return out_of_time()
     if "failed" not in outcome:
         return refusal_in(outcome)
-    # What the caller was told besides the kind is not stored.
+    # Of what the caller was told, only the kind is stored.
     kinds = {kind.slug: kind for kind in errors.all_errors()}
     kind = kinds.get(str(outcome["failed"]), errors.InternalError)
     return kind("The turn failed. What it stored is kept; the log says why.")

@@ -23,11 +23,11 @@ def invoke(async_function: str, event: dict[str, Any]) -> None:
 
     Args:
         async_function: ``name:alias``, or ``:alias`` of this function.
-        event: A plain event. Lambda tries it again when it fails, and may deliver it twice: its ``request_id`` sees to
-            it that it is answered once.
+        event: A plain event. Lambda tries it again when it fails, and may deliver it twice. Its ``request_id`` makes
+            sure that it is answered once.
 
     Raises:
-        PayloadTooLargeError: Lambda takes less for what it does not answer at once: 1 MB.
+        PayloadTooLargeError: The event is over 1 MB, Lambda's limit for what it does not answer at once.
         StorageFailedError: Lambda did not take it.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -54,7 +54,7 @@ def take_on_thread(take: Callable[[], object]) -> Callable[[], None]:
     """Take a turn on a thread of this process.
 
     Returns:
-        What waits for its end.
+        A function that waits for its end.
     """
 
     def run() -> None:
