@@ -1,6 +1,6 @@
-"""What a holder of a lease claims, and what every way to claim it does: part of what a store may offer.
+"""Claims of a lease, and what every kind of claim does: part of what a store may offer.
 
-An object store has one way for all (``_storage.record_claim``); a folder has a better one (``_storage.file_claim``).
+Any object store can use one kind (``_storage.record_claim``); a folder has a better one (``_storage.file_claim``).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class LeaseTerms:
-    """What a holder claims.
+    """The terms of a claim.
 
     Attributes:
-        holder: Who, in the holder's own words.
+        holder: The holder, in its own words.
         duration_seconds: How long the claim lasts without renewal.
-        lease_id: Tells this holder's claims from every other's.
+        lease_id: Tells this holder's claims from all others.
     """
 
     holder: str
@@ -29,11 +29,11 @@ class LeaseTerms:
     lease_id: str
 
     def body(self) -> bytes:
-        """The record of the claim. Each is unlike every other, so that a writer recognises its own."""
+        """The JSON record of the claim. Each record is unique, so that a writer recognises its own."""
         return self._record(duration_seconds=self.duration_seconds)
 
     def given_back(self, *, whole: bool) -> bytes:
-        """The record of a claim that has ended: it lasts for no time, and says whether everything was written."""
+        """The JSON record of an ended claim: it lasts for no time, and says whether everything was written."""
         return self._record(duration_seconds=0, whole=whole)
 
     def _record(self, **fields: Any) -> bytes:
@@ -46,8 +46,8 @@ class Refusal:
     """Somebody else holds the lease.
 
     Attributes:
-        holder: Who, where the claim says so.
-        remaining_seconds: When it has run out at the latest, unless it is renewed.
+        holder: Who, if the claim says so.
+        remaining_seconds: After so long the claim has run out, unless it is renewed.
     """
 
     holder: str | None
@@ -58,30 +58,30 @@ class Claim(Protocol):
     """One way to hold a lease."""
 
     found_unfinished: bool
-    """Whether the claim before was not given back as whole."""
+    """Whether the claim before this one was not given back as whole."""
 
     @property
     def runs_out(self) -> bool:
         """Whether the claim must be renewed to last."""
 
     def take(self) -> Refusal | None:
-        """Claim the lease, without waiting; ``None`` when it is this holder's now."""
+        """Claim the lease, without waiting; ``None`` when this holder has it now."""
 
     def look(self) -> Refusal | None:
         """Who holds the lease, without claiming it; ``None`` when nobody does."""
 
     def stands(self) -> bool:
-        """Whether the claim has not been ended by somebody else, as far as that costs no request."""
+        """Whether nobody else has ended the claim, as far as that costs no request."""
 
     def renew(self) -> bool:
-        """Make the claim last longer; ``False`` when it is another's."""
+        """Make the claim last longer; ``False`` when another holder has the lease."""
 
     def give_back(self, *, whole: bool) -> None:
-        """End the claim. When not ``whole``, leave a note of that to whoever claims next."""
+        """End the claim. If not ``whole``, leave a note of that to the next holder."""
 
 
 def read_claim(body: bytes) -> dict[str, Any]:
-    """What a claim says; nothing when it cannot be understood."""
+    """The content of a claim's JSON record; empty when it cannot be understood."""
     try:
         claimed = json.loads(body)
     except (ValueError, RecursionError):
@@ -90,6 +90,6 @@ def read_claim(body: bytes) -> dict[str, Any]:
 
 
 def holder_in(claimed: dict[str, Any]) -> str | None:
-    """Who holds a claim, where it says so."""
+    """The holder of a claim, if it says so."""
     holder = claimed.get("holder")
     return holder if isinstance(holder, str) and holder else None

@@ -8,7 +8,7 @@ class SessionException(Exception):  # noqa: N818 - the name Strands gives it
     """Base of every error this package raises.
 
     Attributes:
-        session_id: The session concerned, where one is known: the key's, when no other is given.
+        session_id: The session concerned, if one is known; taken from the key when it is not given.
         key: The object's key (S3) or path (files), where a single object is concerned.
     """
 
@@ -84,11 +84,11 @@ class UnstorableValueError(SessionException):
         self.reason = reason
 
 
-# The errors of storage after which somebody has to change something before sending again can help. What is in neither
-# list is taken for transient: a caller who sends again in vain loses less than one who is told to give up wrongly.
+# Errors of storage after which somebody has to change something before sending again can help. A code in neither list
+# is taken for transient: to try again in vain costs a caller less than to give up wrongly.
 _PERMANENT_ERRNO = frozenset(
     {
-        # Not allowed, or not on this disk: EROFS is a disk that is mounted for reading alone.
+        # No permission, or not on this disk: EROFS is a disk mounted read-only.
         "EACCES",
         "EPERM",
         "EROFS",
@@ -102,7 +102,7 @@ _PERMANENT_ERRNO = frozenset(
         "ENXIO",
         "ENODEV",
         "SymbolicLink",
-        # What this file system cannot do, and what is larger than it takes.
+        # The file system cannot do it, or the file is too large for it.
         "ENOTSUP",
         "EOPNOTSUPP",
         "ENOSYS",
@@ -116,7 +116,7 @@ _PERMANENT_ERRNO = frozenset(
 )
 _PERMANENT_S3 = frozenset(
     {
-        # Who asks. An expired token is none: another process has a new one.
+        # The caller. An expired token is not listed: another process has a new one.
         "AccessDenied",
         "AccountProblem",
         "AllAccessDisabled",
@@ -127,7 +127,7 @@ _PERMANENT_S3 = frozenset(
         "InvalidSecurity",
         "InvalidPayer",
         "UnauthorizedAccess",
-        # Where: no such bucket, not in this region, not what this endpoint does.
+        # The place: no such bucket, another region, or an operation that this endpoint does not have.
         "NoSuchBucket",
         "InvalidBucketName",
         "InvalidBucketState",
@@ -137,7 +137,7 @@ _PERMANENT_S3 = frozenset(
         "MethodNotAllowed",
         "NotImplemented",
         "NotSupported",
-        # What: a key or an object that S3 does not take, an object in an archive, a request that it cannot understand.
+        # The object: a key that S3 does not take, an object in an archive, a request that it cannot understand.
         "KeyTooLongError",
         "KeyTooLong",
         "InvalidArgument",
@@ -153,12 +153,12 @@ _PERMANENT_S3 = frozenset(
         "InvalidEncryptionAlgorithmError",
         "MaxMessageLengthExceeded",
         "MissingContentLength",
-        # The key that encrypts is disabled, deleted or not to be used.
+        # The encryption key is disabled, deleted or not allowed.
         "KMS.DisabledException",
         "KMS.NotFoundException",
         "KMS.KMSInvalidStateException",
         "KMS.InvalidKeyUsageException",
-        # Answers without a code, by their status.
+        # Answers without a code, by status.
         "301",
         "308",
         "400",
@@ -170,7 +170,7 @@ _PERMANENT_S3 = frozenset(
         "413",
         "414",
         "501",
-        # What botocore raises before it sends anything: nobody has said who asks, or where, or the arguments are wrong.
+        # botocore raises these before it sends: no credentials, no region or endpoint, or wrong arguments.
         "NoCredentialsError",
         "PartialCredentialsError",
         "ProfileNotFound",
@@ -245,14 +245,14 @@ class ConditionsNotKeptError(SessionStorageError):
 
 
 def is_transient_code(code: str | None) -> bool:
-    """Whether an error of storage with this code can pass by itself; ``True`` where that is not known."""
+    """Whether a storage error with this code can pass by itself; ``True`` when that is not known."""
     return code not in _PERMANENT_ERRNO and code not in _PERMANENT_S3
 
 
 def named(error: BaseException) -> str:
-    """What a log line may say of an error: its class, its code where the storage gave it one, and where it was raised.
+    """What a log line may say of an error: its class, the storage's code if it has one, and where it was raised.
 
-    An error's message quotes what it failed on, and that may be a conversation; so do the errors behind it.
+    An error's message quotes what it failed on, which may be a conversation; so do its causes' messages.
     """
     response = getattr(error, "response", None)  # of botocore's ClientError
     aws = response.get("Error", {}).get("Code") if isinstance(response, dict) else None

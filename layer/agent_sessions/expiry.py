@@ -1,8 +1,8 @@
 """When a session expires: the one definition, as functions of values.
 
-The CDK app turns ``session_ttl_days`` into a lifecycle rule and the library decides what may still be read; both ask
-here, so that they cannot drift apart. Every time is the storage's own (``Date``, ``Last-Modified``): what a function's
-clock shows does not matter.
+The CDK app turns ``session_ttl_days`` into a lifecycle rule, and the library decides what may still be read. Both ask
+here, so that they cannot differ. Every time is the storage's own (``Date``, ``Last-Modified``); a function's clock does
+not matter.
 
 A session has expired when its *last use*, the last write of a turn, is longer ago than the ttl. The lifecycle rule of
 the bucket is only the backstop: it removes single objects, by their own age, and must never find one that is old in a
@@ -11,15 +11,15 @@ session that is not. Therefore turns renew objects:
 * Turns renew the oldest objects first, a bounded number each: how many is decided in ``_life.renewal_share``. While
   turns keep up, every object is renewed within ``renewal_days = max(1, ceil(ttl / 4))``.
 * ``slack = ceil(ttl) + renewal_days``, and the rule removes objects of an age of ``ceil(ttl) + slack`` days.
-* A session's record says of its objects how old they can be. What is half of ``renewal_days`` old is due to be renewed.
-  When something is as old as the slack, the turn does not succeed without renewing that.
+* A session's record says how old its objects can be. At half of ``renewal_days``, an object is due to be renewed. When
+one is as old as the slack, the turn does not succeed without renewing it.
 
 So after a successful turn no object is older than ``slack``, and while the session has not expired none is older than
 ``slack + ttl``, which is not more than the rule's age.
 
-Why the slack is longer than the ttl: a turn after a silence, which may have lasted for the whole ttl, finds every
-object older by that silence. It need not renew them all at once. The price: what has expired stays in the bucket, read
-by nobody, for ``slack`` days.
+Why the slack is longer than the ttl: a silence may last for the whole ttl, and the turn after it finds every object
+older by that time. It need not renew them all at once. The price: expired objects stay in the bucket for ``slack``
+days, read by nobody.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def checked_ttl(ttl_days: float | None) -> float:
 
 
 def renewal_days(ttl_days: float) -> int:
-    """In how many days every object of a session in use is renewed once, as long as turns keep up with it."""
+    """The days in which every object of a session in use is renewed once, as long as turns keep up."""
     return max(1, math.ceil(ttl_days / 4))
 
 

@@ -30,11 +30,11 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
             The folder itself when not given, which may be one.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. On a disk the one is as quick as the other.
-        lease: The session's lease, where the caller has taken it. While it is held, what stands beyond the restored
-            conversation was left by a turn that was cut off.
+        lease: The session's lease, if the caller has taken it. While it is held, messages beyond the restored
+            conversation were left by a turn that was cut off.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
             writer of a session has to know it: see ``docs/EXPIRY.md``.
-        time_left: Tells the seconds until whoever waits for a turn has to be answered. What can wait for the next turn,
+        time_left: Tells the seconds until the turn's caller has to be answered. Work that can wait for the next turn,
             such as renewing a long session, then ends in time. When not given, nothing is cut short. In a folder
             nothing has to be renewed.
         **kwargs: For later additions.

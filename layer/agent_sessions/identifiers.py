@@ -5,7 +5,7 @@ import unicodedata
 from agent_sessions.exceptions import InvalidIdentifierError
 
 MAX_IDENTIFIER_BYTES = 240
-"""A file name may hold 255 bytes; ``multi_agent_`` and the name of a temporary file need the rest."""
+"""A file name may hold 255 bytes; ``multi_agent_`` and a temporary file's suffix need the rest."""
 
 
 def check_identifier(kind: str, value: str) -> str:
@@ -30,7 +30,7 @@ def check_message_id(value: int) -> int:
     Raises:
         InvalidIdentifierError: When it is not an integer, or negative.
     """
-    # bool is an int in Python, and message_True.json is nobody's message.
+    # In Python bool is an int, but no message is stored as message_True.json.
     given: object = value
     if not isinstance(given, int) or isinstance(given, bool):
         raise InvalidIdentifierError(f"message_id={value!r} | message id must be an integer")
@@ -40,7 +40,7 @@ def check_message_id(value: int) -> int:
 
 
 def look_alike(one: str, other: str) -> bool:
-    """Whether some file system takes two ids for one.
+    """Whether some file system takes two ids for the same name.
 
     Many ignore letter case, some the form of composed characters (``é`` as one or as two), and Windows' drop dots and
     blanks at the end of a name.
@@ -49,7 +49,7 @@ def look_alike(one: str, other: str) -> bool:
 
 
 def _folded(value: str) -> str:
-    # By way of the capitals: some names have one capital for two small letters.
+    # Upper case first: two small letters may share one capital.
     folded = unicodedata.normalize("NFKD", value).upper().casefold()
     return unicodedata.normalize("NFKD", folded).rstrip(" .")
 

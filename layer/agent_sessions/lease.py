@@ -4,13 +4,13 @@
         agent("...")
 
 A lease is a courtesy, not the protection. Its holder may be paused (a frozen container, a stopped process) for longer
-than the lease lasts, and wake up in the belief that it still holds it; no lease can see that in time. What protects a
-session is the message log: a turn's first message is created under a condition, and whoever is late is refused there.
-The lease saves the work of a turn that would be refused.
+than the lease lasts, and wake up believing that it still holds it; no lease can see that in time. The message log
+protects a session: a turn's first message is created under a condition, and a late writer is refused there. The lease
+saves the work of a turn that would be refused.
 
-In a bucket the lease is an object, renewed while it is held and taken over once it has run out by the storage's own
-clock: neither caller's clock matters. In a folder it is a lock on a file, which the operating system takes back from a
-process that dies.
+In a bucket the lease is an object. It is renewed while it is held, and can be taken over once it has run out by the
+storage's clock: the callers' clocks do not matter. In a folder it is a lock on a file, which the operating system
+releases when its process dies.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DURATION_SECONDS = 30.0
-"""How long a lease lasts without renewal: the longest a killed holder keeps others waiting."""
+"""How long a lease lasts without renewal: a killed holder keeps others waiting no longer."""
 
 RENEW_SECONDS = 10.0
 """How often a lease is renewed: two renewals may fail before it runs out."""
 
 MAX_DURATION_SECONDS = 900.0
-"""A Lambda invocation lasts no longer, so that nobody needs a longer one."""
+"""A Lambda invocation lasts no longer, so nobody needs a longer lease."""
 
 _FIRST_POLL_SECONDS = 0.1
 _LAST_POLL_SECONDS = 1.0
@@ -65,17 +65,17 @@ class LeasePlace(Protocol):
 class SessionLease:
     """The exclusive use of one session, while it is renewed.
 
-    It makes no session, and a session's erasure erases it.
+    It creates no session. A session's erasure also erases its lease.
 
     Args:
         place: Where the session lives.
         session_id: The session; it need not be there yet.
-        holder: Who asks, in words for whoever is refused meanwhile. No secrets: it is stored.
+        holder: Who asks, in words for callers that are refused meanwhile. No secrets: it is stored.
         wait_seconds: How long the context manager waits for another holder; 0 does not wait.
         duration_seconds: How long the lease lasts without renewal; more than 0, at most 900.
         renew_seconds: How often a thread renews it while it is held; ``None`` leaves renewing to the caller.
-        on_lost: Called once, from that thread, when somebody else has taken the lease over.
-        clock: Monotonic seconds, for waiting and for what this holder may still believe.
+        on_lost: Called once, from that thread, when another holder has taken the lease over.
+        clock: Monotonic seconds, for waiting and for how long this holder may believe it has the lease.
         sleep: Waits so many seconds.
 
     Raises:
@@ -123,14 +123,14 @@ class SessionLease:
     def held(self) -> bool:
         """Whether this holder may believe that nobody else holds the lease.
 
-        Two holders never believe it at once while their clocks run at the same speed: the time is counted from before
-        the write that the storage counts from when it arrives.
+        Two holders never believe it at once, if their clocks run at the same speed: the holder counts from before it
+        sends the write, the storage from when the write arrives.
         """
         return self._held and not self.lost
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else has taken the lease over, or may have, because it could not be renewed in time."""
+        """Whether another holder has taken the lease over, or may have, because it could not be renewed in time."""
         if self._lost or not self._held:
             return self._lost
         return not self._claim.stands() or (self._claim.runs_out and self._clock() >= self._good_until)
@@ -141,7 +141,7 @@ class SessionLease:
         return self._claim.found_unfinished
 
     def is_taken(self) -> bool:
-        """Whether somebody holds the lease at this moment. It is not asked for, and nobody waits.
+        """Whether somebody holds the lease at this moment. This neither claims it nor waits.
 
         Raises:
             SessionStorageError: The storage failed.
@@ -152,10 +152,10 @@ class SessionLease:
         """Take the lease, or take it over when its holder has let it run out.
 
         Args:
-            wait_seconds: How long to wait for the holder; it is never exceeded by waiting.
+            wait_seconds: How long to wait for the holder at most.
 
         Raises:
-            SessionBusyError: Somebody else holds it; says who, and when it runs out at the latest.
+            SessionBusyError: Another holder has it. The error says who, and when it runs out at the latest.
             SessionStorageError: The storage failed.
         """
         if self._held:
@@ -170,7 +170,7 @@ class SessionLease:
             left = give_up_at - self._clock()
             if left <= 0:
                 raise self._busy(refusal)
-            # The jitter keeps those who wait from asking all at the same time again.
+            # The jitter keeps waiting callers from asking at the same moment.
             pause = random.uniform(0.5, 1.0) * poll  # noqa: S311 - no secret
             self._sleep(min(pause, left, max(refusal.remaining_seconds, _FIRST_POLL_SECONDS)))
             poll = min(2 * poll, _LAST_POLL_SECONDS)
@@ -185,8 +185,7 @@ class SessionLease:
         """Renew the lease now.
 
         Returns:
-            Whether it is still this holder's. A storage that fails says nothing of that; then it is, until its time
-            has run out.
+            Whether this holder still has it. If the storage fails, it has, until its time runs out.
         """
         with self._renewing:
             if not self._held or self.lost:
@@ -204,11 +203,11 @@ class SessionLease:
             return renewed
 
     def release(self, *, whole: bool = True) -> None:
-        """Give the lease back. Nothing is left running, and nothing of the lease is left where it was free.
+        """Give the lease back. Nothing keeps running, and no trace of the lease is left.
 
         Args:
-            whole: Whether everything that was begun has been written. If not, the lease is given back with a note of
-                that, which the next holder finds.
+            whole: Whether everything that was begun has been written. If not, a note of that is left for the next
+                holder.
         """
         if not self._held:
             return
@@ -224,11 +223,11 @@ class SessionLease:
         try:
             self._claim.give_back(whole=whole)
         except SessionStorageError as error:
-            # It runs out by itself. The holder has done its work; that must not fail for this.
+            # The lease runs out by itself. The holder's work is done and must not fail for this.
             logger.warning("session_id=<%s> | the lease is left to run out: %s", self.session_id, named(error))
 
     def __enter__(self) -> Self:
-        """Take the lease, waiting as long as the constructor was told."""
+        """Take the lease, waiting at most ``wait_seconds`` of the constructor."""
         self.acquire(wait_seconds=self._wait_seconds)
         return self
 

@@ -1,6 +1,6 @@
-"""Locks and events of objects that can be copied or pickled, as Strands' session managers can: a copy gets its own.
+"""Locks and events for objects that are copied or pickled, as Strands' session managers may be. A copy gets its own.
 
-A lock says who is at work at this moment, in this process. Nobody is at work with a copy yet.
+A lock says who is working at this moment, in this process. Nobody is working with a new copy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Base class of your own orchestrators: what a session manager and a caller expect of one."""
+"""The base class of your own orchestrators: what a session manager and a caller expect of one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from strands.multiagent.base import MultiAgentBase as _Base
 
-    # A user's type checker shall accept our orchestrators wherever Strands' are asked for.
+    # So that a user's type checker accepts our orchestrators wherever Strands' are expected.
 else:
     _Base = ABC
 
@@ -35,7 +35,7 @@ class MultiAgentBase(_Base):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make the subclass an orchestrator in Strands' eyes."""
         super().__init_subclass__(**kwargs)
-        # Strands asks isinstance when an orchestrator becomes a node of another. Without Strands nobody asks.
+        # Strands uses isinstance when an orchestrator becomes a node of another. Without Strands nothing asks.
         strands = sys.modules.get("strands.multiagent.base")
         if strands is not None:
             strands.MultiAgentBase.register(cls)
@@ -77,14 +77,14 @@ class MultiAgentBase(_Base):
         if kwargs:
             warnings.warn("pass invocation_state instead of keyword arguments", DeprecationWarning, stacklevel=2)
             state.update(kwargs)
-        # A thread has an event loop of its own to run, whatever the caller's is doing.
+        # A thread can run its own event loop, even if the caller's is running.
         context = contextvars.copy_context()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="multi-agent") as thread:
             return thread.submit(context.run, asyncio.run, self.invoke_async(task, state)).result()
 
     @abstractmethod
     def serialize_state(self) -> dict[str, Any]:
-        """What another process needs to go on, as JSON; bytes are allowed."""
+        """The state that another process needs to go on, as a value for JSON; bytes are allowed."""
 
     @abstractmethod
     def deserialize_state(self, payload: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The few operations on objects that sessions need, whatever holds the objects.
+"""The few operations on objects that sessions need, wherever the objects are kept.
 
 Every write says what it expects to find. That is the whole concurrency control of this package: a writer that is wrong
 about what is stored does not write.
@@ -24,9 +24,9 @@ _T = TypeVar("_T")
 # Named tuples, here and in the other modules that every session loads: making one frozen dataclass costs a
 # millisecond of each cold start.
 class Key(str):
-    """A key that says which session it belongs to: what makes it knows, and nobody takes its text apart to learn it.
+    """A key that says which session it belongs to, so that nobody has to parse its text.
 
-    Errors about the object say it, too. To a store it is a key as any other.
+    Errors about the object name the session, too. To a store it is a key like any other.
 
     Attributes:
         session_id: The session; ``None`` when it belongs to none.
@@ -52,7 +52,7 @@ class StoredObject(NamedTuple):
 
     Attributes:
         body: Its bytes.
-        etag: What names this version of it. Opaque: equal bytes may have different ETags.
+        etag: Names this version. Opaque: equal bytes may have different ETags.
         last_modified: When it was last written, by the storage's clock.
         read_at: When it was read, by the storage's clock.
     """
@@ -76,8 +76,8 @@ class Written(NamedTuple):
     """The outcome of a write.
 
     Attributes:
-        etag: What names the version that was written.
-        at: When, by the storage's clock.
+        etag: Names the version that was written.
+        at: When it was written, by the storage's clock.
     """
 
     etag: str
@@ -89,7 +89,7 @@ class Erased(NamedTuple):
 
     Attributes:
         objects: How many objects and versions it deleted.
-        more: Whether something is left: what did not fit into the step, or was written anew since the step looked.
+        more: Whether something is left: it did not fit into the step, or was written anew after the step looked.
     """
 
     objects: int
@@ -126,8 +126,8 @@ class PreconditionFailedError(Exception):
 class ObjectStore(ABC):
     """Objects by key. Implementations only move bytes; they know nothing of sessions.
 
-    Seven methods are a store: those that are abstract. The others have an answer that is right for every store; a store
-    overrides one where it can do better, or has what others have not. ``docs/CUSTOM_STORE.md`` writes a store, and
+    A store has to write seven methods, the abstract ones. The others have a default that is right for every store.
+    Override one if your store can do better, or has what others lack. ``docs/CUSTOM_STORE.md`` writes a store, and
     ``agent_sessions.conformance.object_store`` tests one.
 
     Every method may raise ``SessionStorageError`` when the storage refuses or fails.
@@ -143,8 +143,8 @@ class ObjectStore(ABC):
     def put(self, key: str, body: bytes, expect: Expectation) -> Written:
         """Write an object if what is stored is what the writer expects.
 
-        A write that was applied although its answer was lost counts as this writer's success: bodies carry a nonce,
-        so equal bytes are one's own.
+        If a write was applied but its answer was lost, it counts as this writer's success. Bodies carry a nonce, so
+        equal bytes are the writer's own.
 
         Raises:
             PreconditionFailedError: Something else is stored, or nothing where something was expected.
@@ -165,24 +165,24 @@ class ObjectStore(ABC):
         Args:
             key: The object's key.
             etag: The version.
-            instead: What to leave in its place where the store knows no conditional deletes: replacing it under a
-                condition cannot meet what somebody has just written there, which looking first and deleting then can.
+            instead: The bytes to leave in its place if the store knows no conditional deletes. A conditional write
+                cannot hit what somebody has just written there; looking first and deleting then can.
 
         Returns:
-            Whether it was; otherwise nothing was deleted.
+            Whether it was deleted; if not, nothing was.
         """
 
     @abstractmethod
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
         """Delete some of the objects below a prefix, older versions included where the store keeps and shows them.
 
-        One step is a few requests, however much lies there: about a thousand objects are listed and deleted. What is
-        written after the step has listed it is left alone: it may belong to a new life of a session.
+        One step is a few requests, however much lies there: it lists and deletes about a thousand objects. Objects
+        written after the step has listed are left alone: they may belong to a new life of a session.
 
         Args:
             prefix: Ends with a slash.
-            keep: Keys whose current version to leave alone.
-            still: Asked between the listing and the deletion; unless it says yes, nothing is deleted and nothing is
+            keep: Keys whose current version stays.
+            still: Asked between the listing and the deletion. Unless it says yes, nothing is deleted and nothing is
                 left to do.
 
         Raises:
@@ -195,7 +195,7 @@ class ObjectStore(ABC):
 
         Args:
             prefix: What the keys begin with.
-            start_after: Only keys behind this one; need not be an object's.
+            start_after: Only keys after this one, which need not be an object's.
         """
 
     @abstractmethod
@@ -205,16 +205,16 @@ class ObjectStore(ABC):
         Args:
             prefix: The folder to look into.
             named: Only names that begin with this.
-            start_after: Only folders behind the one of this name.
+            start_after: Only folders after the one of this name.
         """
 
     # --- what a store may do better -----------------------------------------------------------------------
 
     def check(self) -> None:  # noqa: B027 - most stores have nothing to check
-        """See that the store keeps what sessions rest on, before the first write does.
+        """Check, before the first write does, that the store keeps the conditions that sessions rest on.
 
         Raises:
-            ConditionsNotKeptError: It does not.
+            ConditionsNotKeptError: It does not keep them.
         """
 
     def get_many(self, keys: Sequence[str]) -> Sequence[StoredObject | None]:
@@ -235,7 +235,7 @@ class ObjectStore(ABC):
         return [*(map(ask, keys) if executor is None else executor.map(ask, keys))]
 
     def delete_current(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
-        """As :meth:`delete_version`, in one request: where the store keeps versions, older ones stay."""
+        """As :meth:`delete_version`, in one request. If the store keeps versions, older ones stay."""
         return self.delete_version(key, etag, instead=instead)
 
     def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
@@ -251,15 +251,15 @@ class ObjectStore(ABC):
         while True:
             step = self.erase_some(prefix, keep=keep, still=still)
             count += step.objects
-            # A step that deleted nothing met what somebody has just written, which is to be left alone.
+            # A step that deleted nothing found only what was just written, which is left alone.
             if not step.more or not step.objects:
                 return count
 
     def only_while(self, wanted: Callable[[], bool]) -> AbstractContextManager[None]:  # noqa: ARG002 - see below
-        """Send requests of this thread only while somebody wants them, repetitions of a request included.
+        """Send this thread's requests, and their repetitions, only while somebody wants them.
 
-        A request may hang for as long as its caller's process is frozen. Without this, its repetition would be sent
-        long after the caller has given up. A store whose requests cannot hang need not do anything.
+        A request may hang while its caller's process is frozen. Without this, its repetition would be sent long after
+        the caller has given up. A store whose requests cannot hang need not do anything.
 
         Args:
             wanted: Asked before each request is sent. When it says no, ``SessionStorageError`` with the code
@@ -268,19 +268,19 @@ class ObjectStore(ABC):
         return nullcontext()
 
     def claim(self, key: str, terms: LeaseTerms) -> Claim | None:  # noqa: ARG002 - see below
-        """A way to hold the lease at a key that is this store's own, such as a lock which ends with its process.
+        """This store's own way to hold the lease at a key, such as a lock that ends with its process.
 
         Returns:
-            The claim, which has asked for nothing yet. ``None`` where the store has no way of its own: then the lease
-            is an object, written under conditions and taken over when it has run out by the storage's clock.
+            The claim, which has not asked for anything yet. ``None`` if the store has no way of its own: then the lease
+                is an object, written under conditions and taken over when it has run out by the storage's clock.
         """
         return None
 
     @property
     def executor(self) -> Executor | None:
-        """The threads that wait for this store beside the caller; ``None`` where it answers as fast as a thread wakes.
+        """The threads that wait for this store; ``None`` if the store answers as fast as a thread wakes.
 
-        There are as many as the store answers requests at once, and every store of one client has the same.
+        There are as many as the store answers requests at once. All stores of one client share them.
         """
         return None
 
@@ -295,14 +295,14 @@ class ObjectStore(ABC):
         return {}
 
     def is_named_exactly(self, prefix: str) -> bool:  # noqa: ARG002 - most stores take every name for itself
-        """Whether what lies below a prefix was stored under exactly this name, and not under one like it.
+        """Whether what lies below a prefix was stored under exactly this name, not a similar one.
 
         A file system may ignore letter case, or how a character is composed.
         """
         return True
 
     def make_folder(self, prefix: str) -> None:  # noqa: B027 - most stores have no folders
-        """Make an empty folder where the store has such a thing. Strands' file manager wants to find them."""
+        """Make an empty folder, if the store has folders. Strands' file manager expects to find them."""
 
     def drop_empty_folder(self, prefix: str) -> None:  # noqa: B027 - most stores have no folders
-        """Remove a folder if nothing is in it, where the store has such a thing."""
+        """Remove an empty folder, if the store has folders."""

@@ -7,8 +7,9 @@ import hashlib
 def owner_prefix(issuer: str, subject: str) -> str:
     """The key prefix under which one owner's sessions are kept.
 
-    A digest, because issuers and subjects hold characters that keys should not, and because a prefix that can be
-    listed should not name people. Base32, because some stores compare keys without regard to case.
+    The prefix is a SHA-256 digest, because issuers and subjects hold characters that keys should not, and because a
+    prefix that can be listed should not name people. It is in Base32, because some stores compare keys without regard
+    to case.
 
     Args:
         issuer: Who vouches for the subject: an AWS account id, an identity provider's URL, ``local``.

@@ -58,7 +58,7 @@ class RepositorySessionManager(SessionManager):
 
         registry.add_callback(BeforeModelCallEvent, self._before_model_call)
         registry.add_callback(AfterModelCallEvent, self._after_model_call)
-        # Callbacks of this event run in the reverse order: this one sees what the others have made of the result.
+        # These callbacks run in reverse order: this one sees the result as the others have left it.
         registry.add_callback(AfterToolCallEvent, self._after_tool_call)
         super().register_hooks(registry, **kwargs)
 
@@ -89,7 +89,7 @@ class RepositorySessionManager(SessionManager):
             self._is_new_session = False
 
     def _restore_or_store(self, agent: Any) -> StoredAgent:
-        """What is stored of an agent. Only when everything has been read is the agent known, and may be written."""
+        """What is stored of an agent. The agent becomes known, and may be written, only when everything was read."""
         record = None if self._is_new_session else self._journal.read_agent(agent.agent_id)
         if record is None:
             logger.debug("session_id=<%s>, agent_id=<%s> | storing a new agent", self.session_id, agent.agent_id)
@@ -120,21 +120,21 @@ class RepositorySessionManager(SessionManager):
                 turn works.
             SessionConflictError: Another writer has stored a message in its place. Nothing more is written until the
                 session is reloaded.
-            SessionStorageError: Storage failed; likewise.
+            SessionStorageError: Storage failed. Nothing more is written until the session is reloaded.
         """
         self._stored(agent).add(message, agent)
 
     def catch_up(self, agent: Any) -> bool:
-        """Take over what a turn that was cut off has stored beyond the restored conversation.
+        """Take over what a turn that was cut off has stored after the restored conversation.
 
-        An append does so by itself. Whoever wants to know before it what the conversation has come to, calls this
-        while holding the session's lease: otherwise it may be another caller's turn that is under way.
+        An append does so by itself. To know earlier what the conversation has come to, call this while you hold the
+        session's lease: otherwise another caller's turn may be under way.
 
         Args:
             agent: A restored agent that has not been invoked.
 
         Returns:
-            Whether there was anything.
+            Whether there was anything to take over.
         """
         return self._stored(agent).catch_up(agent)
 
@@ -145,11 +145,11 @@ class RepositorySessionManager(SessionManager):
 
         Args:
             agent: A restored agent that has caught up.
-            key: Digest of the request's idempotency key.
+            key: Digest of the request's idempotency key, as in its ``TurnRequest``.
 
         Returns:
-            The turn, or ``None``. The last 32 requests are remembered, and those whose turn was cut off. Of an agent
-            that is new in the session, another agent's turn is found, too: a key is for one request. Of very many
+            The turn, or ``None``. The last 32 requests are remembered, and those whose turn was cut off. If the agent
+            is new in the session, other agents' turns are found too: a key is for one request. If there are very many
             agents, the first 500 by their keys are asked.
         """
         stored_agent = self._stored(agent)
@@ -168,7 +168,7 @@ class RepositorySessionManager(SessionManager):
 
         Args:
             agent: The agent.
-            outcome: JSON.
+            outcome: A value for JSON.
         """
         stored_agent = self._stored(agent)
         stored_agent.turns.conclude(outcome)
@@ -176,10 +176,10 @@ class RepositorySessionManager(SessionManager):
             stored_agent.turns.end(stored_agent.next_id)
 
     def watch_stored(self, told: Callable[[str, int], object]) -> None:
-        """Have somebody told of each new message that is stored from now on.
+        """Call a function for each new message that is stored from now on.
 
         Args:
-            told: Gets the agent's id and the message's, in order, on whatever thread has stored the message. It must
+            told: Gets the agent's id and the message's, in order, on the thread that has stored the message. It must
                 return at once and raise nothing.
         """
         self._journal.told_of_stored = told
@@ -193,14 +193,14 @@ class RepositorySessionManager(SessionManager):
         return self._stored(agent).held.ids_of(agent.messages)
 
     def is_in_turn(self, agent: Any) -> bool:
-        """Whether an invocation of the agent has begun whose end nobody has told: a hook before may have failed."""
+        """Whether an invocation of the agent has begun without a reported end: an earlier hook may have failed."""
         return self._stored(agent).in_turn
 
     def update_message_of(self, message: Message, agent: Any) -> None:
         """Replace the stored message that has this message's ``tracking_id``: a ``BidiAgent`` completed it.
 
         Args:
-            message: What shall stand there.
+            message: The replacement.
             agent: Whose message it is.
         """
         if not self._stored(agent).update(message):
@@ -212,20 +212,20 @@ class RepositorySessionManager(SessionManager):
         The original is overwritten, not covered: nothing of the session holds it afterwards.
 
         Args:
-            redact_message: What shall stand in its place.
+            redact_message: The replacement.
             agent: Whose message it is.
             **kwargs: For later additions.
 
         Raises:
-            SessionException: There is no message to redact, or storage failed. Then it is tried again at the next
-                sync.
+            SessionException: There is no message to redact, or storage failed. After a failure, the next sync tries
+                again.
         """
         self._stored(agent).redact(redact_message, agent)
 
     # --- state ------------------------------------------------------------------------------------------
 
     def sync_agent(self, agent: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Store the agent's state if its value has changed, and what has to be changed in stored messages.
+        """Store the agent's state if it has changed, and pending changes of stored messages.
 
         Args:
             agent: The agent.
@@ -241,12 +241,12 @@ class RepositorySessionManager(SessionManager):
     # --- turns ------------------------------------------------------------------------------------------
 
     def begin_turn(self, agent: Any, *, given: Sequence[Message] = (), invocation: object = None) -> None:
-        """An invocation of the agent begins.
+        """Note that an invocation of the agent begins.
 
         Args:
             agent: The agent.
-            given: The messages it is invoked with: each is a new one, whatever has become of its object before.
-            invocation: Tells it from others of the agent that are under way.
+            given: The messages it is invoked with. Each counts as new, even if its object was stored before.
+            invocation: Tells it from other invocations of the agent that are under way.
 
         Raises:
             UnstorableValueError: The agent's state cannot be stored, as it is. Nothing was.
@@ -268,28 +268,28 @@ class RepositorySessionManager(SessionManager):
             )
 
     def _after_tool_call(self, event: Any) -> None:
-        """Tell the model, and whoever listens, of a result that cannot be stored; the turn goes on."""
+        """Replace a tool result that cannot be stored, and tell the model and listeners. The turn goes on."""
         result = storable_result(event.result, event.tool_use.get("toolUseId"))
         if result is not event.result:
             event.result = result
 
     def end_turn(self, agent: Any, *, invocation: object = None) -> None:
-        """An invocation of the agent has ended: what it did is durable when this returns.
+        """Store what an ended invocation of the agent did: it is durable when this returns.
 
         Args:
             agent: The agent.
             invocation: As for :meth:`begin_turn`.
 
         Raises:
-            SessionException: Something of it could not be stored. The model's error, if there is one, is not replaced.
+            SessionException: Part of it could not be stored. If the model raised an error, that error is not replaced.
         """
         self._stored(agent).end_turn(agent, invocation=invocation)
 
     def stop(self, why: SessionException) -> None:
-        """Write nothing more, whatever the agents go on to do: nobody waits for them any more.
+        """Write nothing more, even if the agents go on: nobody waits for them any more.
 
         Args:
-            why: What every later write is refused with.
+            why: The error that every later write raises.
         """
         self._stopped = why
 
@@ -313,7 +313,7 @@ class RepositorySessionManager(SessionManager):
             **kwargs: For later additions.
 
         Raises:
-            SessionCorruptError: The orchestrator cannot do anything with what is stored.
+            SessionCorruptError: The orchestrator cannot use what is stored.
         """
         check_identifier("multi-agent", source.id)
         state = None if self._is_new_session else self._journal.read_multi_agent(source.id)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agent_sessions.lease import SessionLease
 
 USER_AGENT = "strands-agents"
-"""What Strands' own manager adds to the user agent; kept, so that existing dashboards go on counting."""
+"""What Strands' own manager adds to the user agent. It is kept so that existing dashboards go on counting."""
 
 _CONNECTIONS = 32
 
@@ -66,15 +66,15 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         client: An S3 client to use as it is, instead of making one. One client serves any number of managers.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. The messages after a turn's first are then written while the model works.
-        agent_id: The agent that is going to be restored: its records are asked for together with the session's, and
-            another agent's take a second round trip. When not given, the one restored last with this client.
-        lease: The session's lease, where the caller has taken it. While it is held, what stands beyond the restored
-            conversation was left by a turn that was cut off.
+        agent_id: The agent that is going to be restored. Its records are read together with the session's; another
+            agent's take a second round trip. By default, the one restored last with this client.
+        lease: The session's lease, if the caller has taken it. While it is held, messages beyond the restored
+            conversation were left by a turn that was cut off.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
             writer of a session has to know it: see ``docs/EXPIRY.md``.
         allow_unconditional: Whether to write to a store that is like S3 and keeps no conditional writes, where two
             turns at once can lose each other's messages: see ``docs/STORES.md``. Amazon's keeps them.
-        time_left: Tells the seconds until whoever waits for a turn has to be answered. What can wait for the next turn,
+        time_left: Tells the seconds until the turn's caller has to be answered. Work that can wait for the next turn,
             such as renewing a long session, then ends in time. When not given, nothing is cut short.
         **kwargs: For later additions.
 

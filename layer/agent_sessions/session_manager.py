@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from strands.types.agent import LocalAgent
     from strands.types.content import Message
 
-    # A user's type checker shall accept our managers wherever Strands' are asked for.
+    # So that a user's type checker accepts our managers wherever Strands' are expected.
     _Base = _StrandsSessionManager[LocalAgent]
 else:
     _Base = ABC
@@ -23,9 +23,9 @@ else:
 class SessionManager(_Base):
     """Keeps an agent's conversation and state in a session.
 
-    It plugs into ``Agent``, ``Graph``, ``Swarm`` and ``BidiAgent`` without deriving from Strands' class: a function
-    that only reads sessions does not load an agent runtime. It has neither a length nor a truth value of its own,
-    for Strands asks whether a manager *is there* by its truth.
+    It plugs into ``Agent``, ``Graph``, ``Swarm`` and ``BidiAgent`` without deriving from Strands' class, so that a
+    function that only reads sessions does not load an agent runtime. It defines neither length nor truth value, since
+    Strands tests by truth whether there is a manager.
     """
 
     session_id: str
@@ -33,8 +33,8 @@ class SessionManager(_Base):
     def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:  # noqa: ARG002 - Strands' signature
         """Subscribe to the events of an agent's or an orchestrator's life.
 
-        Strands looks an event's class up by identity and renames some between releases; those that not every
-        supported release has are looked up by name.
+        Strands looks an event's class up by identity and renames some between releases. Events that some supported
+        releases lack are looked up by name.
         """
         import strands.session
         from strands.hooks.events import (
@@ -95,7 +95,7 @@ class SessionManager(_Base):
         """Store the agent's state if it has changed."""
 
     def begin_turn(self, agent: Any, *, given: Sequence[Message] = (), invocation: object = None) -> None:
-        """An invocation of the agent begins.
+        """Note that an invocation of the agent begins.
 
         Args:
             agent: The agent.
@@ -104,7 +104,7 @@ class SessionManager(_Base):
         """
 
     def end_turn(self, agent: Any, *, invocation: object = None) -> None:  # noqa: ARG002
-        """An invocation of the agent has ended: what it did is durable when this returns."""
+        """Store what an ended invocation of the agent did: it is durable when this returns."""
         self.sync_agent(agent)
 
     def update_message_of(self, message: Message, agent: Any) -> None:
@@ -135,8 +135,8 @@ class SessionManager(_Base):
 def _events(module: str, name: str) -> list[Any]:
     """An event's class, if this release of Strands has it and something has loaded it already.
 
-    Nobody fires an event of a module that is not loaded, and loading the bidirectional half of Strands costs more
-    than the whole of this package.
+    If a module is not loaded, nothing fires its events, and loading the bidirectional half of Strands costs more than
+    this whole package.
     """
     found = getattr(sys.modules.get(module), name, None)
     return [] if found is None else [found]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class AgentSummary:
     """An agent of a session, and how many messages of it are stored.
 
-    Of a session of about a thousand objects or more it is the number of the last message and one: a message that
-    somebody has removed from the middle counts, too.
+    If the session has about a thousand objects or more, the count is the number of the last message plus one: a message
+    that somebody has removed from the middle counts, too.
     """
 
     agent_id: str
@@ -30,9 +30,9 @@ class SessionSummary:
         session_id: The session.
         created_at: ISO 8601, UTC.
         last_used_at: When a turn wrote to it last, by the storage's clock; ISO 8601, UTC.
-        expires_at: When it will have expired; ``None`` when sessions do not expire.
+        expires_at: When it will expire unless it is used again; ``None`` when sessions do not expire.
         agents: Its agents, ordered by id. A long session with very many agents shows some of them.
-        next_cursor: Gets the agents behind these; ``None`` when there are no others.
+        next_cursor: Gets the agents after these; ``None`` when there are no more.
     """
 
     session_id: str
@@ -52,13 +52,13 @@ class MessagePage:
     next_cursor: str | None
 
     def first(self, count: int) -> MessagePage:
-        """The page with its first messages only; its cursor gets the others. The count is below the page's."""
+        """The page cut to its first messages; its cursor gets the others. The count is below the page's."""
         return MessagePage(self.agent_id, self.messages[:count], str(self.messages[count].message_id))
 
 
 @dataclass(frozen=True)
 class SessionPage:
-    """Some sessions, ordered by id, perhaps none; ``next_cursor`` gets what comes after them, ``None`` at the end."""
+    """Some sessions, ordered by id, perhaps none; ``next_cursor`` gets those after them, ``None`` at the end."""
 
     session_ids: tuple[str, ...]
     next_cursor: str | None
@@ -69,7 +69,7 @@ class ErasureStage(Enum):
 
     Attributes:
         OPEN: Nothing has been changed.
-        CLOSING: The mark is being written. Until there is an answer, nobody knows whether it stands.
+        CLOSING: The mark is being written. Until there is an answer, it may or may not stand.
         CLOSED: The mark stands: nobody reads the session. Perhaps not everything of it has been deleted.
         ERASED: Nothing of it is left.
     """
@@ -81,11 +81,11 @@ class ErasureStage(Enum):
 
 
 class ErasureReport(NamedTuple):
-    """What one call of an erasure came to.
+    """The outcome of one call of an erasure.
 
     Attributes:
         erased: How many objects and versions it has deleted.
-        left: How many there are at least yet, counted up to 1,000; ``0`` when nothing is left.
+        left: How many are left at least, counted up to 1,000; ``0`` when nothing is left.
     """
 
     erased: int

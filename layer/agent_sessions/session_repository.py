@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class SessionRepository(ABC):
-    """Creates, reads, updates and lists what sessions are made of.
+    """Creates, reads, updates and lists the parts of sessions.
 
-    What every implementation owes its callers:
+    Every implementation owes its callers:
 
-    * What was written is what is read: store ``to_dict()`` and read back with ``from_dict()``.
-    * A read of what is not there returns ``None``; an update of it raises a ``SessionException``.
+    * Reads return what was written: store ``to_dict()`` and read back with ``from_dict()``.
+    * A read of something absent returns ``None``; an update of it raises a ``SessionException``.
     * A method that returned has stored; a method that raised has not, or says so.
     """
 
@@ -55,7 +55,7 @@ class SessionRepository(ABC):
     def create_message(self, session_id: str, agent_id: str, session_message: SessionMessage, **kwargs: Any) -> None:
         """Store a new message at ``session_message.message_id``.
 
-        Refuse an index that is taken wherever the storage can: it is what keeps two writers from losing turns.
+        Refuse an index that is taken, if the storage can: this keeps two writers from losing turns.
         """
 
     @abstractmethod

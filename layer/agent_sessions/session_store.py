@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from agent_sessions.session_pages import ErasureReport, MessagePage, SessionPage, SessionSummary
 
 _STORES: dict[type, type[SessionStore]] = {}
-"""What opens each kind of address."""
+"""The class that opens each kind of address."""
 
 
 class OpenOptions(NamedTuple):
-    """What a store is opened with: see :meth:`SessionStore.from_url`."""
+    """The options a store is opened with: see :meth:`SessionStore.from_url`."""
 
     client: S3Client | None
     boto_session: boto3.Session | None
@@ -40,14 +40,14 @@ class OpenOptions(NamedTuple):
 class SessionStore(ABC):
     """The sessions below a prefix of a bucket, or in a folder.
 
-    Reading is no use of a session: it creates nothing and extends nothing. A session that has expired is not there.
+    Reading does not count as use: it creates nothing and extends nothing. An expired session counts as absent.
 
     Args:
         ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
     """
 
     clock: Callable[[], float] = staticmethod(time.monotonic)
-    """Seconds, for what is asked to end in time."""
+    """Seconds, for work that is to end in time."""
 
     def __init__(self, *, ttl_days: float | None = None) -> None:
         self.ttl_days = checked_ttl(ttl_days)
@@ -60,7 +60,7 @@ class SessionStore(ABC):
 
     @classmethod
     def open(cls, address: Any, options: OpenOptions) -> SessionStore:
-        """Open the store at an address of the kind that the class has named. Nothing is read or written yet."""
+        """Open the store at an address of the class's own kind. Nothing is read or written yet."""
         raise NotImplementedError
 
     @staticmethod
@@ -77,7 +77,7 @@ class SessionStore(ABC):
         Args:
             url: ``s3://bucket``, ``s3://bucket/prefix`` or ``file:///folder``: see ``agent_sessions.store_url``.
             client: For S3: a client to use as it is.
-            boto_session: For S3: what to make the client from, when there is none.
+            boto_session: For S3: makes the client when none is given.
             ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
             allow_unconditional: For S3: see ``S3SessionManager``.
 
@@ -119,11 +119,11 @@ class SessionStore(ABC):
 
         Args:
             session_id: The session.
-            cursor: ``next_cursor`` of an earlier summary: the agents behind those.
+            cursor: ``next_cursor`` of an earlier summary: gets the agents after those.
 
         Raises:
             SessionNotFoundError: There is none of this id.
-            ValueError: The cursor is none.
+            ValueError: The cursor is not one of ours.
         """
         from agent_sessions._objects.description import describe_session
 
@@ -152,7 +152,7 @@ class SessionStore(ABC):
         Raises:
             SessionNotFoundError: There is no such session or agent.
             SessionCorruptError: A message of the page cannot be read; the error names its key.
-            ValueError: The limit or the cursor is none, or the session has several agents and none was named.
+            ValueError: The limit or the cursor is invalid, or the session has several agents and none was named.
         """
         from agent_sessions._objects.conversation_pages import read_conversation
 
@@ -171,8 +171,8 @@ class SessionStore(ABC):
     ) -> SessionPage:
         """List sessions, ordered by id: S3 cannot order them by time.
 
-        A page may hold fewer than ``limit``, even none, and have a cursor: it passes at most 10,000 folders, and ends
-        when it has listed 100 times what sessions that may have expired are made of.
+        A page may hold fewer than ``limit``, even none, and still have a cursor: it passes at most 10,000 folders, and
+        ends after 100 listing requests about sessions that may have expired.
 
         Args:
             limit: At most so many, 1 or more.
@@ -180,7 +180,7 @@ class SessionStore(ABC):
             within_seconds: When to end the page with what has been found; ``None`` for no such time.
 
         Raises:
-            ValueError: The limit or the cursor is none.
+            ValueError: The limit or the cursor is invalid.
         """
         from agent_sessions._life.living import list_living
 
@@ -200,14 +200,14 @@ class SessionStore(ABC):
 
         Args:
             session_id: The session.
-            within_seconds: When to stop, at the end of a step, with what is left; called again it goes on. ``None``
+            within_seconds: When to stop, at the end of a step, and report what is left; another call goes on. ``None``
                 stops when nothing is left.
 
         Returns:
             How much was deleted, and what is left: nothing, unless a time was given.
 
         Raises:
-            SessionNotFoundError: There is nothing of it.
+            SessionNotFoundError: There is nothing of the session.
             SessionStorageError: Something could not be deleted; the error names what is left.
         """
         return self.erasure(session_id).run(within_seconds=within_seconds)
@@ -230,7 +230,7 @@ class SessionStore(ABC):
         return TurnReader(self._repository(), session_id)
 
     def ask_to_cancel(self, session_id: str, agent_id: str, turn_id: str) -> None:
-        """Leave a note for a running turn that it is to stop; whoever takes it looks about once a second.
+        """Leave a note for a running turn that it is to stop. The turn looks for it about once a second.
 
         Raises:
             SessionStorageError: Storage failed.
@@ -240,7 +240,7 @@ class SessionStore(ABC):
         ask_to_cancel(self.objects, self.layout, session_id, agent_id, turn_id)
 
     def is_asked_to_cancel(self, session_id: str, agent_id: str, turn_id: str) -> bool:
-        """Whether a turn is to stop. Costs one read.
+        """Whether a turn is to stop. It costs one read.
 
         Raises:
             SessionStorageError: Storage failed.
@@ -253,7 +253,7 @@ class SessionStore(ABC):
         return ObjectSessionRepository(self.objects, self.layout, ttl_days=self.ttl_days)
 
     def _timer(self, within_seconds: float | None) -> Callable[[], bool]:
-        """What tells whether so many seconds have passed since now."""
+        """A function that tells whether so many seconds have passed since now."""
         if within_seconds is None:
             return lambda: False
         ends = self.clock() + within_seconds

@@ -1,12 +1,12 @@
-"""The URL that names a place for sessions: read in one place, refused when it could mean two things.
+"""The URL that names a place for sessions. It is read here only, and refused if it could mean two things.
 
     s3://bucket            s3://bucket/prefix            file:///absolute/folder
 
-The settings of the endpoint, ``make run`` and ``SessionStore.from_url`` all read it here. Another storage is one line
-in :data:`STORAGES`, and a ``SessionStore`` that says which address it opens.
+The settings of the endpoint, ``make run`` and ``SessionStore.from_url`` all read it here. To add another storage, write
+one line in :data:`STORAGES`, and a ``SessionStore`` that says which address it opens.
 
-A URL that was accepted once names the same place for ever, so nothing is guessed: a query, a fragment, a port or
-credentials are refused instead of being dropped, and two spellings of one place are refused instead of being merged.
+A URL that was accepted once names the same place for ever, so nothing is guessed. A query, a fragment, a port or
+credentials are refused, not dropped, and two spellings of one place are refused, not merged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_PREFIX_BYTES = 300
 """S3 allows keys of 1,024 bytes; the longest ids need the rest."""
 
-# What botocore takes for a bucket's name. It begins with a letter or digit, so that no relative path passes for one.
+# What botocore accepts as a bucket's name. It begins with a letter or digit, so that a relative path is not one.
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}\Z")
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<rest>.*)\Z", re.DOTALL
@@ -32,10 +32,10 @@ _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class StoreUrlError(ValueError):
-    """The text names no place for sessions. The message says what is allowed.
+    """The text names no place for sessions. The message says which forms are allowed.
 
     Attributes:
-        problem: What is wrong with it, to follow "it"; nothing when it is no URL of a store at all.
+        problem: What is wrong with it, to follow "it"; empty when it is not a store's URL at all.
     """
 
     def __init__(self, problem: str = "") -> None:
@@ -48,7 +48,7 @@ class StoreAddress(Protocol):
 
     @property
     def needs_aws(self) -> bool:
-        """Whether AWS credentials are needed there."""
+        """Whether this place needs AWS credentials."""
 
 
 class BucketAddress(NamedTuple):
@@ -87,7 +87,7 @@ class Storage(NamedTuple):
     """A kind of place.
 
     Attributes:
-        form: Its URL, for whoever has written another one.
+        form: The form of its URL, for the error about another one.
         read: Makes the address of the URL's authority and path, or raises ``ValueError`` with what is wrong.
     """
 
@@ -99,7 +99,7 @@ def parse_store_url(text: str) -> StoreAddress:
     """Read a store's URL.
 
     Raises:
-        StoreUrlError: It is none, or it says more than the place.
+        StoreUrlError: It is no such URL, or it says more than the place.
     """
     try:
         return _parsed(text)
@@ -113,7 +113,7 @@ def allowed_forms() -> list[str]:
 
 
 def shown(text: str) -> str:
-    """The text as it may stand in a message: credentials that somebody put into it are left out."""
+    """The text as a message may show it, without any credentials in it."""
     before, at, after = text.rpartition("@")
     if not at:
         return text
@@ -126,7 +126,7 @@ def _parsed(text: str) -> StoreAddress:
         raise ValueError("has control characters, or spaces around it")
     found = _URL.match(text)
     if found is None:
-        raise ValueError  # there is nothing to add to what is allowed
+        raise ValueError  # the allowed forms say it all
     scheme, authority, path, rest = found.groups()
     storage = STORAGES.get(scheme.lower())
     if storage is None:
@@ -191,4 +191,4 @@ STORAGES: dict[str, Storage] = {
     "s3": Storage("s3://bucket/prefix", _bucket),
     "file": Storage("file:///absolute/folder", _folder),
 }
-"""The storages that a URL can name, by its scheme. One of your own is added here: see ``docs/CUSTOM_STORE.md``."""
+"""The storages that a URL can name, by its scheme. Add your own here: see ``docs/CUSTOM_STORE.md``."""

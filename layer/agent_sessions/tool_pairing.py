@@ -1,7 +1,7 @@
 """Makes a restored conversation acceptable to a model again: every tool call followed by exactly its results.
 
-A crash between a tool call and its result, a window that cut between the two, or a writer that lost a message leave
-pairs that model providers refuse. What is repaired here is a copy in memory; the caller decides what may be stored.
+A crash between a tool call and its result, a window's cut between the two, or a lost message leaves pairs that model
+providers refuse. The repair changes a copy in memory; the caller decides what may be stored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Repaired(NamedTuple):
 
 
 def has_tool_pairs(messages: Sequence[Message]) -> bool:
-    """Whether every tool call is followed by exactly its results already, but for a trailing call."""
+    """Whether every tool call but a trailing one is already followed by exactly its results."""
     last = len(messages) - 1
     open_calls: list[str] = []
     for position, message in enumerate(messages):
@@ -61,7 +61,7 @@ def repair_tool_pairs(messages: Sequence[Message]) -> list[Repaired]:
         The conversation, valid. Messages that had to be left out are missing from it.
     """
     repaired: list[Repaired] = []
-    open_calls: list[tuple[str, str]] = []  # of the message before: what each call is named, and the id it has now
+    open_calls: list[tuple[str, str]] = []  # each call of the message before: its name, and the id it has now
     for position, message in enumerate(messages):
         content = cast("list[dict[str, Any]]", message["content"])
         results = [block for block in content if "toolResult" in block]
@@ -96,7 +96,7 @@ def _answered(
     given = [_name(block["toolResult"]["toolUseId"]) for block in results]
     if sorted(given) == sorted(names) and not has_other_ids:
         return Repaired(message, position)
-    # Of several results of one name the first answers the first call, and the last one what is left.
+    # If several results have one name, the first answers the first call, and the last call gets what is left.
     waiting = {name: [block for block, other in zip(results, given, strict=True) if other == name] for name in names}
     if len(set(names)) == len(names):
         waiting = {name: blocks[-1:] for name, blocks in waiting.items()}
@@ -105,12 +105,12 @@ def _answered(
         for name, call in open_calls
     ]
     answered = _with_content(message, position, paired + others)
-    # Ids are other ones in memory alone: two messages are not stored at once, and a pair torn apart would be lost.
+    # The ids are changed in memory only: two messages are not stored at once, and a torn pair would be lost.
     return answered._replace(changed=False) if has_other_ids else answered
 
 
 def _usable_ids(calls: Sequence[Any]) -> list[str]:
-    """The ids of one message's calls, each of them text, and none of them twice, as providers ask for."""
+    """Usable ids for one message's calls: providers want text, and no id twice."""
     usable: list[str] = []
     for index, call in enumerate(calls):
         name = call if isinstance(call, str) and call.strip() else f"call_{index}"
@@ -137,7 +137,7 @@ def _with_result_id(block: dict[str, Any], call: str) -> dict[str, Any]:
 
 
 def _name(call: Any) -> str:
-    """What pairs a call and its result. Strands itself writes the id of a result as text, whatever the call's is."""
+    """The name that pairs a call and its result. Strands writes a result's id as text, even if the call's is none."""
     return call if isinstance(call, str) else str(call)
 
 
@@ -152,7 +152,7 @@ def tool_result_ids(message: Message) -> list[str]:
 
 
 def names_of_calls(message: Message) -> set[str]:
-    """What pairs the tool calls and the results in a message with their other halves."""
+    """The names that pair a message's tool calls and results with their other halves."""
     return {_name(call) for call in [*tool_use_ids(message), *tool_result_ids(message)]}
 
 
@@ -165,7 +165,7 @@ def lost_results(calls: list[str]) -> Message:
     message = {
         "role": "user",
         "content": [_lost_result(call) for call in calls],
-        # It does not pass through the agent, which gives every message its tracking id.
+        # It does not pass through the agent, which otherwise gives each message a tracking id.
         "tracking_id": str(uuid.uuid4()),
     }
     return cast("Message", message)

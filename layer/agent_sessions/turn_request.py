@@ -1,11 +1,11 @@
-"""Which request a turn answers, and what became of it: how a repeated request finds what the first one did.
+"""Which request a turn answers, and what the turn came to: how a repeated request finds its first answer.
 
-The log is the record. A turn's first message carries in its record, under ``kit.turn``, the turn's id and digests of
-the request's key and body. What the turn came to is kept with the agent's record, under ``kit.turns``, for the last
-turns. Strands' managers know neither: a turn of theirs rewrites the agent's record without it, and a turn that was
-cut off never came to writing it. Then the messages still tell which request was answered, and they are read before
-anything is forgotten about them. Why the model stopped stands with its message, too: what it was cancelled with is no
-answer.
+The messages are the record. A turn's first message carries in its record, under ``kit.turn``, the turn's id and
+digests of the request's key and body. The agent's record keeps, under ``kit.turns``, what the last turns came to.
+Strands' managers know neither: their turns rewrite the agent's record without it, and a turn that was cut off never
+wrote it. Then the messages still tell which request was answered, and they are read before anything is forgotten about
+them. A message also tells why the model stopped: if the turn was cancelled, its last
+message is no answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TURNS_KEPT = 32
 """How many turns an agent's record remembers."""
 
 MESSAGES_SEARCHED = 128
-"""How many of the last messages are searched for a request when the agent's record says nothing of it."""
+"""How many of the last messages are searched for a request that the agent's record does not know."""
 
 
 class TurnRequest(NamedTuple):
@@ -36,9 +36,9 @@ class TurnRequest(NamedTuple):
 
     Attributes:
         turn_id: Names the turn; tools may use it to recognise a repetition of their own work.
-        key: Digest of the caller's idempotency key, if there is one.
-        body: Digest of what was asked.
-        first_id: When a turn that was cut off is continued: the id of its first message.
+        key: Digest of the caller's idempotency key, if there is one. The endpoint takes 32 hex digits of SHA-256.
+        body: Digest of what was asked, made in the same way.
+        first_id: The id of the first message of a turn that was cut off and is continued.
     """
 
     turn_id: str
@@ -56,7 +56,7 @@ class TurnRecord(NamedTuple):
         body: See :class:`TurnRequest`.
         first_id: The id of its first message; ``None`` when it stored none.
         last_id: The id of its last message.
-        outcome: What its caller was told, or was about to be; ``None`` when it did not come to that.
+        outcome: What its caller was told, or would have been; ``None`` when the turn did not get so far.
     """
 
     turn_id: str
@@ -68,7 +68,7 @@ class TurnRecord(NamedTuple):
 
 
 class TurnLog:
-    """The turns of one agent: those that were answered, and the one under way.
+    """The turns of one agent: the answered ones, and the one under way.
 
     Args:
         stored: What stands under ``kit.turns`` of the agent's record.
@@ -93,11 +93,11 @@ class TurnLog:
             self._answered, self.known_below = [TurnRecord(**entry) for entry in answered], known_below
 
     def to_kit(self) -> dict[str, Any] | None:
-        """What shall stand under ``kit.turns``; ``None`` when there is nothing to say."""
+        """The value for ``kit.turns``; ``None`` when there is nothing to say."""
         if self.known_below is None and not self._answered:
             return None
         answered = [record._asdict() for record in self._answered]
-        # Below 0 is nothing: where nobody has looked yet, whoever asks for a request still does.
+        # No message is below 0: if nobody has looked at them, the next caller that asks for a request looks.
         return {"format": FORMAT, "known_below": self.known_below or 0, "answered": answered}
 
     def find(self, key: str) -> TurnRecord | None:
@@ -113,7 +113,7 @@ class TurnLog:
         return self.latest(lambda record: record.turn_id == turn_id)
 
     def learn(self, records: Sequence[SessionMessage], next_id: int) -> None:
-        """Take over what messages tell of turns, from the first that is not known here to the last there is.
+        """Learn the turns that messages tell of, from the first unknown message to the last.
 
         Args:
             records: The messages in order.
@@ -127,14 +127,14 @@ class TurnLog:
         self.known_below = next_id
 
     def begin(self, request: TurnRequest, next_id: int) -> None:
-        """The turn that begins answers this request; ``next_id`` is the id of its first message, or of the next one."""
+        """Begin a turn for this request; ``next_id`` is the id of its first message, or of the next one."""
         self._request, self._first_id, self._outcome = request, request.first_id, None
         self._next_id, self.stop_reason = next_id, None
         if next_id == 0:
             self.known_below = 0
 
     def mark_of(self, message: Message) -> dict[str, Any] | None:
-        """What the record of the next message carries: a turn's first names the request, an answer why it ended."""
+        """The ``kit`` mark of the next message: a turn's first names the request, an answer says why it ended."""
         request = self._request
         if request is None:
             return None
@@ -145,23 +145,23 @@ class TurnLog:
         return None
 
     def record_stored(self, message_id: int) -> None:
-        """A message of the turn has been stored."""
+        """Note that a message of the turn has been stored."""
         if self._request is not None and self._first_id is None:
             self._first_id = message_id
 
     def conclude(self, outcome: dict[str, Any]) -> None:
-        """The turn has come to this. It may be said again, when more becomes known."""
+        """Note what the turn has come to. It may be called again, when more becomes known."""
         self._outcome = outcome
 
     def end(self, next_id: int) -> None:
-        """The turn has ended; ``next_id`` is the id of the message after it."""
+        """End the turn; ``next_id`` is the id of the message after it."""
         request = self._request
         if request is None:
             return
         began = self._next_id if self._first_id is None or request.first_id is not None else self._first_id
         if self.known_below == began:
             self.known_below = next_id
-        # Otherwise something stands in between that nobody has looked at yet: whoever asks for a request does.
+        # If messages in between are unknown, the next caller that asks for a request looks at them.
         self._next_id = next_id
         last_id = None if self._first_id is None else next_id - 1
         record = TurnRecord(request.turn_id, request.key, request.body, self._first_id, last_id, self._outcome)
@@ -170,7 +170,7 @@ class TurnLog:
 
 
 def _is_turn(found: object) -> bool:
-    """Whether something that was stored is a turn."""
+    """Whether a stored value is a turn."""
     if not isinstance(found, dict) or found.keys() != set(TurnRecord._fields):
         return False
     texts, ids = [found["key"], found["body"]], [found["first_id"], found["last_id"]]
@@ -186,8 +186,8 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
     """The turns of requests that stored messages tell of, in order, without outcomes.
 
     Args:
-        records: Messages in order. Only what their writers noted with them is looked at. A turn ends where a message
-            begins another one, whoever wrote it.
+        records: Messages in order. Only their writers' notes count. A turn ends where a message begins another one, no
+            matter who wrote it.
     """
     found: list[TurnRecord] = []
     under_way = False
@@ -204,7 +204,7 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
 
 
 def begins_turn(record: SessionMessage) -> bool:
-    """Whether a message is the first of a turn, whoever wrote it."""
+    """Whether a message is the first of a turn, no matter who wrote it."""
     return _turn_begun_by(record) is not None or _is_prompt(record)
 
 
@@ -218,12 +218,12 @@ def _turn_begun_by(record: SessionMessage) -> TurnRecord | None:
 
 
 def stop_reason_of(record: SessionMessage) -> str | None:
-    """Why the model stopped with this message, where its turn answered a request."""
+    """Why the model stopped with this message, if its turn answered a request."""
     stated = (record.kit or {}).get("stop_reason")
     return stated if isinstance(stated, str) else None
 
 
 def _is_prompt(record: SessionMessage) -> bool:
-    """Whether a message begins a turn, whoever wrote it: the user says something that is no tool's result."""
+    """Whether a message begins a turn, no matter who wrote it: the user says something that is no tool's result."""
     message = record.message
     return message["role"] == "user" and not any("toolResult" in block for block in message["content"])

@@ -34,12 +34,12 @@ def utc_now() -> str:
 
 
 def encode_bytes_values(obj: Any) -> Any:
-    """A value made of what JSON has: ``bytes`` become ``{"__bytes_encoded__": true, "data": base64}``.
+    """A value for JSON, in which ``bytes`` become ``{"__bytes_encoded__": true, "data": base64}``.
 
     See ``values`` for what else is changed.
 
     Raises:
-        UnstorableValueError: JSON has nothing for something in it.
+        UnstorableValueError: JSON has no form for something in it.
     """
     return _as_json(obj, "value")
 
@@ -57,7 +57,7 @@ def _as_json(value: Any, name: str) -> Any:
 
 
 def _copied(name: str, copy: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A part of an agent's state. Strands copies what is nested with a call or two for each level."""
+    """Copy a part of an agent's state. Strands copies nested values with a call or two for each level."""
     try:
         return copy()
     except RecursionError as error:
@@ -66,7 +66,7 @@ def _copied(name: str, copy: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def is_bidirectional(agent: Any) -> bool:
     """Whether an agent is a ``BidiAgent``: it has no conversation manager and no stored internal state."""
-    loaded = sys.modules.get("strands.agent.agent")  # whoever has an Agent has loaded its class
+    loaded = sys.modules.get("strands.agent.agent")  # if there is an Agent, its class is loaded
     return not (loaded is not None and isinstance(agent, loaded.Agent)) and not hasattr(agent, "conversation_manager")
 
 
@@ -93,7 +93,7 @@ class Session:
         """Read a session from its JSON object. Unknown keys are ignored.
 
         Raises:
-            SessionCorruptError: It is none.
+            SessionCorruptError: The object is not a session's.
         """
         known = _known(cls, env, ("session_id", "session_type"), ("created_at", "updated_at"))
         return cls(**known, kit=_kit_in(env))
@@ -116,7 +116,7 @@ class SessionMessage:
     Attributes:
         message: The message, bytes included.
         message_id: Its index in the conversation: 0, 1, 2, …
-        redact_message: What stands in the message's place when it has been redacted.
+        redact_message: The replacement, when the message has been redacted.
         created_at: ISO 8601, UTC. Survives updates.
         updated_at: ISO 8601, UTC.
         kit: This package's own fields; absent in messages that Strands wrote.
@@ -136,7 +136,7 @@ class SessionMessage:
         return cls(message=message, message_id=index, created_at=now, updated_at=now)
 
     def to_message(self) -> Message:
-        """The message as a conversation may show it: redacted when it was."""
+        """The message as a conversation may show it: the replacement if it was redacted."""
         return self.message if self.redact_message is None else self.redact_message
 
     @classmethod
@@ -144,7 +144,7 @@ class SessionMessage:
         """Read a message from its JSON object. Unknown keys are ignored.
 
         Raises:
-            SessionCorruptError: It is none.
+            SessionCorruptError: The object is not a message's.
         """
         known = _known(cls, env, ("message", "message_id"), ("redact_message", "created_at", "updated_at"))
         return cls(**{key: decode_bytes_values(value) for key, value in known.items()}, kit=_kit_in(env))
@@ -168,7 +168,7 @@ class SessionAgent:
     Attributes:
         agent_id: The agent's id, unique within the session.
         state: What the application put into ``agent.state``.
-        conversation_manager_state: What the agent's conversation manager wants to find again.
+        conversation_manager_state: The state that the agent's conversation manager gets back.
         _internal_state: Strands' own: pending interrupts, and the state of models that keep the conversation.
         created_at: ISO 8601, UTC. Survives updates.
         updated_at: ISO 8601, UTC.
@@ -217,7 +217,7 @@ class SessionAgent:
         """Read an agent from its JSON object. Unknown keys are ignored.
 
         Raises:
-            SessionCorruptError: It is none.
+            SessionCorruptError: The object is not an agent's.
         """
         needed = ("agent_id", "state", "conversation_manager_state")
         known = _known(cls, env, needed, ("_internal_state", "created_at", "updated_at"))
@@ -254,7 +254,7 @@ class SessionAgent:
 
 def _known(kind: type, env: dict[str, Any], needed: tuple[str, ...], others: tuple[str, ...]) -> dict[str, Any]:
     """The fields of a record that are known here."""
-    fields: object = env  # whatever was stored there
+    fields: object = env  # anything may be stored there
     missing = [key for key in needed if key not in env] if isinstance(fields, dict) else list(needed)
     if missing:
         raise SessionCorruptError(f"not a {kind.__name__}: it has no {missing[0]}")
@@ -272,7 +272,7 @@ def is_message_id(found: object) -> TypeGuard[int]:
 
 
 def ids_in(kit: dict[str, Any] | None, name: str) -> list[int]:
-    """The message ids that stand under a name of a record's own fields; none where something else does."""
+    """The message ids under a name of a record's own fields; empty if something else stands there."""
     found = (kit or {}).get(name)
     return [number for number in found if is_message_id(number)] if isinstance(found, list) else []
 

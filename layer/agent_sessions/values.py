@@ -1,10 +1,10 @@
 """Values as JSON carries them: what can be stored, how it is written down, and when two values are the same.
 
 Everything of a session passes through here on its way to storage and back: messages, an agent's state, its pending
-interrupts, the state of its model and of its conversation manager, orchestrators. So what is compared is what is
-stored, and what is refused is refused before anything is written.
+interrupts, the states of its model and of its conversation manager, orchestrators. So values are compared as they are
+stored, and a value that is refused is refused before anything is written.
 
-Nothing here calls itself for what is nested: how deep a value may be does not depend on how deep the caller stands.
+Nothing here recurses into nested values, so how deep a value may be does not depend on the caller's stack.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ MAX_DEPTH = 300
 Python allows a thousand calls in all: 300 levels leave 400 for whoever calls the agent."""
 
 MAX_INTEGER_DIGITS = 4300
-"""Digits of an integer: Python reads no longer ones from JSON unless the process has allowed it."""
+"""Digits of an integer: Python does not read longer ones from JSON, unless the process has allowed it."""
 
 MAX_READ_DEPTH = 450
-"""Levels of what is read. Strands' own managers write up to some 470, and its own turns fail with more."""
+"""Levels of a value that is read. Strands' own managers write up to some 470; with more, Strands' turns fail."""
 
 _FIRST_UNREADABLE_INTEGER = 10**MAX_INTEGER_DIGITS
 
@@ -33,7 +33,7 @@ BYTES_MARK = "__bytes_encoded__"
 """Marks bytes, as Strands does: ``{"__bytes_encoded__": true, "data": base64}``."""
 
 FLOAT_MARK = "__float_encoded__"
-"""Marks what Python has among its floats and JSON has not: ``{"__float_encoded__": true, "data": "NaN"}``."""
+"""Marks floats that JSON lacks: ``{"__float_encoded__": true, "data": "NaN"}``."""
 
 _AS_THEY_ARE = frozenset({str, bool, type(None)})
 
@@ -55,7 +55,7 @@ class Unstorable(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a value stands in another: a path that is only put into words when somebody has to read it."""
+    """A place of a value in another. The path becomes text only when somebody has to read it."""
 
     above: _Place | None
     key: str | int
@@ -72,7 +72,7 @@ class _Place(NamedTuple):
 
 
 def to_json(value: Any, name: str) -> tuple[Any, Unstorable | None]:
-    """A value made of what JSON has: dictionaries with text for keys, lists, text, numbers, truth values and nothing.
+    """A value for JSON: dictionaries with text for keys, lists, text, numbers, truth values and ``None``.
 
     Bytes and floats that are no numbers are marked, keys become the text that JSON gives them, tuples become lists,
     and instances of a subclass become plain values.
@@ -82,10 +82,10 @@ def to_json(value: Any, name: str) -> tuple[Any, Unstorable | None]:
         name: What to call it where a path begins.
 
     Returns:
-        The value for ``json.dumps``, and ``None``; or ``None``, and the first thing found that cannot be stored.
+        The value for ``json.dumps`` and ``None``, or ``None`` and the first part that cannot be stored.
     """
     found: list[Any] = [None]
-    # What waits: a value, where what becomes of it goes, and the place above it.
+    # Each entry: a value, where its result goes, and the place above it.
     waiting: list[tuple[Any, Any, Any, _Place | None]] = [(value, found, 0, None)]
     while waiting:
         item, into, at, above = waiting.pop()
@@ -121,7 +121,7 @@ def _place(name: str, above: _Place | None, key: str | int) -> _Place:
 
 
 def _leaf(item: Any) -> tuple[Any, str | None]:
-    """What JSON has for a value that holds no others, or why it has nothing."""
+    """The JSON form of a value that holds no others, or why it has none."""
     made: Any = None
     reason: str | None = None
     if item is None or isinstance(item, bool):
@@ -165,7 +165,7 @@ def _names_in(item: dict[Any, Any], place: _Place) -> tuple[list[str], Unstorabl
 
 
 def _key_name(key: bool | float | None) -> str:
-    """What ``json.dumps`` makes of a key that is no text."""
+    """The text that ``json.dumps`` makes of a key that is not text."""
     if key is None or isinstance(key, bool):
         return {None: "null", True: "true", False: "false"}[key]
     return int.__repr__(key) if isinstance(key, int) else _name_of(float.__float__(key))
@@ -224,27 +224,27 @@ def is_mark(item: dict[Any, Any]) -> bool:
 
 
 def _marked(item: dict[Any, Any]) -> bytes | float | None:
-    """What a dictionary stands for, or ``None`` when it is nothing but itself."""
+    """The value that a marked dictionary stands for; ``None`` when it is an ordinary dictionary."""
     data = item.get("data")
     if not isinstance(data, str):
         return None
     if item.get(BYTES_MARK) is True:
         try:
             return base64.b64decode(data, validate=True)
-        except ValueError:  # what somebody said that only looks like it
+        except ValueError:  # it only looks like a mark
             return None
     return _NOT_NUMBERS.get(data) if item.get(FLOAT_MARK) is True else None
 
 
 def as_bytes(value: Any, name: str) -> tuple[bytes, Unstorable | None]:
-    """JSON text, in UTF-8, that every reader of JSON takes.
+    """The value as JSON text in UTF-8 that every JSON reader takes.
 
     Args:
         value: A value of :func:`to_json`, or one that was read from storage.
         name: What to call it where a path begins.
 
     Returns:
-        The text, and ``None``; or nothing, and why there is none.
+        The bytes and ``None``, or no bytes and the reason.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -260,10 +260,10 @@ def as_bytes(value: Any, name: str) -> tuple[bytes, Unstorable | None]:
 
 
 def read_text(body: bytes) -> tuple[Any, str | None]:
-    """What JSON text says, and why it says nothing: one of the two.
+    """The value of JSON text, or the reason why it has none.
 
-    Python writes and reads ``NaN`` and ``Infinity``, which are no JSON. What Strands has written so is read, and marked
-    as :func:`to_json` marks it.
+    Python writes and reads ``NaN`` and ``Infinity``, which are not JSON. If Strands has stored one, it is read, and
+    marked as :func:`to_json` marks it.
     """
     try:
         found = json.loads(body, parse_constant=_mark)
@@ -294,10 +294,10 @@ def _mark(name: str) -> dict[str, Any]:
 
 
 def canonical(value: Any) -> str:
-    """A value of :func:`to_json` as text: equal texts are equal values, whatever the order of their keys."""
+    """A value of :func:`to_json` as JSON text with sorted keys: equal texts are equal values."""
     return json.dumps(value, sort_keys=True)
 
 
 def may_hold_marks(body: bytes) -> bool:
-    """Whether JSON text can hold something for :func:`from_json` to undo. To look is cheaper than to undo nothing."""
+    """Whether JSON text can hold a mark for :func:`from_json`. Looking is cheaper than a needless pass."""
     return BYTES_MARK.encode() in body or FLOAT_MARK.encode() in body

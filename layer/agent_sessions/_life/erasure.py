@@ -4,12 +4,12 @@
     what is below                 │ step │ step │ … │ nothing │
     who reads      finds it       nobody, from here on
 
-The mark is one conditional write. From then on the session is gone to every reader, and to every turn but one that
-begins a new life in its place; that one sweeps first, too. A step lists about a thousand objects, asks whether the mark
-still stands, and deletes what it has listed, each under the condition that nobody has written it since. So neither a
-step that was held up nor its repetition touches a life that has begun meanwhile.
+The mark is one conditional write. From then on every reader finds the session gone, and so does every turn, except one
+that begins a new life in its place: that turn sweeps first, too. A step lists about a thousand objects, asks whether
+the mark still stands, and deletes what it has listed, each object only if nobody has written it since. So neither a
+delayed step nor its repetition touches a life that has begun meanwhile.
 
-What has not been swept when the time is up stays closed, and the next one who erases or opens the session goes on.
+What has not been swept when the time is up stays closed. The next caller that erases or opens the session goes on.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COUNTED = 1_000
-"""What is left is counted up to here: one listing."""
+"""What is left is counted up to this number: one listing."""
 
 SWEEP_SECONDS = 5.0
-"""How long a turn erases what was there before it, before its caller is told to come back."""
+"""How long a turn erases what was there before it. After that its caller is told to come back."""
 
 BUSY_SECONDS = 1.0
 """When it makes sense to come back."""
 
 VAIN_STEPS = 20
-"""Steps in a row that delete nothing because somebody writes everything anew, before that is called a failure."""
+"""After so many steps in a row that delete nothing, because somebody writes everything anew, the erasure fails."""
 
 
 class SessionErasure:
-    """One erasure of a session. It is run once; whoever waits for it sees how far it has come.
+    """One erasure of a session. It is run once; another thread can see how far it has come.
 
     Args:
         records: Where the records are.
@@ -79,12 +79,12 @@ class SessionErasure:
         self._abandoned = threading.Event()
         self._mark: str | None = None  # the ETag of the mark that stands; ``None`` where no record does
         self._superseded = False
-        self._leases = 0  # how many of the objects that were erased make no session
+        self._leases = 0  # how many erased objects were leases, which make no session
         self.stage = ErasureStage.OPEN
         self.erased = 0
 
     def abandon(self) -> None:
-        """Have nothing more sent, not even the repetition of a request that hangs."""
+        """Send nothing more, not even the repetition of a request that hangs."""
         self._abandoned.set()
 
     def run(self, *, within_seconds: float | None = None) -> ErasureReport:
@@ -109,10 +109,10 @@ class SessionErasure:
     # --- closing ----------------------------------------------------------------------------------------
 
     def _close(self) -> None:
-        """Mark the session's record, whoever writes to it meanwhile.
+        """Mark the session's record, even if others write to it meanwhile.
 
-        Without the mark, what is left of an erasure that ends early would look like a session that a lifecycle rule
-        has damaged, and be restored.
+        Without the mark, the remains of an erasure that ends early would look like a session that a lifecycle rule has
+        damaged, and would be restored.
         """
         found = self._objects.get(self._key)
         if self._would_erase_another(found):
@@ -121,21 +121,21 @@ class SessionErasure:
             if found is not None and _is_mark(self._key, found):
                 self._mark, self.stage = found.etag, ErasureStage.CLOSED
             elif found is None and self._holds_at_most_a_lease():
-                return  # nobody can find a session here; older versions may be left of one
+                return  # no session can be found here, but older versions of one may be left
             else:
                 found = self._replace(found)
 
     def _holds_at_most_a_lease(self) -> bool:
-        """Whether nothing makes a session here. Without conditional deletes a given-back lease stays."""
+        """Whether only a lease is here. Where there are no conditional deletes, a lease that was given back stays."""
         lease = self._layout.lease(self._session_id)
         listed = [entry.key for entry in islice(self._objects.list(self._folder), 2)]
         self._leases = listed.count(lease)
         return listed in ([], [lease])
 
     def _would_erase_another(self, found: StoredObject | None) -> bool:
-        """Whether what lies here is a session of another name, which the store does not tell from this one."""
+        """Whether the session here has another name, which the store does not tell from this one."""
         record = None
-        with contextlib.suppress(SessionCorruptError):  # damaged: its folder's name has to do
+        with contextlib.suppress(SessionCorruptError):  # if it is damaged, its folder's name has to do
             record = parse(self._key, found)
         if record is None:
             return not self._objects.is_named_exactly(self._folder)
@@ -145,14 +145,14 @@ class SessionErasure:
         return SessionNotFoundError(f"Session {self._session_id} does not exist", key=self._key)
 
     def _replace(self, found: StoredObject | None) -> StoredObject | None:
-        """Put the mark in the place of what was found, or tell what is there instead."""
+        """Put the mark in the place of what was found. Returns what is there instead, if anything is."""
         self.stage = ErasureStage.CLOSING
         try:
             self._mark = put_mark(self._records, self._layout, self._session_id, expecting(found))
         except PreconditionFailedError as error:
             self.stage = ErasureStage.OPEN
             if found is not None and error.found is not None and not goes_on(self._key, found, error.found):
-                # The life that was to be erased has been, and the next one has begun in its place.
+                # The life that was to be erased is gone, and the next one has begun in its place.
                 self._superseded = True
             return error.found
         self.stage = ErasureStage.CLOSED
@@ -161,10 +161,10 @@ class SessionErasure:
     # --- sweeping ---------------------------------------------------------------------------------------
 
     def _sweep(self, ends: float | None) -> bool:
-        """Delete what lies below the session, but for the mark.
+        """Delete everything below the session except the mark.
 
         Returns:
-            Whether nothing is left. When the next life has begun, nothing of this one was.
+            Whether nothing is left. If the next life has begun, nothing of this one is left.
         """
         vain_steps = 0
         while not self._superseded:
@@ -184,16 +184,16 @@ class SessionErasure:
         return True
 
     def _still_stands(self) -> bool:
-        """Whether what was listed may be deleted: the session is still closed, or there is still no record of it."""
+        """Whether the listed objects may be deleted: the session is still closed, or there is still no record of it."""
         found = self._objects.get(self._key)
         if found is None:
-            # Somebody else may have brought the erasure to its end. Then no life has begun yet.
+            # Another caller may have finished the erasure. Then no life has begun yet.
             self._mark = None
             return True
         if not _is_mark(self._key, found):
             self._superseded = True
             return False
-        self._mark = found.etag  # of whoever erases or begins anew at the same time
+        self._mark = found.etag  # perhaps of a caller that erases or begins anew at the same time
         return True
 
     def _count_left(self) -> int:
@@ -202,16 +202,16 @@ class SessionErasure:
         except SessionStorageError as error:
             logger.warning("session_id=<%s> | what is left could not be counted: %s", self._session_id, named(error))
             return 1
-        return max(listed, 1)  # what a listing does not show may be left: older versions
+        return max(listed, 1)  # older versions may be left, which a listing does not show
 
     def _open_the_place(self) -> None:
-        """Take the mark away, and with it the last of the session."""
+        """Delete the mark, and with it the last of the session."""
         if self.stage is ErasureStage.OPEN and self.erased <= self._leases and not self._superseded:
             raise self._not_found()
         if self._mark is not None and not self._superseded:
             self._objects.delete_version(self._key, self._mark)
-            # Empty folders on a disk, the mark's own delete marker in a bucket that has kept versions once. A lease
-            # that is there now is of somebody who begins the next life.
+            # On a disk, empty folders; in a bucket that once kept versions, the mark's delete marker. If there is a
+            # lease now, its holder is beginning the next life.
             keep = [self._layout.lease(self._session_id)]
             self._objects.erase_some(self._folder, keep=keep, still=self._still_stands)
         self._records.forget(self._session_id, self._folder)
@@ -234,7 +234,7 @@ def put_mark(records: Records, layout: Layout, session_id: str, expect: Expectat
 
 
 def expecting(found: StoredObject | None) -> Expectation:
-    """What a writer expects who has found this."""
+    """What to expect at a write after this was found."""
     return Unchanged(found.etag) if found is not None else Absent()
 
 
@@ -248,7 +248,7 @@ def goes_on(key: str, before: StoredObject, after: StoredObject) -> bool:
     try:
         was, now = (Record(key, decode(key, stored), stored) for stored in (before, after))
     except SessionCorruptError:
-        return False  # who wrote it knows more
+        return False  # its writer knows more
     return is_erased(now) or life_of(was.content) == life_of(now.content)
 
 
@@ -260,7 +260,7 @@ def sweep_for_next_life(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Erase what is left of a life, without ever letting go of its place: the next one begins there.
+    """Erase what is left of a life. The mark keeps its place until the next life begins there.
 
     Args:
         records: Where the records are.
@@ -279,14 +279,14 @@ def sweep_for_next_life(
     """
     key, folder = layout.session(session_id), layout.session_folder(session_id)
     ends = clock() + SWEEP_SECONDS
-    # Only what was found is marked: another caller may have begun a new life in its place since.
+    # Mark only what was found: another caller may have begun a new life in its place since.
     mark = put_mark(records, layout, session_id, expecting(found))
 
     def stands() -> bool:
         record = records.objects.get(key)
         return record is not None and record.etag == mark
 
-    # Whoever begins a session may hold its lease already.
+    # A caller that begins a session may hold its lease already.
     while records.objects.erase_some(folder, keep=[key, layout.lease(session_id)], still=stands).more:
         if clock() >= ends:
             raise SessionBusyError(

@@ -1,4 +1,4 @@
-"""Goes through the keys of a session in order, from wherever it is asked to, a page of a listing at a time."""
+"""Goes through the keys of a session in order, from any key on, one page of a listing at a time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ PAGE = 1_000
 
 
 class KeyListing:
-    """Goes through the keys below a folder, and asks the store only for what it has not shown yet.
+    """Goes through the keys below a folder, and asks the store only for keys it has not shown yet.
 
     Args:
         objects: The store.
-        folder: The folder, with its trailing slash. Names are what follows it in a key.
+        folder: The folder, with its trailing slash. A name is the rest of a key after the folder.
     """
 
     def __init__(self, objects: ObjectStore, folder: str) -> None:
         self._objects = objects
         self._folder = folder
         self._after: str | None = None
-        self._shown: list[tuple[str, ListedObject]] = []  # behind ``_after``, as far as the store has been asked
+        self._shown: list[tuple[str, ListedObject]] = []  # the keys after ``_after`` that the store has listed so far
         self._rest: Iterator[ListedObject] = iter(())
 
     def behind(self, after: str) -> Iterator[tuple[str, ListedObject]]:

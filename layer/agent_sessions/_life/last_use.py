@@ -1,7 +1,7 @@
 """When a session was used last: the last write of a turn, as the objects of the session show it.
 
-A session of a few thousand objects is listed. Of a longer one the listing's beginning is looked at, and then what every
-turn writes: the records of the agents and the orchestrators, and the last message of each agent.
+A session of a few thousand objects is listed. A longer one is listed in part; then the objects are looked at that every
+turn writes: the records of agents and orchestrators, and each agent's last message.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from agent_sessions.object_store import ListedObject, ObjectStore
 
 LISTED = 5_000
-"""Objects of a session that are listed; a thousand a request."""
+"""A session of up to so many objects is listed; a request lists a thousand."""
 
 RECORDS_LOOKED_AT = 1_000
-"""Agents, and orchestrators, of a longer session whose records are looked at."""
+"""In a longer session, the records of so many agents, and of so many orchestrators, are looked at."""
 
 CONVERSATIONS_LOOKED_AT = 8
-"""Agents of a longer session whose last messages are looked at: those whose records were written last. Turns of this
-kit write the record, too; Strands' do not when nothing in it has changed."""
+"""In a longer session, the last messages of so many agents are looked at: those whose records were written last. Turns
+of this kit write the record, too; Strands' do not when nothing in it has changed."""
 
 
 def last_use(session_folder: str, entries: Iterable[ListedObject]) -> datetime | None:
@@ -50,14 +50,14 @@ def find_last_use(
     is_enough: Callable[[datetime], bool] = lambda _: False,
     but: str | None = None,
 ) -> datetime | None:
-    """When a turn wrote last to a session, or at least a time that is enough to know.
+    """When a turn wrote last to a session, or an earlier time that is late enough for the caller.
 
     Args:
         objects: Where the objects live.
         layout: How they are named.
         session_id: The session.
-        is_enough: Whether nothing later need be found.
-        but: A key not to look at.
+        is_enough: Whether a time is late enough to stop looking.
+        but: A key to leave out.
     """
     folder = layout.session_folder(session_id)
     newest: datetime | None = None
@@ -85,7 +85,7 @@ def find_last_use(
 def counted_use(
     objects: ObjectStore, layout: Layout, session_id: str, record: Record, used: datetime, ttl_days: float
 ) -> datetime:
-    """The last use of a session: when a turn wrote last, unless what it wrote counts for nothing.
+    """The last use of a session: when a turn wrote last, unless that write counts for nothing.
 
     Args:
         objects: Where the objects live.
@@ -100,7 +100,7 @@ def counted_use(
         return used
     if not is_expired(until, record.stored.read_at, ttl_days):
         return until
-    # Strands' managers know nothing of what counts. A session that they have gone on with is in use.
+    # Strands' managers do not know what counts. A session that they have gone on with is in use.
     agent_ids = islice(list_agent_ids(objects, layout, session_id), RECORDS_LOOKED_AT)
     found = objects.get_many([layout.agent(session_id, agent_id) for agent_id in agent_ids])
     later = [stored for stored in found if stored is not None and stored.last_modified > until]
@@ -121,5 +121,5 @@ def look_at_records(
 
 
 def look_at(objects: ObjectStore, keys: Sequence[str]) -> list[ListedObject]:
-    """Those of some objects that are there, as a listing would show them."""
+    """Of some objects, those that exist, as a listing would show them."""
     return [entry for entry in objects.stat_many(keys) if entry is not None]

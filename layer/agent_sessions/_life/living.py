@@ -1,8 +1,8 @@
-"""Which sessions live: a page of them at a time, whatever lies between them.
+"""Which sessions live, a page of them at a time, however many expired ones lie between them.
 
-The records of many sessions are read at once. One that was written within the lifetime says that its session lives.
-Where one is older, what turns have written decides: one listing shows that of this session and of all that follow in
-a thousand keys, so that a run of sessions that have expired is passed in a few requests, and no record is read.
+The records of many sessions are read at once. A record that was written within the lifetime shows that its session
+lives. If it is older, what turns have written decides. One listing of a thousand keys shows that for this session and
+for those after it. So a run of expired sessions is passed in a few requests, without reading records.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FEWEST_READ, MOST_READ = 16, 128
 
 FOLDERS_A_PAGE = 10_000
 LISTINGS_A_PAGE = 100
-"""What a page passes at most, however little it finds; then it ends with a cursor."""
+"""A page passes at most so many, even if it finds few; then it ends with a cursor."""
 
 
 def list_living(
@@ -55,10 +55,10 @@ def list_living(
         ttl_days: Days after its last use at which a session expires; ``0`` for never.
         limit: At most so many, 1 or more.
         cursor: Of the page before.
-        time_is_up: Asked between requests; then the page ends with what it has, be it nothing.
+        time_is_up: Asked between requests. When it says yes, the page ends with what it has, perhaps nothing.
 
     Raises:
-        ValueError: The cursor is none.
+        ValueError: The cursor is not one of ours.
     """
     position = None if cursor is None else read_cursor(CursorKind.SESSIONS, cursor)
     scan = _Scan(objects, layout, ttl_days, time_is_up)
@@ -81,7 +81,7 @@ def list_living(
 
 
 def _page(session_ids: list[str], position: str | None) -> SessionPage:
-    """A page, and the name behind which the next one begins; ``None`` when nothing follows."""
+    """A page, and the name after which the next one begins; ``None`` when nothing follows."""
     return SessionPage(tuple(session_ids), None if position is None else write_cursor(CursorKind.SESSIONS, position))
 
 
@@ -90,20 +90,20 @@ class _Damaged:
 
 
 class _Scan:
-    """Judges sessions in their order, and remembers what listings have shown of those to come."""
+    """Judges sessions in their order, and remembers what listings have shown of later ones."""
 
     def __init__(self, objects: ObjectStore, layout: Layout, ttl_days: float, time_is_up: Callable[[], bool]) -> None:
         self._objects = objects
         self._layout = layout
         self._ttl_days = ttl_days
         self._time_is_up = time_is_up
-        self._used: dict[str, bool] = {}  # whether a turn has written within the lifetime, where a listing has shown it
+        self._used: dict[str, bool] = {}  # whether a turn has written within the lifetime, as far as listings show
         self._now: datetime | None = None  # by the storage's clock
         self._in_expired_run = False
         self._listings = 0
 
     def judge(self, names: list[str]) -> Iterable[tuple[str, bool | None]]:
-        """Whether each of some sessions lives, in their order; ``None`` where this scan has come to its end."""
+        """Whether each of some sessions lives, in their order; ``None`` from where this scan has come to its end."""
         ids = [name for name in names if _is_identifier(name)]
         if self._in_expired_run:
             self._pass_expired(ids)
@@ -118,7 +118,7 @@ class _Scan:
         keys = [self._layout.session(session_id) for session_id in session_ids]
         try:
             return dict(zip(session_ids, self._objects.get_many(keys), strict=True))
-        except SessionCorruptError:  # one of them is no object at all; the others are not to suffer from it
+        except SessionCorruptError:  # one of them is no object at all; read the others one by one
             return {session_id: self._read_one(key) for session_id, key in zip(session_ids, keys, strict=True)}
 
     def _read_one(self, key: str) -> StoredObject | _Damaged | None:
@@ -128,7 +128,7 @@ class _Scan:
             return _Damaged()
 
     def _lives(self, session_id: str, stored: StoredObject | _Damaged) -> bool | None:
-        """Whether a session lives. One that is damaged is there: whoever opens it is told what is wrong with it."""
+        """Whether a session lives. A damaged one counts as living: a caller that opens it is told what is wrong."""
         if isinstance(stored, _Damaged):
             return True
         self._now = stored.read_at
@@ -147,14 +147,14 @@ class _Scan:
         return self._used[session_id]
 
     def _pass_expired(self, session_ids: list[str]) -> None:
-        """List on as long as what is listed has expired: its records need not be read."""
+        """List on while all that is listed has expired: those records need not be read."""
         for session_id in session_ids:
             known = self._used.get(session_id)
             if known or (known is None and not (self._look(session_id) and not self._used[session_id])):
                 return
 
     def _look(self, session_id: str) -> bool:
-        """List what is stored of a session and of those behind it, unless that has been done often enough."""
+        """List what is stored of a session and of those after it, unless that has been done often enough."""
         if self._now is None or self._listings >= LISTINGS_A_PAGE or (self._listings and self._time_is_up()):
             return False
         self._listings += 1

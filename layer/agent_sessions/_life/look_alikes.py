@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 
 
 def is_anothers(objects: ObjectStore, layout: Layout, session_id: str, record: Record) -> bool:
-    """Whether a session's record is that of a session with a name like its own, which the store takes for this one."""
+    """Whether the record is of another session, whose similar name the store takes for this one."""
     own = record.content.get("session_id")
     if not isinstance(own, str) or own == session_id:
         return False
     if not look_alike(own, session_id) and objects.is_named_exactly(layout.session_folder(session_id)):
-        return False  # somebody has copied it here
+        return False  # the record was copied here
     logger.warning("session_id=<%s>, key=<%s> | another session's record lies in its place", session_id, record.key)
     return True

@@ -1,8 +1,8 @@
 """How old the objects of a session can be, by ranges of their keys.
 
-A long session is renewed in pieces, so that its objects are of different ages. To ask S3 for all of them takes a
-listing of the whole session. What is known of them therefore stands in the session's record: for each range of keys a
-moment before which no object of the range was written. New objects make none of this wrong, for they are younger.
+A long session is renewed in pieces, so that its objects are of different ages. To learn them from S3, the whole session
+would have to be listed. So the session's record says what is known: for each range of keys, a time before which no
+object of the range was written. New objects are younger, so they make none of this wrong.
 
 Everything here is a value: nothing reads or writes.
 """
@@ -19,7 +19,7 @@ END = "\U0010ffff"
 """Comes after every key: where the last range ends."""
 
 UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
-"""When nobody has said how old the objects of a range are. An older kit takes it for very old, which is safe."""
+"""The age of a range when nobody has told it. An older kit takes it for very old, which is safe."""
 
 MOST_RANGES = 32
 """How many ranges a record holds: about three kilobytes. Neighbours of similar age become one range."""
@@ -30,7 +30,7 @@ class Range(NamedTuple):
 
     Attributes:
         last: A key below the session's folder; :data:`END` for the last range.
-        since: No object of the range was written before.
+        since: No object of the range was written before this time.
         objects: How many the range held when somebody last looked; ``None`` when nobody has looked.
     """
 
@@ -50,16 +50,16 @@ class ObjectAges(NamedTuple):
 
     @classmethod
     def all_since(cls, since: datetime) -> ObjectAges:
-        """No object was written before ``since``."""
+        """The ages, when no object was written before ``since``."""
         return cls((Range(END, since, None),))
 
     @property
     def oldest(self) -> datetime:
-        """No object of the session was written before."""
+        """The time before which no object of the session was written."""
         return min(found.since for found in self.ranges)
 
     def next_range(self) -> tuple[str, Range]:
-        """The oldest range, the first of several, and the key after which it begins."""
+        """The oldest range (the first of equals), and the key after which it begins."""
         number = min(range(len(self.ranges)), key=lambda number: self.ranges[number].since)
         return self.ranges[number - 1].last if number else "", self.ranges[number]
 
@@ -73,7 +73,7 @@ class ObjectAges(NamedTuple):
         return None
 
     def learned(self, after: str, last: str, since: datetime, count: int) -> ObjectAges:
-        """What is known when the keys behind ``after``, up to and including ``last``, have been looked at.
+        """The ages after a look at the keys behind ``after``, up to and including ``last``.
 
         Args:
             after: Where an existing range begins.
@@ -95,13 +95,13 @@ class ObjectAges(NamedTuple):
         return ObjectAges(_same_ages_together(found))
 
     def joined(self, other: ObjectAges) -> ObjectAges:
-        """What two know who have looked at the same session: of each key what the one says who says it is younger."""
+        """What two who looked at the same session know together: for each key, the younger of both claims."""
         lasts = sorted({one.last for ages in (self, other) for one in ages.ranges})
         pairs = zip(_cut(self.ranges, lasts), _cut(other.ranges, lasts), strict=True)
         return ObjectAges(_same_ages_together([max(pair, key=lambda one: one.since) for pair in pairs]))
 
     def shortened(self, most: int = MOST_RANGES) -> ObjectAges:
-        """The same in no more ranges than this: where that is too many, some are called older than they are."""
+        """The same in no more ranges than this. If there are too many, some are called older than they are."""
         ranges = list(self.ranges)
         while len(ranges) > most:
             number = min(range(len(ranges) - 1), key=lambda number: _loss(ranges[number], ranges[number + 1]))
@@ -109,15 +109,15 @@ class ObjectAges(NamedTuple):
         return ObjectAges(tuple(ranges))
 
     def not_younger_than(self, at: datetime) -> ObjectAges:
-        """The same, where nothing is called younger than ``at``."""
+        """The same, with nothing called younger than ``at``."""
         return ObjectAges(tuple(one._replace(since=min(one.since, at)) for one in self.ranges))
 
     def not_older_than(self, at: datetime) -> ObjectAges:
-        """The same, where nothing is called older than ``at``: somebody else has said that nothing is."""
+        """The same, with nothing called older than ``at``: another writer has said that nothing is."""
         return ObjectAges(_same_ages_together([one._replace(since=max(one.since, at)) for one in self.ranges]))
 
     def to_json(self) -> list[list[Any]]:
-        """How it stands in a record."""
+        """The JSON value that stands in a record."""
         return [
             [None if one.last == END else one.last, one.since.astimezone(UTC).isoformat(), one.objects]
             for one in self.ranges
@@ -125,7 +125,7 @@ class ObjectAges(NamedTuple):
 
     @classmethod
     def from_json(cls, found: object) -> ObjectAges | None:
-        """Read what stands in a record, or return ``None`` when it cannot be believed."""
+        """Read the JSON value from a record; ``None`` when it cannot be right."""
         if not isinstance(found, list) or not found:
             return None
         try:
@@ -145,7 +145,7 @@ def _read_range(last: object, since: object, count: object) -> Range:
 
 
 def _same_ages_together(ranges: Iterable[Range]) -> tuple[Range, ...]:
-    """Neighbours of the same age are one range, when both have been looked at or none has."""
+    """Join neighbours of the same age, if both have been looked at or neither has."""
     found: list[Range] = []
     for one in ranges:
         if found and found[-1].since == one.since and (found[-1].objects is None) == (one.objects is None):
@@ -162,18 +162,18 @@ def _together(one: Range, next_one: Range) -> Range:
 
 
 def _loss(one: Range, next_one: Range) -> tuple[bool, timedelta]:
-    """What calling the younger of two as old as the other costs: objects renewed too early, and how much too early."""
+    """What it costs to call the younger of two as old as the other: objects renewed too early, and how much."""
     younger = max(one, next_one, key=lambda found: found.since)
     return (one.objects is None) != (next_one.objects is None), abs(one.since - next_one.since) * (younger.objects or 1)
 
 
 def _cut(ranges: Sequence[Range], lasts: Sequence[str]) -> list[Range]:
-    """The same, cut so that a range ends at each of these keys, which include the ends of the ranges."""
+    """The same ranges, cut so that one ends at each of these keys, which include the ends of the ranges."""
     found: list[Range] = []
     number = 0
     for last in lasts:
         whole = ranges[number]
-        # How the objects of a range lie in it is not known. All are counted in its last part.
+        # How a range's objects are spread over it is not known, so all are counted in its last part.
         is_end = last == whole.last
         found.append(Range(last, whole.since, whole.objects if is_end or whole.objects is None else 0))
         number += is_end

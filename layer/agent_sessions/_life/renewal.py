@@ -1,18 +1,18 @@
 """Renews objects of a session in use, so that a lifecycle rule never finds an old one there.
 
 See ``expiry`` for what follows from it, and ``renewal_share`` for how many objects a turn renews. The oldest come
-first. An object is renewed by writing what was read, under the condition that nobody has written since; if somebody
-has, that has renewed it. What has come of it is written into the session's record after every hundred objects: a turn
-that fails, runs out of time or dies has moved it all the same.
+first. To renew an object, its bytes are written again, if nobody has written it since they were read; if somebody has,
+that write has renewed it. After every hundred objects the session's record says how far this has come. So even a turn
+that fails, runs out of time or dies has moved it on.
 
-The order of it, one after the other; what stands in braces is done at once:
+The steps follow one another; what stands in braces is done at once:
 
     read the record → list → {read and write 100 objects} → write the record → {100 objects} → write the record → …
 
-A crash before the record is written repeats those hundred. When nobody has looked at a range of keys yet, they are
+A crash before the record is written repeats those hundred. If nobody has looked at a range of keys yet, its keys are
 listed first, to learn how many there are and how old.
 
-The work runs beside the turn, on the threads that wait for the store, without any of them waiting for another.
+The work runs beside the turn, on the threads that wait for the store. None of these waits for another.
 """
 
 from __future__ import annotations
@@ -50,26 +50,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WORKERS = 8
-"""Objects renewed at once. It leaves threads and connections for the turn's own writes."""
+"""Objects renewed at once. This leaves threads and connections for the turn's own writes."""
 
 STEP_OBJECTS = 100
-"""Objects renewed between two writings of the session's record: half a second's work is what a crash can lose."""
+"""Objects renewed between two writes of the session's record: a crash loses at most half a second's work."""
 
 MOST_PAGES = 40
-"""Listing requests a turn spends on looking at what nobody has looked at: two to three seconds. The next goes on."""
+"""Listing requests that a turn spends on unknown ranges: two to three seconds. The next turn goes on."""
 
 SECONDS_TO_CLOSE = 1.0
-"""Before the time is over, no step begins any more: for a step under way and the writing of the record."""
+"""No step begins in the last seconds: the step under way must end and the record must be written."""
 
 
 class _Step(NamedTuple):
     """Objects that are renewed together.
 
-    Attributes:
-        after: The key behind which they lie, below the session's folder.
-        last: The last key of those looked at, likewise.
-        objects: How many of the session there are.
-        keys: Those to renew, in order, each with how many objects there are up to it.
+    after: The key after which they lie, below the session's folder.
+    last: The last key that was looked at, also below that folder.
+    objects: How many objects of the session lie there.
+    keys: The keys to renew, in order, each with the number of objects up to it.
     """
 
     after: str
@@ -87,7 +86,7 @@ class Renewal:
         life: Knows the session's life, and learns how old its objects can be from now on.
         session_id: The session, begun or found.
         unused: How long ago the turn before was.
-        time_left: Seconds until whoever waits for the turn has to be answered.
+        time_left: Seconds until the turn's caller has to be answered.
         clock: Seconds; only their differences count.
     """
 
@@ -137,20 +136,19 @@ class Renewal:
         self._submit(self._begin)
 
     def wait(self) -> bool:
-        """Return when this turn's share has been renewed, and the session's record says so.
+        """Wait until this turn's share has been renewed, and the session's record says so.
 
         Returns:
-            Whether that was enough. Not when the time was over before everything had been renewed without which a
-            turn does not succeed.
+            Whether that was enough. It was not if the time ran out before all was renewed that the turn needs to
+                succeed.
 
         Raises:
-            SessionException: The storage failed. What had been renewed by then is in the record, if that could be
-                written.
+            SessionException: The storage failed. The record says what had been renewed by then, if it could be written.
         """
         return self._done.result()
 
     def stop(self) -> None:
-        """Renew nothing more, and return when nothing is on its way."""
+        """Renew nothing more, and return when no write is on its way."""
         self._stopped = True
         self._done.exception()
 
@@ -175,7 +173,7 @@ class Renewal:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Begin the next step, or come to the end when the turn has done its share."""
+        """Begin the next step, or end when the turn has done its share."""
         while not self._is_over():
             unseen = self._ages.first_unseen()
             if unseen is not None and self._pages < MOST_PAGES:
@@ -209,13 +207,13 @@ class Renewal:
         return self._adopted and renewal_required(since, self._began, self._life.ttl_days)
 
     def _look_at(self, after: str, unseen: Range) -> None:
-        """Learn how many objects a range holds, and where that is more than a page, how old those of a page are."""
+        """Learn how many objects a range holds. If that is more than a page, learn the ages of the page's objects."""
         self._pages += 1
         page = islice(self._listing.behind(after), key_listing.PAGE)
         inside = [(name, entry) for name, entry in page if name <= unseen.last]
         lasting = [entry for name, entry in inside if lasts_with_session(name)]
         if len(inside) < key_listing.PAGE and not after:
-            # Of a short session the ages do not matter: it is renewed as a whole.
+            # The ages in a short session do not matter: it is renewed as a whole.
             self._learn(after, unseen.last, unseen.since, len(lasting))
             return
         oldest = min((entry.last_modified for entry in lasting), default=self._began)
@@ -223,7 +221,7 @@ class Renewal:
         self._learn(after, last, min(oldest, self._began), len(lasting))
 
     def _next_step(self, after: str, within: Range, most: int) -> _Step:
-        """The next objects to renew: those of a range, behind a key, that were written before this renewal began."""
+        """The next objects to renew: in a range, after a key, and written before this renewal began."""
         keys: list[tuple[str, int]] = []
         last, count = after, 0
         for looked_at, (name, entry) in enumerate(self._listing.behind(after)):
@@ -278,7 +276,7 @@ class Renewal:
             return  # written by somebody at this moment, which renewed it, or deleted
 
     def _end_step(self) -> None:
-        """Keep what has been renewed, as far as nothing before it has been left out."""
+        """Keep what has been renewed, up to the first object that was left out."""
         step = self._step
         whole = next(number for number in range(len(step.keys) + 1) if number not in self._finished)
         self._renewed += whole
@@ -288,7 +286,7 @@ class Renewal:
             name, count = step.keys[whole - 1]
             self._learn(step.after, name, self._began, count)
         if self._failure is not None:
-            # Whoever waits is told of the first failure. That the record cannot be written either would hide it.
+            # The caller is told of the first failure. A second one, of writing the record, would hide it.
             with suppress(Exception):
                 self._save()
             self._done.set_exception(self._failure)
@@ -310,7 +308,7 @@ class Renewal:
         """Write into the session's record how old its objects can be by now.
 
         Returns:
-            Whether the session still lives; otherwise whoever waits has been told that nothing is left to do.
+            Whether the session still lives. If not, the caller has been told that nothing is left to do.
         """
         record: Record | None = self._record
         while record is not None:
@@ -323,7 +321,7 @@ class Renewal:
             try:
                 written = self._objects.put(self._key, body, Unchanged(record.stored.etag))
             except PreconditionFailedError as error:
-                # Another renewal has written what it did, or the session has come to its end.
+                # Another renewal has written its progress, or the session has ended.
                 record = self._current(parse(self._key, error.found))
                 if record is not None:
                     self._ages, self._adopted = self._ages.joined(ages_in(record)), is_adopted(record)
@@ -340,9 +338,9 @@ class Renewal:
         age.oldest, age.adopted = self._ages.oldest, self._adopted
 
     def _current(self, record: Record | None) -> Record | None:
-        """The session's record if it is of this process's life, which nobody is erasing.
+        """The session's record, if it is of this process's life and nobody is erasing it.
 
-        Where it is missing, only opening the session can tell damage from an erasure.
+        If it is missing, only opening the session can tell damage from an erasure.
         """
         if record is None or is_erased(record) or not self._life.is_current(self._session_id, record):
             logger.warning("session_id=<%s> | not renewed: its record is gone, or another's", self._session_id)

@@ -1,16 +1,16 @@
 """How old a session is, and how old the objects in it can be.
 
-The second stands in the session's record, under ``kit``:
+The session's record says the second, under ``kit``:
 
-* ``renewed_at``: the mark. No object of the session is older.
-* ``ages``: the same by ranges of keys, where objects are of different ages; see ``object_ages``.
+* ``renewed_at``: the age mark. No object of the session is older.
+* ``ages``: the same by ranges of keys, if objects are of different ages; see ``object_ages``.
 * ``adopting``: Strands' managers have kept the session, and turns have not caught up with renewing it yet.
 * ``used_until``: what was written after this moment is no use of the session. It stands there while there are objects
   older than the slack: a turn that finds some says so before it writes, and takes it back when it has renewed them.
   Should it fail or die before, the session ends before a lifecycle rule can reach those objects, and not in pieces.
 
-Where there is no mark, the record was created by this kit before every other object, and its own age is the answer; a
-record that Strands created says nothing, for it may have replaced one that a lifecycle rule had removed.
+If there is no age mark, and this kit created the record, every other object is younger, and the record's own age is the
+answer. A record that Strands created says nothing: it may have replaced one that a lifecycle rule had removed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SessionAge:
         last_used: A turn wrote then, and perhaps later.
         seen_at: The storage's time when this was learned.
         adopted: Whether the kit has kept the session from its beginning, or has caught up with renewing it.
-        used_until: What was written later is no use of it; see the module. ``None`` when everything is.
+        used_until: Writes after this moment are no use of the session; see the module. ``None`` when all are.
     """
 
     oldest: datetime | None
@@ -57,34 +57,34 @@ class SessionAge:
         return cls(oldest_in(record), last_used, record.stored.read_at, is_adopted(record), None if counts else until)
 
     def counted(self, at: datetime) -> datetime:
-        """The last use, when something was written last at a time."""
+        """The last use, if the last write was at this time."""
         return at if self.used_until is None else min(at, self.used_until)
 
 
 def oldest_in(record: Record) -> datetime | None:
-    """How old an object of the session can be, by the session's record; see the module."""
+    """The time since when all objects of the session were written, by its record; see the module."""
     stated = record.kit.get(MARK)
     if stated is None:
         return record.stored.last_modified if record.kit.get("incarnation") else None
     at = _moment(stated)
-    # A mark cannot be younger than the record it stands in: then somebody has copied or edited it.
+    # If the age mark is younger than its record, somebody has copied or edited the record.
     return min(at, record.stored.last_modified) if at else None
 
 
 def used_until(record: Record) -> datetime | None:
     """The moment after which nothing counts as a use of the session; ``None`` when everything does."""
     at, oldest = _moment(record.kit.get(USED_UNTIL)), oldest_in(record)
-    # An older kit that has renewed everything leaves it standing.
+    # An older kit that has renewed everything leaves this moment in the record.
     return at if at and (oldest is None or oldest < at) else None
 
 
 def with_used_until(kit: dict[str, Any], at: datetime, oldest: datetime) -> dict[str, Any]:
-    """What stands under ``kit`` when nothing written after a moment is a use.
+    """The ``kit`` of a record in which nothing written after a moment is a use.
 
     Args:
         kit: What stands there.
         at: The moment.
-        oldest: What :func:`oldest_in` says of the record. Writing it makes the record itself younger.
+        oldest: What :func:`oldest_in` says of the record. Writing the record makes the record itself younger.
     """
     return {**kit, MARK: oldest.astimezone(UTC).isoformat(), USED_UNTIL: at.astimezone(UTC).isoformat()}
 
@@ -98,22 +98,22 @@ def _moment(stated: object) -> datetime | None:
 
 
 def is_adopted(record: Record) -> bool:
-    """Whether the age of every object of the session is known to be what the kit allows."""
+    """Whether every object of the session is known to be no older than the kit allows."""
     return oldest_in(record) is not None and not record.kit.get("adopting")
 
 
 def ages_in(record: Record) -> ObjectAges:
-    """How old the objects of the session can be, by ranges, as the session's record says it."""
+    """How old the objects of the session can be, by ranges, according to the session's record."""
     oldest = oldest_in(record) or UNKNOWN
     ages = ObjectAges.from_json(record.kit.get("ages"))
     if ages is None:
         return ObjectAges.all_since(oldest)
-    # An older kit renews everything and moves the mark alone.
+    # An older kit renews everything, and moves only the age mark.
     return ages.not_older_than(oldest).not_younger_than(record.stored.last_modified)
 
 
 def with_ages(kit: dict[str, Any], ages: ObjectAges, *, adopted: bool = True, too_old: bool = False) -> dict[str, Any]:
-    """What stands under ``kit`` when the objects are of these ages.
+    """The ``kit`` of a record when the objects are of these ages.
 
     Args:
         kit: What stands there.
@@ -134,6 +134,6 @@ def with_ages(kit: dict[str, Any], ages: ObjectAges, *, adopted: bool = True, to
 
 
 def stated_ttl(record: Record) -> float:
-    """The ttl in days under which an agent's or an orchestrator's record was written; ``0`` when it does not say."""
+    """The ttl in days with which an agent's or an orchestrator's record was written; ``0`` when it does not say."""
     stated = record.kit.get("ttl_days")
     return float(stated) if isinstance(stated, int | float) else 0.0

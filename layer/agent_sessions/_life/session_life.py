@@ -1,7 +1,8 @@
 """The lives of a session: how one begins, how it is found again, and how it ends without a trace.
 
-A life ends when it is erased, or when the session has expired. Either way the session's record is marked first, and
-everything below goes before another life begins in its place: whoever finds the mark finishes what was begun.
+A life ends when it is erased, or when the session has expired. In both cases the session's record is marked first, and
+everything below it is deleted before another life begins in its place. A caller that finds the mark finishes the
+deletion.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class SessionLife:
     """
 
     clock: Callable[[], float] = staticmethod(time.monotonic)
-    """Seconds, for what is bounded in time."""
+    """Seconds, for work that is bounded in time."""
 
     def __init__(self, records: Records, layout: Layout, *, ttl_days: float | None = None) -> None:
         self._records = records
@@ -87,7 +88,7 @@ class SessionLife:
 
         Args:
             session: The session's record.
-            expect: What is to be replaced; nothing when not given.
+            expect: What the write replaces; nothing by default.
 
         Raises:
             SessionExistsError: The session lives.
@@ -108,7 +109,7 @@ class SessionLife:
         return session
 
     def find(self, session_id: str) -> Session | None:
-        """The session, or ``None`` when there is none, it has expired or it is being erased."""
+        """The session; ``None`` when there is none, it has expired or it is being erased."""
         record = self._records.get(self._layout.session(session_id))
         if (
             record is None
@@ -129,9 +130,9 @@ class SessionLife:
 
         Args:
             session_id: The session.
-            look_too: Asks for what else the caller wants to know, beside each look at the session's record: what was
-                asked for earlier may be of another life.
-            likely: Gets an object that the last turn is likely to have written, which is read anyway.
+            look_too: Called at each look at the session's record, to ask for what else the caller wants to know: an
+                earlier answer may be of another life.
+            likely: Gets an object that the last turn has probably written, and that is read anyway.
 
         Returns:
             The session, and whether it is new.
@@ -149,10 +150,10 @@ class SessionLife:
                 if standing is not None:
                     return self._begin_where(standing, session_id), not isinstance(standing, HasLostItsRecord)
             except (SessionExistsError, PreconditionFailedError):
-                pass  # another caller was faster: the session is that caller's as well as ours
+                pass  # another caller was faster: the session is also ours
 
     def _classify(self, session_id: str, likely: Callable[[], StoredObject | None] | None) -> Standing | None:
-        """How it stands with a session; ``None`` when its record has appeared while this looked for its remains."""
+        """The session's standing; ``None`` when its record has appeared while we looked for its remains."""
         key, folder = self._layout.session(session_id), self._layout.session_folder(session_id)
         record = self._records.get(key)
         if record is not None and self._is_anothers(session_id, record):
@@ -168,7 +169,7 @@ class SessionLife:
         return by_remains(remains, self._find_survivor(session_id, remains))
 
     def _begin_where(self, standing: Standing, session_id: str) -> Session:
-        """Begin a session, or go on with one that has lost its record.
+        """Begin a session, or write the lost record of one that goes on.
 
         Raises:
             SessionExistsError: Another caller has taken the place.
@@ -180,7 +181,7 @@ class SessionLife:
                 return self._begin_anew(session, standing.found)
             case HasLostItsRecord():
                 logger.warning("session_id=<%s> | session.json is missing, the session goes on without it", session_id)
-                # What is there is older than the new record, which must not say otherwise.
+                # The objects there are older than the new record, which must say so.
                 ages = ObjectAges.all_since(standing.oldest)
                 session.kit = {"incarnation": standing.incarnation, **with_ages({}, ages)}
                 begun = self.begin(session)
@@ -207,10 +208,10 @@ class SessionLife:
     def _is_alive(
         self, session_id: str, record: Record, likely: Callable[[], StoredObject | None] | None = None
     ) -> bool:
-        """Whether a session is neither being erased nor expired; its age is known then.
+        """Whether a session is neither being erased nor expired. Afterwards its age is known.
 
-        Its record was written in a turn: at its begin or by a renewal. When that is too long ago, an object of the
-        last turn's that is read anyway may be younger, and only when that is not, all of them are looked at.
+        A turn wrote the record, when it began the session or renewed it. If that is too long ago, an object of the last
+        turn that is read anyway may be younger. Only if it is not, all objects are looked at.
         """
         if is_erased(record):
             return False
@@ -234,7 +235,7 @@ class SessionLife:
         Args:
             session_id: A session that was begun or found.
             now: The storage's time.
-            but: A key not to count as use: the caller has just written there, without knowing that it was too late.
+            but: A key that does not count as use: the caller has just written it, not knowing that it was too late.
         """
         if not is_expired(self._ages[session_id].last_used, now, self.ttl_days):
             return False
@@ -255,7 +256,7 @@ class SessionLife:
         return life_of(record.content) == self._records.incarnation(session_id)
 
     def _last_written(self, session_id: str, now: datetime, *, but: str | None = None) -> datetime | None:
-        """When a turn wrote last; any time at which the session has not expired is as good as the last."""
+        """When a turn wrote last, or any earlier time at which the session has not expired."""
         return find_last_use(
             self._records.objects,
             self._layout,
@@ -270,7 +271,7 @@ class SessionLife:
     # --- ending -----------------------------------------------------------------------------------------
 
     def _begin_anew(self, session: Session, found: StoredObject | None) -> Session:
-        """Begin a new life in the place of one that ends: erase what is left, without ever letting go of the key.
+        """Begin a new life in the place of one that ends: erase what is left, and keep the key taken meanwhile.
 
         Args:
             session: The new life's record.
@@ -285,7 +286,7 @@ class SessionLife:
         return self.begin(session, expect=Unchanged(mark))
 
     def _find_survivor(self, session_id: str, remains: list[ListedObject]) -> Record | None:
-        """The record, among those that lie below a session without one of its own, that says its life goes on."""
+        """Among the records below a session that has lost its own, one that says its life goes on."""
         keys = [entry.key for entry in remains]
         folder = self._layout.session_folder(session_id)
         heads = [key for key in keys if is_head(key.removeprefix(folder))]
@@ -296,7 +297,7 @@ class SessionLife:
             try:
                 record = self._records.get(key)
             except SessionCorruptError:
-                continue  # what cannot be read belongs to no life
+                continue  # a record that cannot be read belongs to no life
             if record is not None and goes_on(record, is_head=bool(heads), used=used, ttl_days=self.ttl_days):
                 return record
         return None

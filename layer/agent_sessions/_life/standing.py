@@ -1,6 +1,6 @@
-"""How it stands with a session that somebody wants to use: it lives, it has ended, its record was lost, or it is new.
+"""The standing of a session that somebody wants to use: it lives, it has ended, it lost its record, or it is new.
 
-Whoever finds or begins a session classifies first what lies there, and acts then:
+A caller that finds or begins a session first classifies what lies there, then acts:
 
 | what lies there                                  | standing             | what is done                            |
 |--------------------------------------------------|----------------------|-----------------------------------------|
@@ -52,7 +52,7 @@ class HasEnded(NamedTuple):
 
 
 class HasLostItsRecord(NamedTuple):
-    """A lifecycle rule, or somebody, has deleted the session's record alone. The rest is still the session.
+    """The session's record alone was deleted, by a lifecycle rule or by somebody. The rest is still the session.
 
     Attributes:
         incarnation: The life that goes on.
@@ -71,33 +71,33 @@ Standing = Lives | HasEnded | HasLostItsRecord | IsNew
 
 
 def by_record(record: Record, *, is_alive: bool) -> Standing:
-    """How it stands with a session that has a record."""
+    """The standing of a session that has a record."""
     return Lives(record) if is_alive else HasEnded(record.stored)
 
 
 def by_remains(remains: Sequence[ListedObject], survivor: Record | None) -> Standing:
-    """How it stands with a session that has no record.
+    """The standing of a session that has no record.
 
     Args:
-        remains: What lies below the session's folder, but for its lease: whoever begins a session may hold it already.
+        remains: What lies below the session's folder, without its lease: a caller that begins may hold it already.
         survivor: The first of the records there that :func:`goes_on` is true for.
     """
     if survivor is not None:
-        # What Strands has written says nothing of lives.
+        # Records that Strands wrote say nothing of lives.
         incarnation = incarnation_of(survivor.content) or uuid.uuid4().hex
         return HasLostItsRecord(incarnation, min(entry.last_modified for entry in remains))
     return HasEnded(None) if remains else IsNew()
 
 
 def goes_on(record: Record, *, is_head: bool, used: datetime, ttl_days: float) -> bool:
-    """Whether a record that is left without its session's says that the life goes on.
+    """Whether the life goes on, according to a record that has lost its session's record.
 
     Args:
         record: The record.
-        is_head: Whether it is an agent's or an orchestrator's. Messages alone were landed late by a writer of an
-            erased life, unless Strands wrote them.
-        used: When the session was used last. What nobody has used for the ttl, or for the one that its last turn has
-            stated, has expired, whatever is left of it.
+        is_head: Whether it is an agent's or an orchestrator's record. Messages alone were written late, for an erased
+            life, unless Strands wrote them.
+        used: When the session was used last. If that is longer ago than the ttl, or than the ttl that its last turn
+            stated, the session has expired, whatever is left of it.
         ttl_days: Days after its last use at which a session expires; 0 for never.
     """
     if is_erased(record) or any(is_expired(used, record.stored.read_at, ttl) for ttl in (ttl_days, stated_ttl(record))):

@@ -1,4 +1,4 @@
-"""What a turn does for its session's life: nothing is written after the end of it, and nothing in it grows too old."""
+"""What a turn does for its session's life: it writes nothing after the life's end, and lets nothing grow too old."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAME_TURN = timedelta(minutes=1)
-"""A process renews no more often, unless it has to: an orchestrator stores its state after each of its nodes."""
+"""A process renews again after so long, or when it must: orchestrators store their state after each node."""
 
 
 class Upkeep:
@@ -39,9 +39,8 @@ class Upkeep:
         layout: How they are named.
         life: Knows the session's life.
         session_id: The session, begun or found.
-        time_left: Seconds until whoever waits for the turn has to be answered.
-        clock: Seconds by this machine. Only how much passes on it counts, and only to save a turn from
-            being late or slow.
+        time_left: Seconds until the turn's caller has to be answered.
+        clock: Seconds by this machine. Only differences count, and only to keep a turn from being late or slow.
     """
 
     def __init__(
@@ -61,18 +60,18 @@ class Upkeep:
         self._time_left = time_left or _no_end
         self._clock = clock
         self._last_contact = clock()
-        self._held_back = False  # whether the session's record says that what is written is no use of it
-        self._turn_before: datetime | None = None  # when it wrote last; known from this turn's first write on
+        self._held_back = False  # whether the session's record says that writes are no use of it
+        self._turn_before: datetime | None = None  # when that turn wrote last; known after this turn's first write
         self._renewal: Renewal | None = None
-        self._renewed_at: datetime | None = None  # when the last one began
+        self._renewed_at: datetime | None = None  # when the last renewal began
 
     # --- life -------------------------------------------------------------------------------------------
 
     def note_created(self, key: str, version: Version) -> None:
-        """An object has been created: a use, if it was in time.
+        """An object was created. That is a use, if it was in time.
 
-        Whoever opens the session after its expiry begins a new life, unless a turn wrote to it in time. So a turn
-        whose first message comes too late takes it back; it is of a session that is gone.
+        A caller that opens the session after its expiry begins a new life, unless a turn wrote in time. So a turn whose
+        first message comes too late deletes that message: its session is gone.
 
         Raises:
             SessionNotFoundError: The session has expired since it was opened.
@@ -83,19 +82,19 @@ class Upkeep:
         self.note_use(version.written_at)
 
     def note_use(self, at: datetime) -> None:
-        """A turn has written."""
+        """A turn has written at this time."""
         age = self._life.age(self._session_id)
         self._turn_before = self._turn_before or age.last_used
         age.last_used = age.seen_at = max(age.last_used, at)
         self._last_contact = self._clock()
 
     def note_earlier_use(self, at: datetime) -> None:
-        """A turn before has written, or renewed what it wrote."""
+        """An earlier turn has written at this time, or has renewed what it wrote."""
         age = self._life.age(self._session_id)
         age.last_used = max(age.last_used, at)
 
     def before_update(self) -> None:
-        """An object is about to be replaced without a new one before it, which could be taken back.
+        """An object is about to be replaced, and this turn has created none that could be deleted again.
 
         Raises:
             SessionNotFoundError: The session has expired since it was opened.
@@ -103,26 +102,26 @@ class Upkeep:
         ttl_days = self._life.ttl_days
         if not ttl_days or self._clock() - self._last_contact < ttl_days * 86_400 / 2:
             return
-        # This machine's clock says that it may be too late; the storage's decides.
+        # By this machine's clock it may be too late; the storage's clock decides.
         found = self._records.get(self._layout.session(self._session_id))
         now = found.stored.read_at if found is not None else None
         if now is None or self._life.has_expired_since(self._session_id, now):
             raise self._expired()
 
     def before_writing(self) -> None:
-        """Something is about to be written.
+        """This turn is about to write.
 
-        What a turn writes makes the session live on. When there are objects in it that are too old for that, it must
-        not, unless the turn succeeds and renews them: this is said before anything is written.
+        A turn's write makes the session live on. If objects in it are too old for that, only a turn that succeeds and
+        renews them may do so. The record says this before anything else is written.
 
         Raises:
-            SessionStorageError: It could not be said.
+            SessionStorageError: The record could not be written.
         """
         age, ttl_days = self._life.age(self._session_id), self._life.ttl_days
         if self._held_back or not self._records.objects.removes_by_age or not age.adopted:
             return
         now = age.seen_at + timedelta(seconds=max(0.0, self._clock() - self._last_contact))
-        # Of a session that has expired, the first write finds out.
+        # If the session has expired, the first write finds out.
         if renewal_required(age.oldest, now, ttl_days) and not is_expired(age.last_used, now, ttl_days):
             self._held_back = True
             self._hold_back()
@@ -177,18 +176,18 @@ class Upkeep:
             self._renewal.start()
 
     def _has_just_renewed(self) -> bool:
-        """Whether this process has done its share so shortly before that this is the same turn, of a graph perhaps."""
+        """Whether this process renewed so recently that it was in the same turn, perhaps of a graph."""
         age = self._life.age(self._session_id)
         if self._renewed_at is None or age.last_used - self._renewed_at >= SAME_TURN:
             return False
         return not (age.adopted and renewal_required(age.oldest, age.last_used, self._life.ttl_days))
 
     def finish(self) -> None:
-        """Return when a renewal that was due, perhaps only since the turn began, has come to its end.
+        """Wait for the end of a renewal that was due, even if it became due during the turn.
 
         Raises:
-            SessionException: It failed, and there are objects too old for the turn to succeed without it.
-            SessionStorageError: Likewise, when the time was over (code ``RenewalUnfinished``).
+            SessionException: The renewal failed, and some objects are too old for the turn to succeed without it.
+            SessionStorageError: The same, when the time ran out (code ``RenewalUnfinished``).
         """
         self.start()
         renewal, self._renewal = self._renewal, None
@@ -213,7 +212,7 @@ class Upkeep:
             )
 
     def stop(self) -> None:
-        """Leave nothing under way."""
+        """Stop everything that is under way."""
         renewal, self._renewal = self._renewal, None
         self._turn_before, self._held_back = None, False
         if renewal is not None:

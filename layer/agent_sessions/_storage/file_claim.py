@@ -23,15 +23,14 @@ _LOCK_RETRY_SECONDS = 1.0
 _LONGEST_CLAIM_BYTES = 65_536
 
 _ATTEMPTS = 1_000
-"""Tries to lock the file that has the name: each one that fails, somebody has given the lease back in that moment."""
+"""Tries to lock the file under the name. A try fails when the lease is given back at that moment."""
 
 
 class FileClaim:
     """A claim that is a lock on a file: the system ends it when its process dies, however it dies.
 
-    The file says who holds it. A file with something in it and no lock on it is what a process that died left.
-    Where files cannot be locked, and on Windows, whose locks keep a file from being deleted, the claim is an object as
-    in a bucket, and runs out.
+    The file says who holds it. If it has content and no lock, its process died. On Windows, and where files cannot be
+    locked, the claim is an object as in a bucket, and runs out: Windows' locks keep a file from being deleted.
 
     Args:
         objects: Where the file lies.
@@ -74,7 +73,7 @@ class FileClaim:
                     claimed = read_claim(os.pread(descriptor, _LONGEST_CLAIM_BYTES, 0))
                     return Refusal(holder_in(claimed), _LOCK_RETRY_SECONDS)
                 if not self._is_the_file(descriptor):
-                    continue  # its holder gave it back while it was being opened
+                    continue  # its holder gave it back while we opened it
                 self._sign(descriptor)
                 is_ours, self._descriptor = True, descriptor
             except OSError as error:
@@ -87,7 +86,7 @@ class FileClaim:
         raise storage_error("lock", self._path, changing, key=self._key)
 
     def look(self) -> Refusal | None:
-        """See :meth:`Claim.look`. For a moment it shares a lock that nobody has; who tries then has to try again."""
+        """See :meth:`Claim.look`. If it is free, it takes a shared lock for a moment; another's try then fails once."""
         if sys.platform == "win32" or not self._objects.locks_work(self._key):
             return RecordClaim(self._objects, self._key, self._terms).look()
         try:
@@ -106,7 +105,7 @@ class FileClaim:
             os.close(descriptor)
 
     def _open(self) -> int | None:
-        """The file, made where there is none; ``None`` when its folder is gone."""
+        """Open the file, or create it; ``None`` when its folder is gone."""
         self._objects.make_folder(self._folder)
         try:
             return os.open(self._path, os.O_RDWR | os.O_CREAT | BINARY | NO_FOLLOW | NON_BLOCKING, 0o600)
@@ -116,7 +115,7 @@ class FileClaim:
             raise storage_error("lock", self._path, error, key=self._key) from error
 
     def _sign(self, descriptor: int) -> None:
-        """Write into the file who holds it. Its old content goes last: on a full disk it still says what it said."""
+        """Write the holder into the file. The old content goes last: on a full disk the file stays as it was."""
         self.found_unfinished = os.fstat(descriptor).st_size > 0
         body = self._terms.body()
         try:
@@ -130,7 +129,7 @@ class FileClaim:
     def stands(self) -> bool:
         """See :meth:`Claim.stands`. A lock lasts; only the session's erasure ends it early.
 
-        A system that cannot tell is taken for a no: whoever is in doubt holds nothing.
+        If the system cannot tell, the answer is no: a holder in doubt holds nothing.
         """
         if self._instead is not None:
             return self._instead.stands()
@@ -161,14 +160,14 @@ class FileClaim:
             os.close(descriptor)
 
     def _remove(self, descriptor: int) -> None:
-        """Remove the file while it is locked: whoever has opened it meanwhile sees that it is not the file any more."""
+        """Delete the file while it is locked. A process that has opened it then sees that it is gone."""
         if self._is_the_file(descriptor):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
             self._objects.drop_empty_folder(self._folder)
 
     def _is_the_file(self, descriptor: int) -> bool:
-        """Whether the name is still that of the file which is open."""
+        """Whether the open file still has the name."""
         try:
             return os.path.samestat(os.fstat(descriptor), os.lstat(self._path))
         except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""What a file system says when it refuses or fails, as errors of this package: each names the path.
+"""Makes errors of this package, each with the path, of what a file system says when it refuses or fails.
 
-Nothing here decides whether waiting helps: the code does, which is the name of the error number
+Nothing here decides whether waiting helps. The code decides, which is the name of the error number
 (see :class:`~agent_sessions.exceptions.SessionStorageError`).
 """
 
@@ -38,9 +38,9 @@ def storage_error(doing: str, path: str, error: OSError, *, key: str) -> Session
 
     Args:
         doing: The verb: ``read``, ``write``, ``delete``, ``list``, ``lock``.
-        path: What it was to be done to.
+        path: The path that this was to be done to.
         error: What the system said.
-        key: The key or prefix that was asked for, which knows the session.
+        key: The key or prefix that was asked for. It knows the session.
     """
     return SessionStorageError(
         f"path={path} | could not {doing} it: {error}", code=code_of(error), key=listed_key(path, key)
@@ -67,7 +67,7 @@ def not_a_folder(path: str, mode: int, *, key: str) -> SessionStorageError:
 
 
 def not_a_file(path: str, mode: int, *, key: str) -> SessionCorruptError:
-    """The error for something else where a record should be: nothing waits for whoever may write to a pipe."""
+    """The error for something else where a record should be. It is not opened: reading a pipe could wait for ever."""
     return SessionCorruptError(f"path={path} | {_kind(mode)} lies where a file should be", key=listed_key(path, key))
 
 

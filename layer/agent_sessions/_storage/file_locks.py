@@ -1,7 +1,7 @@
-"""Locks among processes on files: held by a descriptor, and given back by the system when its process dies.
+"""Locks between processes on files. A descriptor holds one, and the system releases it when its process dies.
 
 A few file systems have no such locks: Lustre without ``flock``, NFS without its lock service, some SMB mounts on macOS.
-Threads of one process are kept apart there all the same; processes are not: ``docs/FILES.md`` says what that means.
+There, threads of one process still exclude each other, and processes do not: ``docs/FILES.md`` says what follows.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from agent_sessions._storage.file_system import FileSystem
 
 LOCKS = ".locks"
-"""Folder of the locks that make an update a compare-and-swap among processes: a few files, none named after anyone."""
+"""Folder of the locks for compare-and-swap between processes: a few files, with names that tell nothing."""
 
 WAIT_SECONDS = 10.0
-"""How long an update waits for another one. They take milliseconds, unless a process is stopped in the middle."""
+"""How long an update waits for another. Updates take milliseconds, unless a process is stopped in the middle."""
 
 NO_LOCKS = frozenset(
     {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, NFS_NOT_SUPPORTED}  # ENOLCK: NFS
 )
-"""What locking is answered with where there are no locks."""
+"""The errors that mean: there are no locks here."""
 
 _LOCK_FILES = 64
 _FIRST_POLL_SECONDS = 0.0005
@@ -60,14 +60,14 @@ class NoLocksError(OSError):
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock a file for this descriptor, without waiting. Closing it unlocks it, and so does the process's death.
+    """Lock a file for this descriptor, without waiting. Closing it releases the lock, and so does the process's death.
 
     Args:
         descriptor: The open file.
         shared: Whether others may have a shared lock at the same time.
 
     Returns:
-        Whether it could; otherwise another descriptor has the lock.
+        Whether it was locked. If not, another descriptor has the lock.
 
     Raises:
         NoLocksError: There are no locks here.
@@ -88,8 +88,8 @@ class FileLocks:
     """The locks of a store's keys; many keys share one.
 
     Args:
-        folder: The store's folder. The locks lie in a folder of their own there, whichever way the store was opened.
-        system: Tells once what is lacking.
+        folder: The store's folder. The locks lie in a folder there, however the store was opened.
+        system: Logs once what the file system lacks.
         clock: Monotonic seconds.
         sleep: Waits so many seconds.
     """
@@ -109,13 +109,13 @@ class FileLocks:
 
     @contextlib.contextmanager
     def held(self, key: str) -> Iterator[bool]:
-        """Keep others from updating a key meanwhile.
+        """Keep others from updating a key during the block.
 
         Yields:
-            Whether other processes are kept from it, and not only the threads of this one.
+            Whether other processes are kept from it too, or only threads of this one.
 
         Raises:
-            TimeoutError: Somebody has held the lock for too long.
+            TimeoutError: Another writer has held the lock for too long.
             OSError: The system refused or failed, or something else lies where the locks should be.
         """
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % _LOCK_FILES
@@ -147,7 +147,7 @@ class FileLocks:
             lock.release()
 
     def work(self) -> bool:
-        """Whether there are locks here. Found out once for each store and process."""
+        """Whether there are locks here. Each store finds out once in a process."""
         found = _found_to_work.get(self._folder)
         if found is None:
             with self.held("") as found:

@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     Collected = list[tuple[str, OSError]]
 
 _WRITE_ATTEMPTS = 5
-"""Tries of a write whose folder or temporary file is erased meanwhile, with the life of a session that has ended."""
+"""Tries of a write while its folder or temporary file is erased with an earlier life of its session."""
 
 _ERASED_AT_ONCE = 1000
-"""Files that a step of an erasure deletes at most."""
+"""The most files that a step of an erasure deletes."""
 
 DELETED_BY_NFS = ".nfs"
-"""How NFS names a file that was deleted while somebody on the same machine has it open; it goes when it is closed."""
+"""NFS renames a file to this when it is deleted while open on the same machine; it goes when it is closed."""
 
 
 class FileObjects(ObjectStore):
@@ -56,13 +56,14 @@ class FileObjects(ObjectStore):
 
     A file is written to a temporary name, flushed to the disk and moved into place, so a reader sees the old content
     or the new. Folders are made with mode 0700, files with 0600. Symbolic links below the root are refused: they
-    would let whoever may create one choose what is read or overwritten. The root itself may be one, or lie behind one.
+    would let their creator choose what is read or overwritten. The root itself may be one, or lie behind one.
 
-    What the system refuses or fails to do is an error with the path. Only what it says is not there is not there.
+    If the system refuses or fails, that is an error with the path. Only what the system says is absent counts as
+    absent.
 
     Args:
         folder: Where the files live; made when the first one is written.
-        root: The folder, or one above it, from which on links are refused; the folder itself when not given.
+        root: The folder, or one above it, below which links are refused; the folder itself when not given.
     """
 
     def __init__(self, folder: Path, *, root: Path | None = None) -> None:
@@ -83,7 +84,7 @@ class FileObjects(ObjectStore):
 
     def _read(self, key: str, path: str, seen: os.stat_result) -> StoredObject | None:
         if not stat.S_ISREG(seen.st_mode):
-            raise not_a_file(path, seen.st_mode, key=key)  # opening a device may do something
+            raise not_a_file(path, seen.st_mode, key=key)  # not opened: opening a device may have effects
         try:
             body, found = read_file(path)
         except FileNotFoundError:
@@ -106,7 +107,7 @@ class FileObjects(ObjectStore):
                 else:
                     self._update(key, path, body, expect.etag, found)
             except FileNotFoundError as error:
-                # The folder is not there yet. Or somebody erases what is left of an earlier life of the session.
+                # The folder is not there yet, or somebody is erasing an earlier life of the session.
                 if attempt + 1 == _WRITE_ATTEMPTS:
                     raise storage_error("write", path, error, key=key) from error
                 self.make_folder(listed_key(_folder_of(key) + "/", key))
@@ -169,9 +170,8 @@ class FileObjects(ObjectStore):
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
         """See :meth:`ObjectStore.erase_some`.
 
-        Everything of a step that can be deleted is, before what is left is raised. Links are deleted, not followed.
-        Files that are being written go as well: whoever died over one has left words of the session in it, and who
-        lives writes once more.
+        A step deletes everything it can, then raises what it could not. Links are deleted, not followed. Files that are
+        being written go as well: a dead writer's may hold words of the session, and a living writer writes again.
         """
         folder, named = self._paths.folder_in(prefix, "delete")
         if folder is None:
@@ -192,7 +192,7 @@ class FileObjects(ObjectStore):
         return Erased(erased, more=more)
 
     def _unlink_all(self, files: Sequence[tuple[str, str]], left: Collected) -> tuple[int, bool]:
-        """Delete files; how many were, and whether some are not what was listed any more."""
+        """Delete files. Returns how many were deleted, and whether some have changed since they were listed."""
         erased, changed = 0, False
         for path, version in files:
             try:
@@ -249,19 +249,19 @@ class FileObjects(ObjectStore):
         return None if found is None else self._listed(key, path, found)
 
     def _listed(self, key: str, path: str, seen: os.stat_result) -> ListedObject | None:
-        """An entry of a folder as a listing shows it; ``None`` when it is nobody's record."""
+        """An entry of a folder as a listing shows it; ``None`` when it is not a record."""
         name = path.rpartition("/")[2]
         if name.startswith((TEMPORARY, DELETED_BY_NFS)):
             return None
-        # A folder in a record's place is listed as the record that it keeps from being there: reading it says so.
+        # A folder in a record's place is listed as that record: reading it then raises the error.
         if stat.S_ISDIR(seen.st_mode) and not is_record_name(name):
             return None
         if stat.S_ISLNK(seen.st_mode) and os.path.isdir(path):
-            raise refused_link(path, key=key)  # what lies behind it would be missing from the list
+            raise refused_link(path, key=key)  # else the listing would lack what it points to
         return ListedObject(key, _listed_version(seen), _utc(seen.st_mtime), seen.st_size)
 
     def _below(self, prefix: str, start_after: str = "") -> Callable[[str], bool]:
-        """Whether a path is asked for, or may have one below it that is; paths of folders end with a slash."""
+        """Whether a path, or one below it, is asked for. Paths of folders end with a slash."""
 
         def is_wanted(path: str) -> bool:
             key = self._paths.key(path)
@@ -330,7 +330,7 @@ class FileObjects(ObjectStore):
 def _first_files(
     listed: Iterable[tuple[str, os.stat_result]], kept: Collection[str]
 ) -> tuple[Sequence[tuple[str, str]], Sequence[str]]:
-    """What a step of an erasure is about: files with their versions, one more than it deletes, and folders."""
+    """The files of one step of an erasure, with versions and one more than it deletes, and the folders."""
     files: list[tuple[str, str]] = []
     folders: list[str] = []
     for path, seen in listed:
@@ -344,7 +344,7 @@ def _first_files(
 
 
 def _drop_folders(folders: Sequence[str], kept: Collection[str], left: Collected) -> None:
-    for path in reversed(folders):  # those inside of others come first
+    for path in reversed(folders):  # inner folders come first
         try:
             if not any(name.startswith(f"{path}/") for name in kept):
                 drop_empty(path)
@@ -357,7 +357,7 @@ def _folder_of(path: str) -> str:
 
 
 def _listed_version(found: os.stat_result) -> str:
-    """What names a version in a listing, without reading the file: every write makes a new inode."""
+    """The version of a file in a listing, without reading the file: every write makes a new inode."""
     return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
 
 

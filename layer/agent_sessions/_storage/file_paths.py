@@ -1,4 +1,4 @@
-"""From keys to paths, and what lies there, after looking at everything on the way."""
+"""From keys to paths. Everything on the way is checked before what lies there is told."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FilePaths:
 
     Args:
         folder: Where the keys begin.
-        root: The folder, or one above it, from which on links are refused. It may be one itself, or lie behind one.
+        root: The folder, or one above it, below which links are refused. It may itself be a link, or lie behind one.
     """
 
     def __init__(self, folder: Path, root: Path) -> None:
@@ -30,14 +30,14 @@ class FilePaths:
         return path[len(self.base) + 1 :]
 
     def path(self, key: str) -> str:
-        """The path of a key, whatever lies there."""
+        """The path of a key, without looking at what lies there."""
         return "/".join([self.base, *(part for part in key.split("/") if part)])
 
     def look(self, key: str, doing: str) -> tuple[str, os.stat_result | None]:
-        """The path of a key and what lies there, after looking at everything on the way from the root to it.
+        """The path of a key and what lies there. Everything between the root and it is checked.
 
         Returns:
-            The path, and ``None`` when the system says that nothing is there.
+            The path and what lies there; ``None`` when the system says that nothing does.
 
         Raises:
             SessionStorageError: A link, or something that is no folder, is in the way; or the system refused or failed.
@@ -66,10 +66,10 @@ class FilePaths:
             raise storage_error(doing, path, error, key=key) from error
 
     def folder_in(self, prefix: str, doing: str) -> tuple[str | None, str]:
-        """The folder that a prefix begins with, ``None`` when there is none, and what names in it begin with.
+        """The folder of a prefix (``None`` when there is none), and the rest of the prefix, with which its names begin.
 
         Raises:
-            SessionStorageError: As :meth:`look`; or the folder is none.
+            SessionStorageError: As :meth:`look`; or there is something else in the folder's place.
         """
         above, slash, named = prefix.rpartition("/")
         path, found = self.look(f"{above}{slash}", doing)
@@ -80,10 +80,10 @@ class FilePaths:
 
 
 def check_folder(path: str, found: os.stat_result, *, key: str) -> None:
-    """See that what lies at a path is a folder.
+    """Check that what lies at a path is a folder.
 
     Raises:
-        SessionStorageError: It is not.
+        SessionStorageError: It is not a folder.
     """
     if not stat.S_ISDIR(found.st_mode):
         raise not_a_folder(path, found.st_mode, key=key)

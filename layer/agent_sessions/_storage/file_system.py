@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TEMPORARY = ".writing-"
-"""How the names of files begin that are being written."""
+"""Begins the names of files that are being written."""
 
 NFS_NOT_SUPPORTED = 524
-"""NFS' own number, which some kernels let through. It has no name."""
+"""An error number of NFS that some kernels pass on. It has no name."""
 
 NO_LINKS = frozenset(
     {
@@ -40,17 +40,17 @@ NO_LINKS = frozenset(
         errno.ENOSYS,  # FUSE
         errno.EMLINK,  # a file may have one name
         errno.EXDEV,  # AFS; some overlays
-        errno.EACCES,  # Android, sandboxes. Where it is about permission, the renaming is refused as well
+        errno.EACCES,  # Android, sandboxes. If permission is lacking, the rename fails as well
         errno.EINVAL,  # Windows: exFAT
         NFS_NOT_SUPPORTED,
     }
 )
-"""What linking is answered with where files cannot have two names. The errors of a disk are not among them."""
+"""The errors of linking where files cannot have two names. Errors of the disk are not among them."""
 
 NO_FLUSH = frozenset(
     {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, NFS_NOT_SUPPORTED}  # SMB, FUSE, vboxsf
 )
-"""What a flush is answered with where there is none. EIO, ENOSPC and EDQUOT are not among them: something was lost."""
+"""The errors of a flush where there is none. EIO, ENOSPC and EDQUOT are not among them: those lost something."""
 
 NO_FOLDER_FLUSH = NO_FLUSH | {
     errno.EBADF,  # a folder's descriptor is for reading alone
@@ -58,14 +58,14 @@ NO_FOLDER_FLUSH = NO_FLUSH | {
     errno.EPERM,
     errno.EISDIR,
 }
-"""The same for a folder."""
+"""The same for flushing a folder."""
 
 if sys.platform == "win32":  # pragma: no cover - exercised on Windows only
     NO_FOLLOW = NON_BLOCKING = 0
     BINARY = os.O_BINARY
 else:
     NO_FOLLOW = os.O_NOFOLLOW
-    NON_BLOCKING = os.O_NONBLOCK  # opening a pipe does not wait for somebody at its other end
+    NON_BLOCKING = os.O_NONBLOCK  # opening a pipe then does not wait for its other end
     BINARY = 0
 
 
@@ -85,7 +85,7 @@ def read_file(path: str) -> tuple[bytes, os.stat_result]:
     """The content of a file, and what the system knows of it.
 
     Raises:
-        NotAFileError: It is something else, and was not read: nothing waits for whoever may write to a pipe.
+        NotAFileError: It is something else, and was not read: reading a pipe could wait for ever.
         OSError: The system refused or failed.
     """
     descriptor = os.open(path, os.O_RDONLY | BINARY | NO_FOLLOW | NON_BLOCKING)
@@ -135,12 +135,12 @@ class FileSystem:
                 os.unlink(path)
 
     def create(self, temporary: str, path: str, locked: Callable[[], AbstractContextManager[bool]]) -> None:
-        """Give a file that is written its name, if nothing has it.
+        """Give a written file its name, if nothing has that name.
 
         Args:
             temporary: The file.
-            path: Its name to be.
-            locked: Keeps others out who cannot link either; tells whether it keeps other processes out.
+            path: The name.
+            locked: Keeps others out who cannot link either. Tells whether it keeps out other processes too.
 
         Raises:
             FileExistsError: Something has the name.
@@ -158,12 +158,12 @@ class FileSystem:
         self._flush_folder(path.rpartition("/")[0])
 
     def replace(self, temporary: str, path: str) -> None:
-        """Let a file that is written take the place of another."""
+        """Put a written file in the place of another."""
         os.replace(temporary, path)
         self._flush_folder(path.rpartition("/")[0])
 
     def _flush_folder(self, folder: str) -> None:
-        """A new name is durable once its folder is."""
+        """Flush a folder: a new name is durable once its folder is."""
         if sys.platform == "win32":  # pragma: no cover - Windows flushes a folder with the file
             return
         try:
@@ -188,7 +188,7 @@ class FileSystem:
         self.tell_once("there is no flush here: what was stored lasts as this file system makes it last", path, error)
 
     def tell_once(self, what: str, path: str, error: OSError) -> None:
-        """Say in the log what the file system lacks, once for each store and process."""
+        """Log what the file system lacks, once for each store and process."""
         telling = object()
         if _told.setdefault((self._root, what), telling) is telling:
             code = errno.errorcode.get(error.errno or 0, error.errno)
@@ -200,7 +200,7 @@ _told: dict[tuple[str, str], object] = {}
 
 def _create_without_link(temporary: str, path: str, *, among_processes: bool) -> None:
     if not among_processes:
-        # Nothing else is exclusive here. Who dies before the renaming leaves an empty file: a damaged record.
+        # Nothing else is exclusive here. A process that dies before the rename leaves an empty file: a damaged record.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o600))
     elif _is_taken(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)

@@ -1,4 +1,4 @@
-"""Folders: what lies in them, making them, and dropping them when nothing is left. What cannot be read is told."""
+"""Folders: listing them, making them, and dropping empty ones. What cannot be read is told."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def walk(
 
     Args:
         folder: Where to begin.
-        failed: Called with what cannot be read. What has been deleted meanwhile is not that.
-        wanted: Which paths to look at; what is below a folder's, which ends with a slash, only where that is wanted.
+        failed: Called with each path that cannot be read, unless it was deleted meanwhile.
+        wanted: Which paths to look at. A folder's path ends with a slash; if it is not wanted, nothing below it is.
     """
     open_folders = [(folder, iter(entries_of(folder, failed)))]
     while open_folders:
@@ -46,7 +46,7 @@ def walk(
 
 
 def entries_of(folder: str, failed: Callable[[str, OSError], None]) -> list[str]:
-    """The names in a folder in the order of their keys. A folder's ends with a slash: ``a-b/`` comes before ``a/``."""
+    """The names in a folder, in the order of their keys. A folder's name ends in a slash: ``a-b/`` is before ``a/``."""
     found: list[str] = []
     try:
         with os.scandir(folder) as entries:
@@ -59,7 +59,7 @@ def entries_of(folder: str, failed: Callable[[str, OSError], None]) -> list[str]
 
 
 def make_folders(path: str) -> None:
-    """Make a folder and those above it. Every one that is made holds conversations: its mode is 0700.
+    """Make a folder and those above it, with mode 0700, since they hold conversations.
 
     Raises:
         OSError: The system refused or failed, or something else lies there.
@@ -84,7 +84,7 @@ def make_folders(path: str) -> None:
 
 
 def drop_empty(folder: str) -> None:
-    """Remove a folder unless something is in it, such as what somebody has just written.
+    """Remove a folder, unless something is in it, perhaps just written.
 
     Raises:
         OSError: The system refused or failed.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agent_sessions.object_store import ObjectStore, StoredObject
 
 CLOCK_RESOLUTION_SECONDS = 1.0
-"""S3 tells its time in whole seconds: of two moments up to a second apart it may call the later one the same."""
+"""S3's clock shows whole seconds: it may call two moments up to a second apart the same."""
 
 _LONGEST_BELIEVED_SECONDS = 900.0
 _UNKNOWN_DURATION_SECONDS = 30.0
@@ -37,7 +37,7 @@ class RecordClaim:
         self.found_unfinished = False
 
     def take(self) -> Refusal | None:
-        """See :meth:`Claim.take`. Costs one write when the lease is free, a read more when it is not."""
+        """See :meth:`Claim.take`. It costs one write if the lease is free, else one more read."""
         expect: Expectation = Absent()
         found: StoredObject | None = None
         while True:
@@ -52,14 +52,14 @@ class RecordClaim:
                 remaining = _remaining_seconds(found, claimed)
                 if remaining > 0 and claimed.get("lease_id") != self._terms.lease_id:
                     return Refusal(holder_in(claimed), remaining)
-                # Exactly the claim that has run out: of two who see that, one gets it.
+                # Replace exactly the claim that has run out: if two callers see that, one gets it.
                 expect = Unchanged(found.etag)
                 continue
             self.found_unfinished = found is not None and read_claim(found.body).get("whole") is not True
             return None
 
     def look(self) -> Refusal | None:
-        """See :meth:`Claim.look`. Costs one read."""
+        """See :meth:`Claim.look`. It costs one read."""
         found = self._objects.get(self._key)
         if found is None:
             return None
@@ -68,7 +68,7 @@ class RecordClaim:
         return Refusal(holder_in(claimed), remaining) if remaining > 0 else None
 
     def stands(self) -> bool:
-        """See :meth:`Claim.stands`. Only time ends it, which the lease keeps."""
+        """See :meth:`Claim.stands`. Only time ends the claim, and the lease watches that."""
         return True
 
     def renew(self) -> bool:
@@ -78,7 +78,7 @@ class RecordClaim:
             try:
                 self._etag = self._objects.put(self._key, self._terms.body(), Unchanged(etag)).etag
             except PreconditionFailedError as error:
-                # An earlier renewal of ours may have been applied without our learning of it.
+                # An earlier renewal of ours may have been applied although its answer was lost.
                 if error.found is None or read_claim(error.found.body).get("lease_id") != self._terms.lease_id:
                     return False
                 etag = error.found.etag
@@ -97,7 +97,7 @@ class RecordClaim:
             self._objects.put(self._key, given_back, Unchanged(self._etag))
 
     def _delete_own(self, given_back: bytes) -> None:
-        """A renewal may have been applied without our learning of it: then the claim is ours under another ETag."""
+        """Delete our claim under another ETag: a renewal may have been applied although its answer was lost."""
         found = self._objects.get(self._key)
         if found is not None and read_claim(found.body).get("lease_id") == self._terms.lease_id:
             self._objects.delete_current(self._key, found.etag, instead=given_back)

@@ -1,7 +1,7 @@
-"""What an answer of S3 means: by its error code, and where there is none by its status.
+"""What an answer of S3 means: by its error code, or by its status if it has no code.
 
-S3 itself always names a code. A gateway, a proxy or another implementation may answer with an empty body, or with a
-page for people; what is left then is the status. A listing or an object that lacks what S3 always sends is no answer.
+S3 itself always sends a code. A gateway, a proxy or another implementation may answer with an empty body, or with a
+page for people; then only the status is left. A listing or an object without what S3 always sends is no answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 S3_ERRORS = (ClientError, BotoCoreError, ResponseParserError, HTTPError)
-"""What a call may end with: reading a body raises urllib3's errors as they are."""
+"""What a call may raise: while a body is read, urllib3's errors come unchanged."""
 
 _BY_STATUS = {
     301: "PermanentRedirect",
@@ -44,18 +44,18 @@ _BY_STATUS = {
     503: "ServiceUnavailable",
     504: "GatewayTimeout",
 }
-"""The code that S3 would have sent with a status."""
+"""The code that S3 would have sent with each status."""
 
 _ON_BUCKETS = {"ListObjectsV2", "ListObjectVersions", "DeleteObjects"}
-"""Operations that name no single key: what they miss is the bucket."""
+"""Operations that name no single key: a 404 means that the bucket is missing."""
 
 _OTHERS_MISSING = {"NoSuchBucket", "NoSuchAccessPoint", "NoSuchUpload", "NoSuchVersion"}
-"""What else than the key a 404 may be about."""
+"""Codes of a 404 that is not about the key."""
 
 _PASSING_STATUS = {408, 409, 425, 429}
 _PASSING_CODES = {
     "RequestTimeout",
-    "RequestTimeTooSkewed",  # a process that was frozen has an old time for a moment
+    "RequestTimeTooSkewed",  # after a freeze, a process has an old time for a moment
     "ExpiredToken",
     "TokenRefreshRequired",
     "BadDigest",
@@ -65,17 +65,17 @@ _PASSING_CODES = {
     "TooManyRequests",
     "NoSuchKey",
 }
-"""S3's answers of 4xx that sending again can mend: what was lost on its way, and who asks with what has run out."""
+"""S3's 4xx answers that sending again can mend: something was lost on the way, or credentials have expired."""
 
 
 class NoAnswerError(BotoCoreError):
-    """S3 has answered 200, but not what was asked: a page of a proxy, say."""
+    """S3 answered 200, but not to what was asked: with a page of a proxy, say."""
 
     fmt = "the answer to {operation} lacks {what}: it does not come from S3"
 
 
 def status_of(error: ClientError) -> int:
-    """The HTTP status of an answer; ``0`` where none is known."""
+    """The HTTP status of an answer; ``0`` when it has none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
@@ -84,7 +84,7 @@ def code_of(error: ClientError, *, missing: str = "NoSuchKey") -> str:
 
     Args:
         error: The answer.
-        missing: What a 404 says here: an operation that names no key, or expects none, misses the bucket.
+        missing: What a 404 means here. It means the bucket, if the operation names no key or expects none.
     """
     code = str(error.response.get("Error", {}).get("Code") or "")
     if code and code != "Unknown" and not code.isdigit():
@@ -104,21 +104,21 @@ def is_missing(error: ClientError) -> bool:
 
 
 def is_refused(error: ClientError) -> bool:
-    """Whether a condition did not hold."""
+    """Whether the answer says that a condition did not hold."""
     return code_of(error) == "PreconditionFailed" or status_of(error) == 412  # noqa: PLR2004 - HTTP's
 
 
 def is_conflict(error: ClientError) -> bool:
-    """Whether another write of the key was in flight, after which S3 asks for a repetition."""
+    """Whether another write of the key was in flight. S3 then asks the client to try again."""
     return code_of(error) in {"ConditionalRequestConflict", "OperationAborted"}
 
 
 def is_unsupported(error: ClientError, *, amazon: bool) -> bool:
-    """Whether the store does not know how to do what was asked.
+    """Whether the answer says that the store does not know what was asked.
 
     Args:
         error: The answer.
-        amazon: Whether S3 itself has sent it. Others call what they do not know a bad request.
+        amazon: Whether S3 itself has sent it. Other stores answer 400 to what they do not know.
     """
     return status_of(error) in {405, 501} or (status_of(error) == 400 and not amazon)  # noqa: PLR2004 - HTTP's
 
@@ -129,7 +129,7 @@ def is_passing(status: int) -> bool:
 
 
 def failed(bucket: str, doing: str, key: str, error: Exception, *, missing: str = "NoSuchKey") -> SessionStorageError:
-    """The error for a call that S3 refused, or that never reached it.
+    """The error for a call that S3 refused, or that never reached S3.
 
     Args:
         bucket: The bucket.
@@ -139,7 +139,7 @@ def failed(bucket: str, doing: str, key: str, error: Exception, *, missing: str 
         missing: See :func:`code_of`.
     """
     code = code_of(error, missing=missing) if isinstance(error, ClientError) else type(error).__name__
-    # A missing key is 403, not 404, to a caller without s3:ListBucket: say so before somebody searches for hours.
+    # Without s3:ListBucket a missing key is 403, not 404. Say so before somebody searches for hours.
     hint = " (reading needs s3:GetObject, and s3:ListBucket for keys that may be missing)" * (
         code == "AccessDenied" and doing == "read"
     )
@@ -152,23 +152,23 @@ def failed(bucket: str, doing: str, key: str, error: Exception, *, missing: str 
 
 
 def require(response: Any, operation: str, *names: str) -> None:
-    """See that an answer holds at least one of the fields that every answer of S3 to this operation has.
+    """Check that an answer holds at least one of the fields that S3's answers to this operation always have.
 
     Raises:
-        NoAnswerError: It holds none.
+        NoAnswerError: The answer holds none of them.
     """
     if not any(name in response for name in names):
         raise NoAnswerError(operation=operation, what=names[0])
 
 
 def date_of(metadata: Mapping[str, Any]) -> datetime:
-    """The storage's own clock, from the answer's ``Date`` header; this machine's where a store sends none."""
+    """The storage's time, from the answer's ``Date`` header; this machine's time if a store sends none."""
     header = metadata.get("HTTPHeaders", {}).get("date")
     return parsedate_to_datetime(header) if header else datetime.now(UTC)
 
 
 def _is_refusal(error: ClientError, code: str) -> bool:
-    """Whether S3 calls it the request's fault, with a code that nobody has listed, and not a throttle or a time-out."""
+    """Whether S3 blames the request, with an unlisted code that is neither a throttle nor a time-out."""
     status = status_of(error)
     if not 400 <= status < 500 or status in _PASSING_STATUS:  # noqa: PLR2004 - HTTP's classes
         return False

@@ -1,4 +1,4 @@
-"""What belongs to a client and not to one store: its threads, its hints, and what it does before it sends."""
+"""What belongs to a client and not to one store: its threads, its hints, and its hooks before sending."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _pools_lock = threading.Lock()
 _hints: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
 if hasattr(os, "register_at_fork"):
-    # A fork has the pools but not their threads: whoever waited for them would wait for ever.
+    # A forked process has the pools but not their threads: waiting for them would never end.
     def _begin_anew_in_child() -> None:
         global _pools_lock  # noqa: PLW0603 - another thread may have held it when the process was forked
         _pools_lock = threading.Lock()
@@ -30,11 +30,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 _this_thread = threading.local()
-"""``writes`` while it waits for a small write of ours; ``wanted``: see :meth:`ObjectStore.only_while`."""
+"""``writes``: set while this thread waits for a small write; ``wanted``: see :meth:`ObjectStore.only_while`."""
 
 
 def prepare(client: S3Client) -> None:
-    """Have a client ask this module before it sends. It may be called any number of times."""
+    """Have a client call this module before it sends. It may be called any number of times."""
     with _pools_lock:
         events = client.meta.events
         events.register("before-send.s3.PutObject", _send_at_once, unique_id=_send_at_once.__qualname__)
@@ -42,7 +42,7 @@ def prepare(client: S3Client) -> None:
 
 
 def pool_of(client: S3Client) -> ThreadPoolExecutor:
-    """The threads that wait for a client: one pool a client, with as many threads as it has connections."""
+    """The threads that wait for a client: one pool per client, with as many threads as the client has connections."""
     with _pools_lock:
         pool = _pools.get(client)
         if pool is None:
@@ -59,7 +59,7 @@ def hints_of(client: S3Client) -> dict[str, str]:
 
 @contextmanager
 def unannounced(*, when: bool) -> Iterator[None]:
-    """Send this thread's writes without announcing them first: see :func:`_send_at_once`."""
+    """Send this thread's writes without ``Expect: 100-continue``: see :func:`_send_at_once`."""
     _this_thread.writes = when
     try:
         yield
@@ -69,7 +69,7 @@ def unannounced(*, when: bool) -> Iterator[None]:
 
 @contextmanager
 def only_while(wanted: Callable[[], bool] | None) -> Iterator[None]:
-    """See :meth:`ObjectStore.only_while`; ``None`` sends whatever a caller further out has said."""
+    """See :meth:`ObjectStore.only_while`; ``None`` keeps what an outer caller has set."""
     before = getattr(_this_thread, "wanted", None)
     _this_thread.wanted = wanted
     try:
@@ -79,17 +79,17 @@ def only_while(wanted: Callable[[], bool] | None) -> Iterator[None]:
 
 
 def _send_at_once(request: Any, **_: Any) -> None:
-    """Leave out the announcement of a small write, which would cost it a second round trip.
+    """Remove ``Expect: 100-continue`` from a small write, which would cost it a second round trip.
 
-    botocore sends ``Expect: 100-continue`` and waits for S3's word before it sends the body. The header is not signed.
-    What others write with the same client stays announced.
+    botocore sends it and waits for S3's answer before it sends the body. The header is not signed. Writes of others
+    with the same client keep it.
     """
     if getattr(_this_thread, "writes", False):
         request.headers.pop("Expect", None)
 
 
 def _send_if_wanted(**_: Any) -> None:
-    """Refuse to send what nobody waits for any more: see :meth:`ObjectStore.only_while`."""
+    """Do not send a request that nobody waits for any more: see :meth:`ObjectStore.only_while`."""
     wanted = getattr(_this_thread, "wanted", None)
     if wanted is not None and not wanted():
         raise SessionStorageError("nobody waits for this request any more, it was not sent", code="Abandoned")

@@ -1,9 +1,9 @@
-"""Which conditions of S3's a store keeps: known of Amazon's, asked of every other once.
+"""Which of S3's conditions a store keeps. Amazon's keeps all; every other store is asked once.
 
 Everything this package promises about two writers rests on conditions: ``If-None-Match: *`` creates an object only
-where there is none, ``If-Match`` replaces or deletes only the version that was read. What is like S3 may lack some of
-them. A store that refuses a condition says so; one that ignores it loses messages without a word. So before the first
-write to a bucket that is not Amazon's, its store is asked with objects that belong to nobody:
+where there is none, ``If-Match`` replaces or deletes only the version that was read. A store that is like S3 may lack
+some of them. If it refuses a condition, it says so; if it ignores one, messages are lost silently. So before the first
+write to a bucket that is not Amazon's, its store is tested with objects that belong to nobody:
 
     PUT     If-None-Match: *        a new key                    creates it
     PUT     If-None-Match: *        the same key                 must be refused
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROBE = ".agent-sessions-probe-"
-"""How the names of the objects begin that a store is asked with. They lie beside the sessions, never in one."""
+"""Begins the names of the objects with which a store is tested. They lie beside the sessions, never in one."""
 
 ABANDONED_SECONDS = 3600
-"""An older object of a probe was left by a process that was killed within it, and goes."""
+"""A test object older than this was left by a killed process, and is deleted."""
 
 _AMAZON = (
     # botocore's partitions.json: the name of every partition, and its name for dual stack.
@@ -70,8 +70,8 @@ _NOBODYS = '"00000000000000000000000000000000"'
 
 _DONE = range(200, 300)
 _REFUSED = {403, 404, 409, 412}
-"""Answers to a condition that does not hold, as somebody who keeps it gives them. 403 is a missing key's to a caller
-who may not list. Any other error says that the condition is not known."""
+"""The answers of a store that keeps a condition which does not hold. 403 is a missing key's, to a caller that may not
+list. Any other error says that the store does not know the condition."""
 
 
 class Conditions(NamedTuple):
@@ -81,7 +81,7 @@ class Conditions(NamedTuple):
         create: ``If-None-Match: *`` of ``PutObject``.
         replace: ``If-Match`` of ``PutObject``.
         delete: ``If-Match`` of ``DeleteObject``, and an object's ``ETag`` in ``DeleteObjects``.
-        seen: How the store showed that it does not keep a condition of writes, in words; empty when it keeps both.
+        seen: How the store showed, in words, that it does not keep a condition of writes; empty when it keeps both.
     """
 
     create: bool = True
@@ -91,7 +91,7 @@ class Conditions(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The statuses that a store answered with: see the head of this module. ``0`` was not asked."""
+    """The statuses that a store answered with: see the head of this module. ``0`` means not asked."""
 
     create: int
     create_again: int
@@ -103,7 +103,7 @@ class Seen(NamedTuple):
 
 
 def judge(seen: Seen) -> Conditions:
-    """What a store's answers say of it."""
+    """The conditions that a store keeps, judged by its answers."""
     faults: list[tuple[str, str]] = []
     if seen.create not in _DONE:
         faults.append(("create", f"refuses If-None-Match: * for a new key ({seen.create})"))
@@ -155,20 +155,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def trust(endpoint_url: str) -> None:
-    """Do not ask this endpoint: it keeps what S3 keeps. For stand-ins whose requests are counted."""
+    """Do not test this endpoint: it keeps what S3 keeps. For stand-ins whose requests are counted."""
     _trusted.add(endpoint_url)
 
 
 def conditions_of(client: S3Client, bucket: str, folder: str) -> Conditions:
-    """Which conditions the store of a bucket keeps; asks it when nobody knows yet.
+    """Which conditions a bucket's store keeps. It is tested if this process does not know yet.
 
     Args:
-        client: Whose endpoint it is.
+        client: The client whose endpoint it is.
         bucket: The bucket.
-        folder: Where the objects may lie that it is asked with, with its trailing slash.
+        folder: The folder for the test objects, with its trailing slash.
 
     Raises:
-        ClientError: The store refused or failed before it could be told; and the other ``S3_ERRORS``.
+        ClientError: The store refused or failed before this was known; likewise the other ``S3_ERRORS``.
     """
     endpoint = client.meta.endpoint_url
     place = (endpoint, bucket)
@@ -179,7 +179,7 @@ def conditions_of(client: S3Client, bucket: str, folder: str) -> Conditions:
         return Conditions()
     with _lock:
         asking = _asking.setdefault(place, threading.Lock())
-    with asking:  # the others wait for the one who asks, and ask themselves when that has failed
+    with asking:  # other threads wait for the first, and ask themselves if it failed
         if place not in _known:
             _known[place] = found = ask(client, bucket, folder)
             _tell(endpoint, bucket, found)
@@ -187,7 +187,7 @@ def conditions_of(client: S3Client, bucket: str, folder: str) -> Conditions:
 
 
 def learn_no_conditional_delete(client: S3Client, bucket: str) -> None:
-    """Remember that the store has refused a conditional delete as something that it does not know."""
+    """Remember that the store does not know conditional deletes: it has refused one."""
     place = (client.meta.endpoint_url, bucket)
     _known[place] = _known.get(place, Conditions())._replace(delete=False)
     _tell(*place, _known[place])
@@ -204,10 +204,10 @@ def _tell(endpoint: str, bucket: str, found: Conditions) -> None:
 
 
 def ask(client: S3Client, bucket: str, folder: str) -> Conditions:
-    """Ask a store which conditions it keeps. What that writes is removed again, versions included.
+    """Test which conditions a store keeps. The test objects are removed again, versions included.
 
     Raises:
-        ClientError: It refused or failed before it could be told; and the other ``S3_ERRORS``.
+        ClientError: The store refused or failed before this was known; likewise the other ``S3_ERRORS``.
     """
     probe = _Probe(client, bucket, folder)
     try:
@@ -217,7 +217,7 @@ def ask(client: S3Client, bucket: str, folder: str) -> Conditions:
 
 
 class _Probe:
-    """The objects that one process asks a store with. Their names are random: processes do not disturb each other."""
+    """The test objects of one process. Their names are random, so that processes do not disturb each other."""
 
     def __init__(self, client: S3Client, bucket: str, folder: str) -> None:
         self._client = client
@@ -230,13 +230,13 @@ class _Probe:
         self._keeps_versions = False
 
     def observe(self) -> Seen:
-        """Put the questions, each after the answer to the one before."""
+        """Ask each question after the answer to the one before."""
         key = self._key
         create = self._put(key, b"1", IfNoneMatch="*")
         if create in _REFUSED and self._holds(key, b"1"):
-            create = 200  # it was applied, and refused when boto3 sent it again because the answer was lost
+            create = 200  # applied; its answer was lost, and boto3's repetition was refused
         if create not in _DONE and self._put(key, b"1") not in _DONE:
-            self._send(key, b"1", {})  # not the condition was refused: this raises what was
+            self._send(key, b"1", {})  # the refusal was not about the condition: this raises its cause
         create_again = self._put(key, b"2", IfNoneMatch="*")
         replace_nothing = self._put(self._nothing, b"3", IfMatch=self._etag(key))
         replace_stale = self._put(key, b"4", IfMatch=_NOBODYS)
@@ -266,7 +266,7 @@ class _Probe:
             return self._client.put_object(Bucket=self._bucket, Key=key, Body=body, **condition)  # type: ignore[arg-type] # two kinds
 
     def _etag(self, key: str) -> str:
-        """The ETag of what was written last; read where the store names none when it writes."""
+        """The ETag of the last write. It is read if the store does not name it in the answer."""
         if key not in self._etags:
             self._holds(key, b"")
         return self._etags.get(key, _NOBODYS)
@@ -285,7 +285,7 @@ class _Probe:
             answer = call()
         except ClientError as error:
             if is_passing(status_of(error)):
-                raise  # that says nothing of conditions
+                raise  # this says nothing of conditions
             return status_of(error)
         self._etags.pop(key, None)
         if "ETag" in answer:
@@ -296,9 +296,9 @@ class _Probe:
     # --- leaving nothing ---
 
     def clean(self) -> None:
-        """Remove what was written, and what processes that were killed within a probe have left.
+        """Remove the test objects, and those that killed processes have left.
 
-        It is done even when the caller has given up meanwhile: nobody else knows these names.
+        This is done even if the caller has given up meanwhile: nobody else knows these names.
         """
         with s3_client_state.only_while(None):
             for key in sorted(self._written):
@@ -319,7 +319,7 @@ class _Probe:
         try:
             page = self._client.list_object_versions(Bucket=self._bucket, Prefix=key)
         except ClientError:
-            return []  # they may not be seen
+            return []  # not allowed to list versions
         return [
             {"VersionId": entry["VersionId"]} for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         ]

@@ -1,4 +1,4 @@
-"""Deleting in a bucket: one version, or what a listing has shown, conditionally where the store knows conditions."""
+"""Deleting in a bucket: one version, or what was listed; conditionally, if the store knows conditional deletes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 DELETE_BATCH = 1000
-"""Keys a ``DeleteObjects`` call takes at most (S3 API reference)."""
+"""The most keys that a ``DeleteObjects`` call takes (S3 API reference)."""
 
 _NAMED_IN_ERRORS = 20
 _CHANGED = "PreconditionFailed"
@@ -39,7 +39,7 @@ class Version(NamedTuple):
 
     Attributes:
         key: The object's key.
-        etag: ``None`` for a delete marker, and where the store knows no conditional deletes.
+        etag: ``None`` for a delete marker, and if the store knows no conditional deletes.
         version_id: ``None`` in a bucket without versioning.
         current: Whether it is the newest.
     """
@@ -61,7 +61,7 @@ def some_versions(client: S3Client, bucket: str, prefix: str) -> tuple[list[Vers
     """The first versions and delete markers below a prefix, and whether there are more.
 
     Returns:
-        ``None`` when they may not be seen, or the store does not show any.
+        ``None`` when they may not be listed, or the store does not show any.
     """
     amazon = is_amazon(client.meta.endpoint_url)
     try:
@@ -80,8 +80,8 @@ def some_versions(client: S3Client, bucket: str, prefix: str) -> tuple[list[Vers
     ]
     if not listed and not amazon:
         return None  # S3's own listing shows every object; one that answers something else shows none
-    # Without versioning, naming a version would need a permission that the bucket's users lack. Only where there
-    # was versioning are there other versions than "null", or delete markers.
+    # Without versioning, naming a version would need a permission that the bucket's users lack. A bucket has delete
+    # markers, or versions other than "null", only if it has had versioning.
     versioned = bool(page.get("DeleteMarkers")) or any(version_id != "null" for _, _, version_id, _ in listed)
     versions = [
         Version(key, etag, version_id if versioned else None, current=bool(current))
@@ -91,11 +91,11 @@ def some_versions(client: S3Client, bucket: str, prefix: str) -> tuple[list[Vers
 
 
 class Deleted(NamedTuple):
-    """What became of what was to be deleted.
+    """The outcome of a deletion.
 
     Attributes:
         objects: How many were deleted.
-        changed: How many were not, because they had been written anew. The rest was gone.
+        changed: How many were kept because they had been written anew. The rest was gone already.
     """
 
     objects: int
@@ -111,7 +111,7 @@ def delete_listed(client: S3Client, bucket: str, doomed: Sequence[ObjectIdentifi
     fates: list[tuple[str, str]] = []
     for start in range(0, len(doomed), DELETE_BATCH):
         fates += _delete_batch(client, bucket, doomed[start : start + DELETE_BATCH])
-    # Written anew, or deleted by somebody else, since it was listed: not what was to be deleted.
+    # The object was written anew, or deleted by somebody else, since it was listed.
     changed = sum(code == _CHANGED for _, code in fates)
     gone = sum(code == _GONE for _, code in fates)
     left = [(key, code) for key, code in fates if code not in {_CHANGED, _GONE}]
@@ -127,10 +127,10 @@ def delete_listed(client: S3Client, bucket: str, doomed: Sequence[ObjectIdentifi
 
 
 def _delete_batch(client: S3Client, bucket: str, batch: Sequence[ObjectIdentifierTypeDef]) -> list[tuple[str, str]]:
-    """Delete with one request, or where the store has none for many, one by one.
+    """Delete with one request, or one by one if the store cannot delete many at once.
 
     Returns:
-        Keys that were not deleted, and why.
+        The keys that were not deleted, each with its error code.
     """
     keys = {entry["Key"]: entry["Key"] for entry in batch}  # a key in an answer does not know its session
     try:
@@ -153,7 +153,7 @@ def _delete_one(client: S3Client, bucket: str, entry: ObjectIdentifierTypeDef) -
     """Delete one object.
 
     Returns:
-        Its key and why it was not deleted; ``None`` when it was.
+        The key and the error code; ``None`` when it was deleted.
     """
     condition = {"VersionId": entry["VersionId"]} if "VersionId" in entry else {}
     if "ETag" in entry:

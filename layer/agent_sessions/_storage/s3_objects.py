@@ -53,7 +53,7 @@ UNANNOUNCED_BYTES = 64 * 1024
 """Larger bodies keep ``Expect: 100-continue``: see ``s3_client_state``."""
 
 _PAGE = ("IsTruncated", "KeyCount", "MaxKeys", "Name")
-"""What a page of a listing has, however empty it is."""
+"""A page of a listing always has these fields, even if it is empty."""
 
 
 class S3Objects(ObjectStore):
@@ -62,9 +62,9 @@ class S3Objects(ObjectStore):
     Args:
         client: A boto3 S3 client. It is shared: any number of stores may use one.
         bucket: The bucket's name.
-        folder: Below which folder the objects lie, with its trailing slash; empty for the whole bucket. A store that
-            is not Amazon's is asked there, before the first write, which conditions it keeps: see ``s3_conditions``.
-        allow_unconditional: Whether to write to a store that keeps no conditions, after looking instead.
+        folder: The folder below which the objects lie, with its trailing slash; empty for the whole bucket. Before the
+            first write, a store that is not Amazon's is tested there for conditions: see ``s3_conditions``.
+        allow_unconditional: Whether to write to a store that keeps no conditions, looking first instead.
         sleep: Waits between tries of a conflicting write, in seconds.
     """
 
@@ -123,7 +123,7 @@ class S3Objects(ObjectStore):
             try:
                 return self._put_once(key, body, condition)
             except ClientError as error:
-                # What is to be replaced may be gone. Where nothing was expected, something else is missing: the bucket.
+                # The object to replace may be gone. If none was expected, the missing thing is the bucket.
                 if is_refused(error) or (is_missing(error) and isinstance(expect, Unchanged)):
                     return self._own_or_refused(key, body, error)
                 if is_conflict(error) and attempt + 1 < CONFLICT_ATTEMPTS:
@@ -140,21 +140,21 @@ class S3Objects(ObjectStore):
         with s3_client_state.unannounced(when=len(body) <= UNANNOUNCED_BYTES):
             response = self.client.put_object(**content | condition)
         etag = response.get("ETag")
-        if etag is None:  # a store that does not name it when it writes does when it reads
+        if etag is None:  # the store does not name it in the answer, so it is read
             found = self.get(key)
             etag = found.etag if found is not None and found.body == body else '""'
         return Written(etag, date_of(response["ResponseMetadata"]))
 
     def _own_or_refused(self, key: str, body: bytes, error: ClientError) -> Written:
-        # boto3 repeats a request whose answer was lost. If the first one had been applied, the second is refused for
-        # what the first one wrote.
+        # boto3 repeats a request whose answer was lost. If the first one was applied, the second is refused because of
+        # it.
         found = self.get(key)
         if found is not None and found.body == body:
             return Written(found.etag, found.last_modified)
         raise PreconditionFailedError(key, found) from error
 
     def _put_after_looking(self, key: str, body: bytes, expect: Expectation) -> Written:
-        """Write where the store keeps no conditions: two writers who look at the same moment both write."""
+        """Write to a store without conditions: two writers that look at the same moment both write."""
         found = self.get(key)
         if found is not None and found.body == body:
             return Written(found.etag, found.last_modified)
@@ -170,7 +170,7 @@ class S3Objects(ObjectStore):
         """Which conditions the store keeps.
 
         Raises:
-            ConditionsNotKeptError: Not those of writes, and nobody has allowed to go without.
+            ConditionsNotKeptError: It keeps no conditions of writes, and ``allow_unconditional`` is not set.
         """
         try:
             kept = s3_conditions.conditions_of(self.client, self.bucket, self._folder)
@@ -229,7 +229,7 @@ class S3Objects(ObjectStore):
         return True
 
     def _pause(self, attempt: int) -> None:
-        """Another conditional write of the key was in flight: the jitter keeps two losers from meeting again."""
+        """Wait before the next try of a conflicting write. The jitter keeps two losers from meeting again."""
         self._sleep(random.uniform(0.5, 1.0) * 0.05 * 2**attempt)  # noqa: S311 - no secret
 
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
@@ -237,7 +237,7 @@ class S3Objects(ObjectStore):
         conditional = self._conditions(prefix).delete
         found = some_versions(self.client, self.bucket, prefix)
         if found is None:
-            # Not allowed to see versions, or a store that has none: what can be listed is what can be deleted.
+            # We may not list versions, or the store has none: delete what can be listed.
             listed = [Version(entry.key, entry.etag, None, True) for entry in islice(self.list(prefix), DELETE_BATCH)]
             found = listed, len(listed) == DELETE_BATCH
         versions, more = found
@@ -248,7 +248,7 @@ class S3Objects(ObjectStore):
         return Erased(done.objects, more or done.changed > 0)
 
     def _delete(self, doomed: Sequence[Version], *, conditional: bool) -> Deleted:
-        # Where a condition would be ignored or refused, what was listed goes. Whoever erases has marked the session.
+        # If a condition would be ignored or refused, delete without it. The caller has marked the session.
         entries = doomed if conditional else [entry._replace(etag=None) for entry in doomed]
         return delete_listed(self.client, self.bucket, [entry.identifier for entry in entries])
 

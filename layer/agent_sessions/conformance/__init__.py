@@ -16,7 +16,7 @@ Needs ``pip install "agent-session-kit[conformance]"``: pytest, and Strands for 
 
 import pytest
 
-# Their assertions say what they compared, as those of a test file do.
+# So that a failed assertion says what it compared, as in a test file.
 for _capability in (
     "agents",
     "binary",

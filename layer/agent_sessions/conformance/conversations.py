@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def agent_over(repository: Any, *answers: str, session_id: str = "s1") -> Any:
-    """An agent as another process would make it: restored from the repository, with a model that plays its answers."""
+    """An agent as another process would make it: restored from the repository, with a scripted model."""
     from strands import Agent
     from strands.models import Model
 
@@ -51,12 +51,12 @@ def agent_over(repository: Any, *answers: str, session_id: str = "s1") -> Any:
 
 
 def texts(messages: Any) -> list[str]:
-    """Who said what."""
+    """Each text with the role that said it."""
     return [f"{message['role']}: {block['text']}" for message in messages for block in message["content"]]
 
 
 class ConversationsConformance(Capability):
-    """What an agent's user notices of a repository."""
+    """What a user of an agent notices of a repository."""
 
     def test_the_next_process_shows_the_model_the_whole_conversation(self, repository: Any) -> None:
         agent_over(repository, "Hello Ada.")("I am Ada.")

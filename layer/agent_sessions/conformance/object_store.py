@@ -1,4 +1,4 @@
-"""What every object store owes, whatever holds the objects. Yours overrides the fixture ``objects``."""
+"""What every object store owes, wherever it keeps the objects. Your class overrides the fixture ``objects``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fill(objects: Any, keys: list[str]) -> None:
 
 
 def body_of(stored: StoredObject | None) -> bytes | None:
-    """The bytes of what is stored, if anything is."""
+    """The bytes of a stored object; ``None`` if there is none."""
     return None if stored is None else stored.body
 
 

@@ -10,7 +10,7 @@ from agent_sessions.conformance.capability import Capability, new_session
 
 
 class Orchestrator:
-    """The least a repository needs to know of one: its id and its state."""
+    """What a repository needs of an orchestrator: its id and its state."""
 
     def __init__(self, orchestrator_id: str, state: dict[str, Any]) -> None:
         self.id = orchestrator_id

@@ -1,4 +1,4 @@
-"""Writers who come at the same time: of two that create one record, one is refused, and nothing is overwritten."""
+"""Writers at the same time: if two create one record, one is refused, and nothing is overwritten."""
 
 from __future__ import annotations
 
