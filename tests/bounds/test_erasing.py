@@ -137,7 +137,7 @@ def mark_only(world: World, session_id: str) -> None:
         world.store.delete_session(session_id)
 
 
-def test_a_turn_that_finds_too_much_to_sweep_says_that_the_session_is_busy_and_the_next_goes_on(slow: World) -> None:
+def test_a_turn_with_too_much_to_sweep_finds_the_session_busy_and_the_next_turn_goes_on(slow: World) -> None:
     steps = int(SWEEP_SECONDS)
     slow.put("s", messages=1_000 * (steps + 2))
     mark_only(slow, "s")

@@ -130,7 +130,7 @@ def test_a_page_makes_progress_however_short_its_time(world: World) -> None:
     assert world.all_sessions(limit=1, within_seconds=0) == ["z"]
 
 
-def test_what_is_no_session_takes_no_place_and_stops_nobody(world: World) -> None:
+def test_an_entry_that_is_no_session_takes_no_place_and_stops_no_listing(world: World) -> None:
     world.put("a")
     world.put("damaged")
     world.put("marked")
@@ -184,7 +184,7 @@ def test_a_cursor_of_a_session_that_is_gone_goes_on_behind_it(world: World) -> N
     assert world.store.sessions(limit=2, cursor=first.next_cursor).session_ids == ("c",)
 
 
-def test_on_disk_what_expired_is_passed_too_and_what_is_no_file_stops_nobody(tmp_path: Path) -> None:
+def test_on_disk_expired_sessions_are_passed_and_an_odd_entry_stops_no_listing(tmp_path: Path) -> None:
     now = time.time()
     for name, age_days in [*((name, 12) for name in names("a", 200)), ("b", 0), ("fifo", 0), ("z", 1)]:
         for key, body in session_objects(name, messages=2):

@@ -102,7 +102,7 @@ def messages_read(world: World) -> int:
 # --- a session that Strands' manager wrote ------------------------------------------------------------------
 
 
-def test_the_first_restore_of_a_long_session_of_strands_reads_the_window_and_lists_no_more_than_a_page(
+def test_the_first_restore_of_a_long_strands_session_reads_the_window_and_lists_one_page(
     long: World,
 ) -> None:
     # When
@@ -118,7 +118,7 @@ def test_the_first_restore_of_a_long_session_of_strands_reads_the_window_and_lis
     assert agent.messages == restore_with_strands(long).messages
 
 
-def test_a_session_is_taken_over_with_a_turn_and_the_next_restore_asks_for_a_fixed_number_of_names(
+def test_after_the_first_turn_on_a_strands_session_a_restore_asks_for_a_fixed_number_of_names(
     world: World,
 ) -> None:
     # Given

@@ -152,7 +152,7 @@ def test_text_that_was_changed_meanwhile_is_not_told_twice(hears: Hears) -> None
 
 
 @CLIENTS
-def test_what_is_refused_is_an_exception_with_the_problem_document(hears: Hears) -> None:
+def test_a_refused_turn_raises_an_exception_with_the_problem_document(hears: Hears) -> None:
     played = Played(problem(409, "session-busy", retry_after="3"))
 
     with pytest.raises(EndpointProblemError, match="409 No: Really") as refused:

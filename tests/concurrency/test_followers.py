@@ -99,7 +99,7 @@ def follow(world: World, seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("kills", [0.0, 0.02], ids=["a turn that lives", "a turn that may die"])
-def test_whatever_the_order_followers_see_what_is_stored_in_order_each_once_and_how_it_ended(
+def test_in_any_interleaving_followers_see_each_stored_message_once_in_order_and_the_end(
     kills: float,
     world_of: Callable[..., World],  # noqa: F811 - the fixture
 ) -> None:

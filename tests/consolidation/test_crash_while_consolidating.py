@@ -48,7 +48,7 @@ def test_after_dying_at_any_write_the_next_turn_has_every_durable_message(
         assert session.open_with_strands().messages == session.open().messages == log
 
 
-def test_the_last_message_of_a_process_that_died_beside_it_is_written_from_the_tail(session: KitSession) -> None:
+def test_a_last_message_lost_in_a_crash_is_written_from_the_tail(session: KitSession) -> None:
     session.turn("first", "turn")
     session.turn_cut_off_in_its_last_round(3, "second")
     assert session.ids() == [0, 1, 2]

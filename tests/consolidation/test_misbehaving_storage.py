@@ -38,7 +38,9 @@ def impatient(session: KitSession, how: str, attempts: int) -> KitSession:
 
 @pytest.mark.parametrize("how", MISBEHAVIOUR)
 @pytest.mark.parametrize(("verb", "name"), READ_AND_WRITTEN)
-def test_once_it_is_repeated_and_the_turn_is_stored_once(session: KitSession, how: str, verb: str, name: str) -> None:
+def test_after_a_single_storage_error_the_request_is_repeated_and_the_turn_is_stored_once(
+    session: KitSession, how: str, verb: str, name: str
+) -> None:
     durability: Durability = "turn" if verb == "PUT" else "message"
     session.turn("first", durability)
     fault = session.server.faults.add(Fault(verb=verb, key=f"*/{name}", **MISBEHAVIOUR[how]))
@@ -56,7 +58,7 @@ def test_once_it_is_repeated_and_the_turn_is_stored_once(session: KitSession, ho
 @pytest.mark.parametrize("how", MISBEHAVIOUR)
 @pytest.mark.parametrize("name", ["message_2.json", "message_3.json", "agent.json"])
 @pytest.mark.parametrize("durability", ["message", "turn"])
-def test_for_good_it_is_said_and_what_was_stored_is_gone_on_with(
+def test_after_a_permanent_storage_error_the_caller_is_told_and_the_next_turn_continues(
     session: KitSession, how: str, name: str, durability: Durability
 ) -> None:
     session.turn("first", durability)

@@ -99,7 +99,7 @@ def test_a_short_conversation_is_restored_without_waiting_for_the_base_it_has_no
     session.server.faults.clear()
 
 
-def test_nor_does_its_model_wait_for_it(session: KitSession) -> None:
+def test_the_model_does_not_wait_for_the_background_read(session: KitSession) -> None:
     session.turn("first", "turn")
     asked = session.server.faults.add(Fault("hold", verb="GET", key="*/history.json"))
 
@@ -113,7 +113,7 @@ def test_nor_does_its_model_wait_for_it(session: KitSession) -> None:
     assert texts(session) == ["first", "reply to first", "second", "reply to second"]
 
 
-def test_what_stood_there_is_asked_before_the_restore_returns_however_few_connections_there_are(
+def test_with_a_single_connection_a_stale_caller_is_still_refused(
     session: KitSession,
 ) -> None:
     session.turn("first")
@@ -177,7 +177,7 @@ def test_a_last_message_that_is_missing_is_written_before_the_model_is_called(se
     assert texts(session)[2:] == ["second", "reply to second", "third", "reply to third"]
 
 
-def test_a_process_that_dies_once_more_before_it_has_written_it_leaves_it_to_the_next(session: KitSession) -> None:
+def test_a_process_that_dies_before_it_writes_the_missing_message_leaves_it_to_the_next(session: KitSession) -> None:
     session.turn("first", "turn")
     session.turn_cut_off_in_its_last_round(3, "second")
     session.server.faults.add(Fault("drop", verb="PUT", key="*/message_3.json", times=None))

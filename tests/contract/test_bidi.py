@@ -66,7 +66,7 @@ def test_what_a_bidirectional_agent_changes_while_it_stops_is_stored(our_manager
 
 
 @needs_replaced_messages
-def test_a_transcript_is_stored_once_and_whole_although_its_message_is_reserved_when_it_starts(
+def test_a_transcript_is_stored_once_and_whole_at_the_place_reserved_when_it_starts(
     our_managers: Subject,
 ) -> None:
     first = open_bidi(our_managers, "Hello Ada, how are you?")

@@ -89,7 +89,7 @@ def test_a_summary_of_a_summary_is_restored(managers: Subject) -> None:
         assert conversation(open_agent(managers, conversation_manager=summaries())) == conversation(agent)
 
 
-def test_the_state_of_another_conversation_manager_is_ignored_with_a_warning_and_all_is_restored(
+def test_another_conversation_managers_state_is_ignored_with_a_warning_and_all_is_restored(
     our_managers: Subject, caplog: pytest.LogCaptureFixture
 ) -> None:
     for turn in range(4):

@@ -56,7 +56,7 @@ def test_deleting_a_session_that_is_not_there_says_so(erasable: Subject) -> None
         erasable.repository().delete_session("nobody")
 
 
-def test_it_is_a_not_found_error_naming_the_session(ours_stored: Subject) -> None:
+def test_the_error_is_a_not_found_error_naming_the_session(ours_stored: Subject) -> None:
     from agent_sessions.exceptions import SessionNotFoundError
 
     with pytest.raises(SessionNotFoundError) as caught:

@@ -108,7 +108,7 @@ def test_of_several_results_only_the_one_that_cannot_be_stored_is_replaced(our_m
     assert pairing_errors(conversation(open_agent(our_managers))) == []
 
 
-def test_who_listens_to_the_turn_hears_the_result_that_the_model_is_told(our_managers: Subject) -> None:
+def test_a_listener_hears_the_result_that_the_model_is_told(our_managers: Subject) -> None:
     agent = open_agent(our_managers, tool_use("due"), "I do not know.", tools=[returning({1})])
 
     async def heard() -> list[Any]:

@@ -180,7 +180,7 @@ def test_a_stream_that_just_ends_does_not_break_the_session(file_store: dict[str
     ],
 )
 @pytest.mark.parametrize("moment", ["open", "first write", "later write"])
-def test_what_the_session_says_reaches_the_caller_whenever_it_says_it(
+def test_a_session_error_reaches_the_caller_whenever_it_is_raised(
     error: Exception,
     status: int,
     problem: str,

@@ -323,7 +323,9 @@ class TestHeaders:
             ";",
         ],
     )
-    def test_what_says_that_it_is_no_json_in_utf_8_is_refused(self, media_type: str, function: Visitor) -> None:
+    def test_a_body_that_is_declared_as_other_than_json_in_utf_8_is_refused(
+        self, media_type: str, function: Visitor
+    ) -> None:
         refused = self.post(function, {"content-type": media_type})
 
         assert (refused.status, refused.problem) == (415, "unsupported-media-type")

@@ -222,7 +222,7 @@ def test_what_may_not_be_deleted_is_told_as_permanent_and_the_session_is_closed(
     assert world.nobody_reads_it()
 
 
-def test_without_any_time_nothing_is_begun_that_nobody_hears_of(world: World) -> None:
+def test_an_erasure_without_time_left_tells_how_far_it_came(world: World) -> None:
     world.put(messages=40)
 
     late = world.delete(remaining_seconds=0.2)

@@ -71,7 +71,9 @@ def test_an_owners_folder_that_cannot_be_listed_is_no_empty_list(function: Funct
 @pytest.mark.parametrize("kind", ["a folder", "a pipe"])
 @pytest.mark.parametrize("record", ["session.json", "agents/agent_default/agent.json"])
 @pytest.mark.timeout(30)
-def test_what_is_no_file_is_told_as_damage_at_once(function: Function, folder: Path, record: str, kind: str) -> None:
+def test_an_entry_that_is_no_file_is_told_as_damage_at_once(
+    function: Function, folder: Path, record: str, kind: str
+) -> None:
     path = session_in(folder) / record
     path.unlink()
     path.mkdir() if kind == "a folder" else os.mkfifo(path)
@@ -99,7 +101,7 @@ def test_a_disk_that_is_read_only_is_refused_for_good(function: Function, folder
     assert function.reply("Third")["restored_messages"] == 2
 
 
-def test_an_owners_folder_that_is_a_link_gets_nothing_and_nobody(function: Function, folder: Path) -> None:
+def test_an_owners_folder_that_is_a_link_is_neither_read_nor_written(function: Function, folder: Path) -> None:
     alices = session_in(folder).parent
     function.reply("Mine", caller=BOB)
     bobs = next(path for path in folder.iterdir() if path.name.startswith("o_") and path != alices)

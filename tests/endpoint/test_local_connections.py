@@ -131,7 +131,7 @@ class TestBodies:
             "1_000",
         ],
     )
-    def test_a_length_that_is_no_length_is_400_at_once(
+    def test_an_invalid_content_length_is_400_at_once(
         self, length: str, server: LocalServer, handler: Handler, capfd: pytest.CaptureFixture[str]
     ) -> None:
         head = f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode()

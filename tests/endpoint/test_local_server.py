@@ -229,7 +229,7 @@ def test_a_result_that_cannot_be_sent_is_502(result: Any, said: str, server: Loc
         BaseExceptionGroup("out of ideas", [GeneratorExit("out of ideas")]),
     ],
 )
-def test_a_handler_that_raises_is_502_named_without_its_words_and_the_next_request_is_answered(
+def test_a_handler_that_raises_gives_a_502_without_its_words_and_the_next_request_is_answered(
     error: BaseException, server: LocalServer, handler: Handler, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(_event: dict[str, Any]) -> Any:

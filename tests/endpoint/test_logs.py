@@ -252,7 +252,7 @@ def careless_agent(session_manager: Any, settings: Any) -> Any:
     return Agent(agent_id=settings.agent_id, model=build_model(settings), tools=[fail], session_manager=session_manager)
 
 
-def test_not_a_word_of_what_is_logged_printed_or_raised_beside_the_turn(
+def test_no_word_that_is_logged_printed_or_raised_beside_the_turn_reaches_the_log(
     scripted: Scripted, capfd: pytest.CaptureFixture[str]
 ) -> None:
     function, _ = scripted(f"Hello {SECRET}.", tool_use("fail", words=SECRET), f"It failed, {SECRET}.")

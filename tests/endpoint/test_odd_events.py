@@ -99,7 +99,7 @@ def sessions_in(function: Function) -> set[str]:
 
 
 @pytest.mark.parametrize("event", [*ODD, [EVENT], json.dumps(EVENT)], ids=lambda event: str(type(event)))
-def test_what_is_no_event_is_a_bad_request(event: Any, function: Function) -> None:
+def test_a_value_that_is_no_event_is_a_bad_request(event: Any, function: Function) -> None:
     before = sessions_in(function)
 
     assert outcome(function, event)[0] == "BadRequestError"
@@ -203,7 +203,7 @@ def any_event(function: Function, counted: Iterator[int], event: Any) -> None:
     assert name in {"reply", "BadRequestError", "IdempotencyKeyReusedError", "NotFoundError"}, (name, message)
 
 
-def test_whatever_an_event_holds_what_is_raised_has_a_name(
+def test_any_event_that_fails_raises_a_named_error(
     function: Function, record_property: Callable[[str, object], None]
 ) -> None:
     counted = itertools.count()

@@ -80,7 +80,7 @@ def test_sessions_lie_under_the_owner_s_prefix(scripted: Scripted, tmp_path: Pat
     assert (tmp_path / "sessions" / owner_prefix(ACCOUNT, ALICE.unique_id) / "session_chat" / "session.json").exists()
 
 
-def test_without_iam_s_word_nobody_is_let_in(scripted: Scripted) -> None:
+def test_a_request_without_an_iam_principal_is_refused(scripted: Scripted) -> None:
     function, model = scripted()
 
     for method, path in (
@@ -112,7 +112,7 @@ def test_without_iam_s_word_nobody_is_let_in(scripted: Scripted) -> None:
         {"accountId": ACCOUNT, "userId": "AROA\0:x"},
     ],
 )
-def test_a_principal_that_is_not_whole_is_nobody(iam: object, scripted: Scripted) -> None:
+def test_an_incomplete_principal_is_refused(iam: object, scripted: Scripted) -> None:
     function, _ = scripted()
     event = http_event("GET", "/sessions")
     event["requestContext"]["authorizer"] = {"iam": iam}
@@ -212,7 +212,7 @@ def test_a_principal_finds_its_session_again(kind: str, scripted: Scripted) -> N
         {"AIDAEXAMPLE": 1},
     ],
 )
-def test_a_principal_of_a_form_that_nobody_documents_is_nobody_and_the_log_says_so(
+def test_a_principal_of_an_undocumented_form_is_refused_and_the_log_says_so(
     user_id: object, scripted: Scripted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     function, model = scripted(otherwise="Hello.")
@@ -227,7 +227,7 @@ def test_a_principal_of_a_form_that_nobody_documents_is_nobody_and_the_log_says_
 
 
 @pytest.mark.parametrize("account", ["", "12345678901", "1234567890123", "anonymous", None, 123456789012, [ACCOUNT]])
-def test_a_principal_without_an_account_is_nobody(account: object, scripted: Scripted) -> None:
+def test_a_principal_without_an_account_is_refused(account: object, scripted: Scripted) -> None:
     function, _ = scripted(otherwise="Hello.")
 
     assert function.invoke(request_of("AIDAEXAMPLE", account))["statusCode"] == 401

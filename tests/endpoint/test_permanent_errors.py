@@ -75,7 +75,7 @@ PERMANENT: dict[str, tuple[Exception, str, str]] = {
 
 @pytest.mark.parametrize("kind", PERMANENT)
 @pytest.mark.parametrize("moment", ["open", "first write", "later write"])
-def test_a_permanent_error_invites_nobody_to_send_again_and_the_next_prompt_works(
+def test_a_permanent_error_does_not_invite_to_send_again_and_the_next_prompt_works(
     moment: str, kind: str, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error, problem, raised_as = PERMANENT[kind]
@@ -137,7 +137,7 @@ def test_a_folder_that_is_a_symbolic_link_is_told_as_such(scripted: Scripted, tm
     assert "retry-after" not in refused.headers
 
 
-def test_what_a_state_machine_is_told_to_retry_is_what_waiting_helps() -> None:
+def test_a_state_machine_is_told_to_retry_exactly_the_errors_that_waiting_helps() -> None:
     retried = {
         name
         for found in re.findall(r'"ErrorEquals": (\[[^\]]*\])', (DOCS / "HTTP.md").read_text())

@@ -80,7 +80,7 @@ class TestSnapStart:
         monkeypatch.setitem(sys.modules, "snapshot_restore_py", module)
         return registered
 
-    def test_what_every_process_would_do_again_is_done_before_the_snapshot(
+    def test_work_that_every_process_would_repeat_is_done_before_the_snapshot(
         self, hooks: types.SimpleNamespace, s3_store: dict[str, str]
     ) -> None:
         function = Function({**CREDENTIALS, **s3_store})

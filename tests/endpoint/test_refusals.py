@@ -81,7 +81,7 @@ PROMPTS: dict[str, tuple[dict[str, Any], bool]] = {
 
 @pytest.mark.parametrize("words", ["Could not process the request", "The image, document or video is not valid"])
 @pytest.mark.parametrize("kind", PROMPTS)
-def test_a_prompt_that_is_refused_is_said_to_be_and_the_next_one_is_answered(
+def test_the_caller_is_told_of_a_refused_prompt_and_the_next_prompt_is_answered(
     kind: str, words: str, on_model: Callable[..., Function]
 ) -> None:
     block, is_content = PROMPTS[kind]

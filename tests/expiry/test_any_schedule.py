@@ -215,7 +215,7 @@ class Deployment:
 )
 @given(steps=st.lists(STEPS, min_size=4, max_size=24), first_ttl=st.sampled_from(TTLS), hour=st.integers(0, 23))
 @pytest.mark.parametrize("is_long", [False, True], ids=["short", "long"])
-def test_a_session_is_exactly_what_was_said_or_it_is_gone(
+def test_a_session_holds_exactly_what_was_said_or_is_gone(
     s3: S3Server,
     monkeypatch: pytest.MonkeyPatch,
     record_property: Any,

@@ -50,7 +50,7 @@ def test_no_lifetime_means_no_rule_no_expiry_and_no_renewal() -> None:
 
 
 @pytest.mark.parametrize("ttl", [-1, math.nan, math.inf, -0.001])
-def test_what_is_no_lifetime_is_refused(ttl: float) -> None:
+def test_a_value_that_is_no_lifetime_is_refused(ttl: float) -> None:
     with pytest.raises(ValueError, match="ttl_days"):
         lifecycle_days(ttl)
     with pytest.raises(ValueError, match="ttl_days"):

@@ -68,7 +68,7 @@ def test_a_silence_of_almost_the_lifetime_makes_no_turn_dear(messages: int) -> N
 
 
 @pytest.mark.timeout(900)
-def test_what_is_renewed_in_a_turn_follows_the_time_that_has_passed_and_not_the_number_of_turns() -> None:
+def test_how_much_a_turn_renews_depends_on_the_time_passed_and_not_on_the_number_of_turns() -> None:
     session = LongSession(20_000, ttl_days=30)
     session.use(4)
 

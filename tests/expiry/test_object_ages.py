@@ -139,7 +139,7 @@ def test_two_who_renewed_different_ranges_know_together_that_both_are_young() ->
         [None],
     ],
 )
-def test_what_is_no_such_list_is_not_believed(found: object) -> None:
+def test_a_value_that_is_no_list_of_ages_is_not_believed(found: object) -> None:
     assert ObjectAges.from_json(found) is None
 
 
@@ -149,5 +149,5 @@ def test_a_count_that_is_none_is_not_known_and_a_time_without_a_zone_is_utc() ->
     assert read == ObjectAges((Range("a", BEGIN, None), Range(END, BEGIN, None)))
 
 
-def test_what_nobody_has_said_counts_as_very_old() -> None:
+def test_an_unknown_age_counts_as_very_old() -> None:
     assert ObjectAges.all_since(UNKNOWN).oldest < BEGIN - timedelta(days=365 * 50)

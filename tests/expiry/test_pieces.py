@@ -146,7 +146,7 @@ def test_a_turn_whose_time_is_over_renews_nothing_and_succeeds_while_the_objects
     assert long.said()[-2:] == exchange("Late")
 
 
-def test_what_has_to_be_renewed_is_renewed_by_turns_that_run_out_of_time_one_after_the_other(long: Bucket) -> None:
+def test_turns_that_run_out_of_time_one_after_the_other_renew_all_that_is_due(long: Bucket) -> None:
     # Given: a session whose turns could not renew it, so that everything is too old
     long.wait(5 * DAY)
     long.turn("Nothing renewed", session_manager=long.manager(time_left=lambda: 0.0))
@@ -270,7 +270,7 @@ def test_an_older_kit_that_renews_everything_and_moves_the_mark_is_believed(long
 
 
 @pytest.mark.parametrize("damage", [7, "soon", None, [], {"a": 1}, [["x", "y", "z"]], [[None, "2999-01-01", 3]]])
-def test_what_is_no_list_of_ages_does_no_harm(long: Bucket, damage: object) -> None:
+def test_a_value_that_is_no_list_of_ages_does_no_harm(long: Bucket, damage: object) -> None:
     key = f"{FOLDER}session.json"
     content = json.loads(long.s3.objects(BUCKET)[key])
     content["kit"] |= {"ages": damage, "renewed_at": long.now.isoformat(), "used_until": damage}

@@ -36,7 +36,7 @@ def test_of_a_very_long_one_a_turn_renews_what_a_use_a_day_takes() -> None:
     assert share_of(of_one_age(100_000, 4), NOW, DAY, TTL) == Share(MOST_OBJECTS, 3_334)
 
 
-def test_who_comes_more_often_renews_less_each_time() -> None:
+def test_turns_that_come_more_often_renew_less_each_time() -> None:
     hourly = share_of(of_one_age(100_000, 4), NOW, timedelta(hours=1), TTL)
 
     assert hourly.least == pytest.approx(100_000 / (29.25 * 24), rel=0.01)
@@ -47,17 +47,17 @@ def test_a_silence_is_not_expected_to_be_followed_by_another() -> None:
     assert share_of(of_one_age(100_000, 4), NOW, 29 * DAY, TTL) == share_of(of_one_age(100_000, 4), NOW, DAY, TTL)
 
 
-def test_what_a_later_turn_could_not_make_up_for_is_renewed_now() -> None:
+def test_a_turn_renews_now_if_a_later_turn_could_not_make_up_for_it() -> None:
     ages = ObjectAges((Range("m", NOW - 37.5 * DAY, 700), Range(END, NOW - 5 * DAY, 9_000)))
 
     assert share_of(ages, NOW, DAY, TTL).least == 700
 
 
-def test_a_session_of_strands_is_caught_up_with_by_what_is_usual() -> None:
+def test_a_strands_session_is_caught_up_with_in_usual_shares() -> None:
     assert share_of(of_one_age(20_000, 400), NOW, DAY, TTL, adopted=False) == Share(MOST_OBJECTS, 0)
 
 
-def test_where_nobody_has_looked_a_piece_is_expected() -> None:
+def test_an_unknown_range_calls_for_at_least_the_fewest_objects() -> None:
     assert share_of(of_one_age(None, 5), NOW, DAY, TTL).usual >= FEWEST_OBJECTS
 
 

@@ -140,7 +140,7 @@ def test_an_orchestrator_lasts_while_it_is_used_and_ends_with_its_session(bucket
         bucket.store.describe("graph")
 
 
-def test_what_was_not_used_for_the_ttl_is_gone_to_the_second_and_whole(bucket: Bucket) -> None:
+def test_a_session_unused_for_the_ttl_is_gone_to_the_second_and_whole(bucket: Bucket) -> None:
     bucket.turn("Hello")
     bucket.wait(7 * DAY, rule_runs=False)
     assert bucket.said() == exchange("Hello")

@@ -68,7 +68,7 @@ def test_until_it_is_whole_nobody_reads_the_session_or_begins_it_anew(folder: Pa
     assert restored(folder) == []
 
 
-def test_whoever_opens_it_after_it_was_mended_begins_anew(folder: Path) -> None:
+def test_a_caller_that_opens_the_session_after_the_repair_begins_anew(folder: Path) -> None:
     hide = lambda path, number: path == str(folder / MESSAGES)  # noqa: E731 - a predicate
     with failing("scandir", errno.EACCES, folder, hide), pytest.raises(SessionStorageError):
         erase(folder)
@@ -79,7 +79,7 @@ def test_whoever_opens_it_after_it_was_mended_begins_anew(folder: Path) -> None:
 
 @pytest.mark.parametrize("call", BY_PATH)
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EBUSY, errno.EROFS], ids=errno.errorcode.get)
-def test_whatever_fails_it_is_raised_or_nothing_is_left(tmp_path: Path, call: str, number: int) -> None:
+def test_a_failing_erasure_raises_or_leaves_nothing(tmp_path: Path, call: str, number: int) -> None:
     folder = tmp_path / "template"
     agent_in(folder, "Hi.")("My secret")
     with failing(call, 0, folder) as seen:
@@ -115,7 +115,7 @@ def erase_again(folder: Path) -> None:
         erase(folder)
 
 
-def test_everything_that_can_be_erased_is_before_what_is_left_is_named(folder: Path) -> None:
+def test_an_erasure_deletes_all_it_can_before_it_names_what_is_left(folder: Path) -> None:
     stuck = folder / MESSAGES / "message_0.json"
     hold = lambda path, number: path == str(stuck)  # noqa: E731 - a predicate
 
@@ -206,7 +206,7 @@ WRITES: dict[str, Callable[[FileObjects, str], object]] = {
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_who_writes_while_files_that_are_being_written_are_erased_writes_once_more(
+def test_a_writer_whose_unfinished_file_is_erased_writes_again(
     folder: Path, write: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     objects = FileObjects(folder)
@@ -265,7 +265,7 @@ def test_deleting_several_records_goes_on_behind_one_that_cannot_be_deleted(fold
     assert [path.name for path in (folder / MESSAGES).iterdir()] == ["message_0.json"]
 
 
-def test_what_nfs_keeps_of_a_deleted_file_until_it_is_closed_is_no_failure_and_no_record(folder: Path) -> None:
+def test_the_remains_of_a_deleted_but_open_file_on_nfs_are_no_failure_and_no_record(folder: Path) -> None:
     kept = folder / MESSAGES / ".nfs0000000000000001"
     kept.write_bytes((folder / MESSAGES / "message_0.json").read_bytes())
     hold = lambda path, number: "/.nfs" in path  # noqa: E731 - a predicate

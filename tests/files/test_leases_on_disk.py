@@ -83,7 +83,7 @@ def test_that_the_holder_before_died_is_still_known_after_a_disk_was_full(folder
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ENOMEM], ids=name_of)
-def test_a_lock_that_fails_is_no_word_that_somebody_has_the_session(folder: Path, number: int) -> None:
+def test_a_lock_that_fails_does_not_mean_that_the_session_is_held(folder: Path, number: int) -> None:
     def fail(descriptor: int, operation: int) -> None:
         raise OSError(number, os.strerror(number))
 

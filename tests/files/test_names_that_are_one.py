@@ -87,7 +87,7 @@ def test_it_erases_nothing_of_the_other_session(
 
 @on_such_a_disk
 @pytest.mark.parametrize("left", ["no record", "a damaged record"])
-def test_nor_when_the_sessions_record_cannot_tell_whose_it_is(
+def test_a_similar_id_neither_erases_nor_opens_a_session_with_a_missing_or_damaged_record(
     folder: Path, fold: Callable[[str], str], hers: str, other: str, left: str
 ) -> None:
     record = folder / f"session_{hers}" / "session.json"

@@ -262,7 +262,7 @@ def test_a_record_that_is_there_is_not_replaced_by_a_writer_who_finds_a_folder(f
 
 @odd_ones
 @pytest.mark.timeout(20)
-def test_a_page_in_front_of_it_is_read_and_the_one_that_reaches_it_names_it(
+def test_a_page_before_the_odd_entry_is_read_and_the_page_that_reaches_it_names_it(
     folder: Path, odd: Callable[[Path], None]
 ) -> None:
     agent_in(folder, "Hi.")("Hello")

@@ -72,7 +72,7 @@ def test_a_turn_that_finds_the_disk_full_is_refused_and_the_next_one_works(full:
     assert restored(full) == ["Hello", "Hi.", "Once more", "Again."]
 
 
-def test_a_new_session_that_finds_the_disk_full_is_refused_and_leaves_nothing_that_keeps_it_from_beginning(
+def test_a_new_session_on_a_full_disk_is_refused_and_can_begin_later(
     full: Path,
 ) -> None:
     with pytest.raises(SessionStorageError) as caught:

@@ -96,7 +96,7 @@ def test_a_folder_that_nothing_may_be_removed_from_is_an_error(folder: Path, kep
     assert not (folder / "session_chat").exists()
 
 
-def test_a_store_that_the_empty_folder_may_not_be_removed_from_is_told_and_the_words_are_gone(folder: Path) -> None:
+def test_if_the_empty_folder_may_not_be_removed_the_caller_is_told_and_the_words_are_gone(folder: Path) -> None:
     FileSessionManager("other", str(folder)).delete_session("other")  # there are locks
     with permissions(folder, 0o555), pytest.raises(SessionStorageError) as caught:
         erase(folder)

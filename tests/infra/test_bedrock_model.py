@@ -93,7 +93,7 @@ def test_the_arn_of_a_model_is_one_resource(arn: str) -> None:
         "bedrock:arn:aws:bedrock:us-east-1:111122223333:agent/abc",
     ],
 )
-def test_what_is_no_model_is_refused(model: str) -> None:
+def test_a_value_that_is_no_model_is_refused(model: str) -> None:
     with pytest.raises(ValueError, match=r"provider|no Bedrock model|no model"):
         model_id_of(model)
 

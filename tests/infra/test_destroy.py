@@ -97,7 +97,7 @@ def test_whoever_has_not_said_so_already_is_asked_for_the_stacks_name(
     assert cdk_calls.exists() is (code == 0)
 
 
-def test_what_is_not_there_need_not_be_destroyed(
+def test_missing_things_need_not_be_destroyed(
     account: None, cdk_calls: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--force"]) == 0

@@ -30,7 +30,7 @@ from tests.stores.conftest import client_of
 HONEST = Seen(200, 412, 404, 412, 200, 412, 204)
 
 
-def test_who_keeps_all_conditions_is_trusted_with_all() -> None:
+def test_a_store_that_keeps_all_conditions_is_trusted_with_all() -> None:
     assert judge(HONEST) == Conditions()
     assert judge(Seen(201, 409, 412, 412, 204, 404, 200)) == Conditions()
 
@@ -358,7 +358,7 @@ def test_it_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("name", UNSAFE)
-def test_who_wants_it_all_the_same_gets_what_looking_first_can_give(
+def test_a_store_without_conditions_can_be_used_on_purpose_with_looking_first(
     store: Gateway, client: S3Client, bucket: str, name: str
 ) -> None:
     store.change, _ = STORES[name]

@@ -37,7 +37,7 @@ def test_an_answer_that_cannot_be_sent_is_an_invocation_error(start: Start) -> N
         assert outcome.value["errorType"] == "AnswerFailedError"
 
 
-def test_what_would_end_the_process_ends_the_answer_alone(start: Start) -> None:
+def test_an_error_that_would_end_the_process_ends_only_the_answer(start: Start) -> None:
     process = start(pieces("if event: yield b'one'\nraise SystemExit(3)"))
 
     in_the_middle, at_the_start, again = (process.ask(event) for event in (True, False, True))

@@ -48,5 +48,5 @@ def test_a_release_that_the_lock_does_not_have_is_run_with_the_indexs_hashes() -
     ],
     ids=["locked", "old", "yanked", "no wheel", "no file", "candidate"],
 )
-def test_what_is_locked_old_or_withdrawn_is_no_news(version: str, files: list[dict[str, Any]]) -> None:
+def test_a_release_that_is_locked_older_or_withdrawn_is_no_news(version: str, files: list[dict[str, Any]]) -> None:
     assert newer({"releases": {version: files}}, LOCKED, NOW) == {}

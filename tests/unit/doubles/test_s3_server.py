@@ -284,7 +284,7 @@ def test_each_object_expires_by_its_own_age(server: S3Server, s3: "S3Client") ->
     assert server.expire("bucket", days=1).objects == ("young",)
 
 
-def test_expiry_in_a_versioned_bucket_leaves_a_marker_and_noncurrent_versions_go_by_their_own_rule(
+def test_in_a_versioned_bucket_expiry_leaves_a_marker_and_old_versions_have_their_own_rule(
     server: S3Server, s3: "S3Client"
 ) -> None:
     s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})

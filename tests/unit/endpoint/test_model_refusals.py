@@ -63,7 +63,7 @@ def test_what_botocore_does_not_send_is_refused() -> None:
     assert refusal.certain
 
 
-def test_what_a_client_stumbles_over_is_a_refusal_without_certainty() -> None:
+def test_an_error_of_the_models_client_is_an_uncertain_refusal() -> None:
     for error in (
         TypeError("content_type=<document> | unsupported type"),
         KeyError("source"),
@@ -105,7 +105,7 @@ def test_what_a_client_stumbles_over_is_a_refusal_without_certainty() -> None:
     ],
     ids=lambda error: f"{type(error).__name__}: {error}"[:60],
 )
-def test_what_is_not_about_the_request_is_no_refusal(error: Exception) -> None:
+def test_an_error_that_is_not_about_the_request_is_no_refusal(error: Exception) -> None:
     assert refusal_of(error) is None
 
 

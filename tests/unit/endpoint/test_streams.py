@@ -38,7 +38,7 @@ def test_however_a_text_is_cut_it_is_told_whole_and_no_piece_ends_in_half_a_char
 
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=20), st.integers(0, 20))
-def test_what_is_no_half_of_anything_is_not_lost(text: str, cut: int) -> None:
+def test_an_unpaired_surrogate_is_not_lost(text: str, cut: int) -> None:
     whole = WholeCharacters()
 
     told = whole.add(text[:cut]) + whole.add(text[cut:]) + whole.rest()

@@ -155,7 +155,7 @@ def test_every_message_below_the_window_is_searched_once(removed: int, slides_on
 
 
 @pytest.mark.parametrize("found", [None, [], [1], [1, 2, 3], "12", [None, 3], [True, 3], {"first": 1}, [5, 2]])
-def test_what_is_no_span_is_an_empty_one(found: object) -> None:
+def test_a_value_that_is_no_span_counts_as_an_empty_one(found: object) -> None:
     assert not span_in({"unsearched": found}, "unsearched")
 
 

@@ -73,7 +73,7 @@ def test_a_base_that_was_cut_off_is_not_believed(length: int) -> None:
         st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
     )
 )
-def test_what_is_no_log_is_not_believed(found: Any) -> None:
+def test_a_value_that_is_no_log_is_not_believed(found: Any) -> None:
     assert read_log(found) is None
 
 

@@ -56,7 +56,7 @@ def test_any_other_text_is_refused(text: str) -> None:
         "cy9jaGF0",
     ],
 )
-def test_what_looks_like_one_is_refused(text: str) -> None:
+def test_a_text_that_only_looks_like_a_cursor_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="next_cursor"):
         read_cursor(CursorKind.SESSIONS, text)
 

@@ -48,7 +48,7 @@ def world() -> World:
     return World()
 
 
-def test_who_comes_second_is_told_who_holds_the_session_and_when_to_come_back(world: World) -> None:
+def test_the_second_caller_is_told_who_holds_the_session_and_when_to_come_back(world: World) -> None:
     world.lease("nightly report").acquire()
     world.now += 10
 

@@ -102,7 +102,9 @@ READERS: dict[str, Callable[[str, Path], object]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("text", [text for text in REFUSED if text])
-def test_who_reads_it_refuses_it_says_why_and_what_is_allowed(reader: str, text: str, tmp_path: Path) -> None:
+def test_every_reader_of_a_wrong_url_refuses_it_and_says_what_is_allowed(
+    reader: str, text: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="file:///absolute/folder") as refused:
         READERS[reader](text, tmp_path)
 

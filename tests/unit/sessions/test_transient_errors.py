@@ -149,7 +149,7 @@ def test_what_never_reached_s3_is_judged_by_why(error: Exception, is_transient: 
     assert error_of(error).is_transient is is_transient
 
 
-def test_who_raises_it_can_say_so_and_it_is_kept_in_copies() -> None:
+def test_an_error_can_be_raised_as_permanent_and_its_copies_stay_so() -> None:
     error = SessionStorageError("failed", code="SomethingNew", is_transient=False, session_id="s", key="k")
 
     for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301 - of this test's own making

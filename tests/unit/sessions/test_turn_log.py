@@ -78,7 +78,7 @@ def test_a_turn_without_a_request_marks_nothing() -> None:
 @pytest.mark.parametrize(
     "stored", [None, 1, [], {"format": 2}, {"format": 1}, {"format": 1, "answered": [{}], "known_below": 0}]
 )
-def test_what_is_not_understood_is_as_if_nothing_were_known(stored: object) -> None:
+def test_a_log_that_is_not_understood_counts_as_empty(stored: object) -> None:
     log = TurnLog(stored)
 
     assert log.known_below is None
