@@ -75,7 +75,7 @@ class Connection(H11Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End, whoever ended it."""
+        """End, no matter which side ended it."""
         self._is_parting = True
         self._clear_deadline()
         if self._writing_deadline is not None:

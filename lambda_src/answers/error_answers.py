@@ -1,4 +1,4 @@
-"""Turns whatever went wrong into the answer that the caller gets."""
+"""Makes the caller's answer from the error that ended a request."""
 
 from __future__ import annotations
 

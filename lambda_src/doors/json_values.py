@@ -1,6 +1,6 @@
 """Which JSON values are let in: those that the store, the model and clients can store, compare and send on.
 
-RFC 8259 leaves the range of numbers, the depth and unpaired surrogates to whoever reads. Python's parser takes more
+RFC 8259 leaves the range of numbers, the depth and unpaired surrogates to each reader. Python's parser takes more
 than a store, a model or another language's client can carry: it makes ``Infinity`` of ``1e999``, which is no JSON any
 more, and integers of any length. The limits are checked here, for HTTP bodies and for plain events alike.
 """

@@ -12,5 +12,5 @@ RESPOND_ASYNC = "respond-async"
 
 
 def prefers_async(prefer: str | None) -> bool:
-    """Whether the caller would rather not wait. Whatever else it prefers, or misspells, is ignored."""
+    """Whether the caller would rather not wait. Other preferences, and misspelt ones, are ignored."""
     return any(found[1].lower() == RESPOND_ASYNC for found in _PREFERENCE.finditer(prefer or ""))

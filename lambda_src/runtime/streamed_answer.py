@@ -1,4 +1,4 @@
-"""The seam between a handler that answers in pieces and whatever carries the pieces to the caller.
+"""What a handler that answers in pieces returns, and what the carrier of the pieces takes.
 
 ``lambda_handler`` returns a dict for an ordinary answer, as Lambda wants it, and a :class:`StreamedAnswer` for one
 whose body comes as it is made. The transport under Lambda's runtime client and the local server take both.

@@ -35,7 +35,7 @@ class Cancellation:
     """Whether a turn is to be cancelled.
 
     Attributes:
-        signal: Says stop to whatever the turn is doing.
+        signal: Says stop to everything that the turn is doing.
         took_effect: Whether anything was cut short. A turn that had come to its end has been answered.
     """
 
@@ -62,7 +62,7 @@ class Cancellation:
             try:
                 asked_for = await asyncio.to_thread(is_asked_for, agent.agent_id, turn_id)
             except SessionException as error:
-                logger.warning("nobody knows whether the turn is cancelled", extra=diagnosis(error))
+                logger.warning("could not look whether the turn is to be cancelled", extra=diagnosis(error))
                 continue
             if asked_for:
                 self.request(agent)

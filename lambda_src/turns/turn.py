@@ -65,7 +65,7 @@ def run_turn(
     Args:
         session_id: Whose turn it is.
         turn: Its events.
-        limit: When nobody waits for it any more.
+        limit: After this time nobody waits for the turn any more.
         watch: Gets each event as it happens. It must return at once.
 
     Raises:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 300
 """Levels of lists and dictionaries in one value. Strands copies state and interrupts with two Python calls a level, and
-Python allows a thousand calls in all: 300 levels leave 400 for whoever calls the agent."""
+Python allows a thousand calls in all: 300 levels leave 400 for the agent's callers."""
 
 MAX_INTEGER_DIGITS = 4300
 """Digits of an integer: Python does not read longer ones from JSON, unless the process has allowed it."""

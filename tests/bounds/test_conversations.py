@@ -129,7 +129,7 @@ def test_agents_of_a_long_session_are_described_in_pages(world: World) -> None:
 @pytest.mark.parametrize("length", [0, 1, 16, 17, 100, 101])
 @pytest.mark.parametrize("limit", [1, 16, 100, 1_000])
 @pytest.mark.parametrize("states_end", [True, False])
-def test_every_message_is_read_once_whatever_the_page(world: World, length: int, limit: int, states_end: bool) -> None:
+def test_every_message_is_read_once_with_any_page_size(world: World, length: int, limit: int, states_end: bool) -> None:
     if limit == 1:
         length = min(length, 5)
     world.put("s", messages=length, states_end=states_end)

@@ -200,7 +200,7 @@ def begin_anew(world: World) -> None:
         ("DELETE_OBJECTS", "*", ErasureStage.CLOSED, True),
     ],
 )
-def test_of_an_abandoned_erasure_it_is_known_how_far_it_came_and_nothing_more_is_sent(
+def test_an_abandoned_erasure_tells_how_far_it_came_and_sends_nothing_more(
     world: World, other: ThreadPoolExecutor, verb: str, key: str, stage: ErasureStage, may_be_closed: bool
 ) -> None:
     # Given: a store that does not answer one request

@@ -160,7 +160,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("leased", "kills", "lost_answers"), CASES)
-def test_whatever_the_order_of_requests_every_turn_is_whole_or_refused(
+def test_in_any_order_of_requests_every_turn_is_whole_or_refused(
     leased: bool,
     kills: float,
     lost_answers: float,

@@ -366,7 +366,7 @@ def new_place(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("name", "examples"), [("custom", 60), ("file", 25), ("file-turn", 25), ("s3", 6), ("s3-turn", 6)]
 )
-def test_whatever_a_caller_does_with_messages_what_was_said_is_stored_in_order(
+def test_for_any_use_of_messages_by_a_caller_what_was_said_is_stored_in_order(
     name: str, examples: int, new_place: Any
 ) -> None:
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))

@@ -665,9 +665,7 @@ def any_event(function: Visitor, counted: Iterator[int], changes: Any, post: boo
     assert answer.status < 400 or answer.problem
 
 
-def test_whatever_an_http_event_holds_it_is_answered(
-    function: Visitor, record_property: Callable[[str, object], None]
-) -> None:
+def test_any_http_event_is_answered(function: Visitor, record_property: Callable[[str, object], None]) -> None:
     counted = itertools.count()
 
     any_event(function, counted)

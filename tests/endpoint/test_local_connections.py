@@ -228,7 +228,7 @@ class TestRequests:
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100 + b"\r\n\r\n",
         ],
     )
-    def test_what_is_no_request_is_a_400_problem_document(
+    def test_bytes_that_are_no_request_are_a_400_problem_document(
         self, request_bytes: bytes, server: LocalServer, handler: Handler, capfd: pytest.CaptureFixture[str]
     ) -> None:
         answer = exchange(server, request_bytes)

@@ -58,7 +58,7 @@ def test_an_event_can_name_an_owner_who_also_calls_over_http(owner: Any, scripte
     assert reply["restored_messages"] == 2
 
 
-def test_owners_of_events_are_nobody_s_over_http(scripted: Scripted) -> None:
+def test_an_owner_that_only_events_name_is_no_caller_over_http(scripted: Scripted) -> None:
     function, _ = scripted("One.", "Two.", "Three.")
 
     function.invoke({**EVENT, "owner": "local"})
@@ -94,7 +94,7 @@ def test_a_bad_event_is_raised_under_a_name_that_can_be_caught(change: dict[str,
 
 
 @pytest.mark.parametrize("event", [None, [], "text", {}, {"requestContext": None}, {"requestContext": {}}])
-def test_what_is_no_event_at_all_is_a_bad_request(event: Any, scripted: Scripted) -> None:
+def test_a_value_that_is_no_event_at_all_is_a_bad_request(event: Any, scripted: Scripted) -> None:
     function, _ = scripted()
 
     assert raised(function, event)[0] == "BadRequestError"

@@ -116,7 +116,7 @@ USES = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(uses=st.lists(USES, max_size=30), messages=st.integers(1, 150), ttl=st.sampled_from([0.5, 1.0, 3.0, 7.0, 30.0]))
-def test_whatever_turns_do_the_rule_never_reaches_an_object_of_a_session_that_lives(
+def test_for_any_turns_the_rule_never_reaches_an_object_of_a_living_session(
     small_pieces: None, record_property: object, uses: list[tuple[object, ...]], messages: int, ttl: float
 ) -> None:
     session = LongSession(messages, ttl)

@@ -81,7 +81,7 @@ def replace(path: Path, make: Callable[[Path], None]) -> None:
 @odd_ones
 @pytest.mark.parametrize("key", RECORDS)
 @pytest.mark.timeout(20)
-def test_where_a_record_should_be_it_is_named_at_once(folder: Path, key: str, odd: Callable[[Path], None]) -> None:
+def test_an_odd_entry_in_a_records_place_is_named_at_once(folder: Path, key: str, odd: Callable[[Path], None]) -> None:
     agent_in(folder, "Hi.")("Hello")
     replace(folder / key, odd)
 
@@ -94,7 +94,7 @@ def test_where_a_record_should_be_it_is_named_at_once(folder: Path, key: str, od
 
 @odd_ones
 @pytest.mark.timeout(20)
-def test_where_a_new_record_should_go_it_is_named_at_once(folder: Path, odd: Callable[[Path], None]) -> None:
+def test_an_odd_entry_in_a_new_records_place_is_named_at_once(folder: Path, odd: Callable[[Path], None]) -> None:
     agent = agent_in(folder, "Hi.", "never said")
     agent("Hello")
     odd(folder / MESSAGES / "message_2.json")
@@ -147,7 +147,7 @@ def test_the_rest_of_the_session_stays_reachable_and_all_of_it_can_be_erased(
 
 @odd_ones
 @pytest.mark.timeout(20)
-def test_where_a_lease_should_be_it_is_named_at_once_and_nothing_is_held(
+def test_an_odd_entry_in_a_leases_place_is_named_at_once_and_nothing_is_held(
     folder: Path, odd: Callable[[Path], None]
 ) -> None:
     agent_in(folder, "Hi.")("Hello")

@@ -207,7 +207,7 @@ def _without(headers: dict[str, str], name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("versioning", [False, True], ids=["", "versions"])
 @pytest.mark.parametrize("name", STORES)
-def test_what_a_store_keeps_is_found_and_nothing_is_left(
+def test_the_conditions_that_a_store_keeps_are_found_and_no_object_is_left(
     store: Gateway, client: S3Client, behind: S3Client, bucket: str, name: str, versioning: bool
 ) -> None:
     if versioning:
@@ -220,7 +220,7 @@ def test_what_a_store_keeps_is_found_and_nothing_is_left(
     assert {asked.key[: asked.key.index(PROBE)] for asked in asked_of(store) if asked.key} == {"p/"}
 
 
-def test_it_is_asked_once_by_a_process_whatever_it_opens(store: Gateway, client: S3Client, bucket: str) -> None:
+def test_a_process_asks_a_store_only_once(store: Gateway, client: S3Client, bucket: str) -> None:
     other = client_of(store.url)
     pool = ThreadPoolExecutor(8)
 
@@ -272,7 +272,7 @@ def test_a_store_that_fails_is_asked_again_and_nothing_is_left(
     assert len(left) == 1 or nth > 5
 
 
-def test_what_a_killed_process_left_goes_with_the_next_one(
+def test_objects_that_a_killed_probe_left_are_removed_by_the_next(
     store: Gateway, client: S3Client, behind: S3Client, bucket: str
 ) -> None:
     behind.put_object(Bucket=bucket, Key=f"p/{PROBE}old", Body=b"1")

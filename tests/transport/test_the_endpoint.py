@@ -37,7 +37,7 @@ def test_every_http_answer_goes_through_the_prelude(tmp_path: Path, bedrock: Bed
     assert erased.streamed.body == b""
 
 
-def test_a_plain_events_reply_and_its_error_are_posted_as_ever(tmp_path: Path, bedrock: BedrockServer) -> None:
+def test_a_plain_events_reply_and_its_error_are_posted_as_before(tmp_path: Path, bedrock: BedrockServer) -> None:
     endpoint = working_tree_function(tmp_path, bedrock.url)
 
     reply = endpoint.invoke({"owner": "nightly", "session_id": "a", "prompt": "I am Ada.", "request_id": "r"})

@@ -59,7 +59,7 @@ def test_an_ordinary_answer_goes_through_the_prelude_too(start: Start) -> None:
     assert json.loads(outcome.streamed.body) == {"a": "é"}
 
 
-def test_a_plain_events_result_is_posted_as_ever(start: Start) -> None:
+def test_a_plain_events_result_is_posted_as_before(start: Start) -> None:
     process = start(STREAM)
 
     outcomes = [process.ask(event) for event in (None, [1, 2], {"a": "é"}, "text", 3)]
@@ -70,7 +70,7 @@ def test_a_plain_events_result_is_posted_as_ever(start: Start) -> None:
     assert all(outcome.streamed is None for outcome in outcomes)
 
 
-def test_what_a_handler_raises_is_an_invocation_error_as_ever(start: Start) -> None:
+def test_an_error_of_the_handler_is_still_an_invocation_error(start: Start) -> None:
     process = start("def handler(event, context):\n    raise ValueError('no')\n")
 
     outcome = process.ask()

@@ -83,9 +83,7 @@ def test_without_unanswered_turns_what_is_left_was_answered(before: list[Any]) -
 
 
 @given(CONVERSATIONS, TURNS, st.sets(st.sampled_from(ALL)))
-def test_whatever_is_changed_is_told_except_for_blanks_and_roles(
-    before: list[Any], turn: list[Any], steps: set[Step]
-) -> None:
+def test_every_change_is_told_except_for_blanks_and_roles(before: list[Any], turn: list[Any], steps: set[Step]) -> None:
     messages, lost = simple(before, turn, *(steps - {"shape", "text"}))
 
     whole = [*before, {"role": "user", "content": [{"text": "Hello"}]}, *turn]

@@ -178,7 +178,7 @@ def test_base_and_tail_are_the_conversation() -> None:
     assert (made.from_copies, made.unconfirmed, made.unsearched) == (True, None, NOTHING)
 
 
-def test_what_is_only_referred_to_is_read() -> None:
+def test_a_message_that_is_only_referred_to_is_read() -> None:
     large = Log(0, 3, None, [copy(0), Copy(1, "e1", None), copy(2)], "nonce")
     stated = Stated(0, log=large)
 
@@ -270,7 +270,7 @@ def test_where_no_copies_are_kept_there_is_no_tail() -> None:
     window=st.integers(0, 60),
     copied=st.sets(st.integers(0, 59)),
 )
-def test_whatever_is_copied_the_conversation_is_the_stored_one(
+def test_with_any_copies_the_conversation_is_the_stored_one(
     count: int, gone: set[int], pins: set[int], window: int, copied: set[int]
 ) -> None:
     # Given

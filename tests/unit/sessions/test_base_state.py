@@ -87,7 +87,7 @@ def test_only_what_no_record_names_is_removed(state: BaseState, may_be_swept: bo
         (BaseState(Phase.UNNAMED, "e2"), True, True),
     ],
 )
-def test_what_may_hold_a_message_goes_before_the_message_changes(
+def test_a_copy_that_may_hold_a_message_goes_before_the_message_changes(
     state: BaseState, message_in_it: bool, message_behind_it: bool
 ) -> None:
     assert state.has_to_go_before(5) is message_in_it

@@ -31,7 +31,7 @@ class Store:
 
 
 @given(length=st.integers(0, 300_000), likely=st.one_of(st.just(0), st.integers(0, 300_010)))
-def test_the_end_of_a_conversation_is_found_whatever_was_thought_of_it(length: int, likely: int) -> None:
+def test_the_end_of_a_conversation_is_found_from_any_first_guess(length: int, likely: int) -> None:
     store = Store(set(range(length)))
 
     found = last_message_id(store.present, likely_next=likely)

@@ -35,7 +35,7 @@ def test_where_nothing_is_left_the_session_is_new() -> None:
     assert by_remains([], None) == IsNew()
 
 
-def test_what_is_left_without_a_survivor_is_of_a_life_that_has_ended() -> None:
+def test_remains_without_a_survivor_are_of_a_life_that_has_ended() -> None:
     assert by_remains([listed("message_0.json", DAY)], None) == HasEnded(None)
 
 
@@ -69,7 +69,7 @@ def test_what_strands_has_written_goes_on_as_a_life_of_its_own() -> None:
         pytest.param({"incarnation": "one", "ttl_days": 60}, True, 40 * DAY, 30, False, id="the other one shorter"),
     ],
 )
-def test_what_is_left_says_whether_the_life_goes_on(
+def test_the_remains_say_whether_the_life_goes_on(
     kit: dict[str, Any], is_head: bool, used_before: timedelta, ttl_days: float, expected: bool
 ) -> None:
     assert goes_on(record(**kit), is_head=is_head, used=NOW - used_before, ttl_days=ttl_days) is expected
