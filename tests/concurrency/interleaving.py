@@ -153,6 +153,8 @@ class Machine(Executor):
         task: Task | None = getattr(self._local, "task", None)
 
         def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # nobody waits for it any more
             try:
                 result = work(*args, **kwargs)
             except BaseException as error:  # noqa: BLE001 - a future carries it
