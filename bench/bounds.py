@@ -150,6 +150,8 @@ _reading = "GET …/messages"
 PROMPT = {"prompt": "What is the state of order 1?"}
 
 CASES: tuple[Case, ...] = (
+    Case("GET /health", "", _nothing, "/health", lambda _: 0),
+    Case("GET /openapi.json", "", _nothing, "/openapi.json", lambda _: 0),
     Case(_listing, "limit=1, what expired comes first", _many, "/sessions", lambda _: 12_000, query={"limit": 1}),
     Case(_listing, "limit=100, what expired comes first", _many, "/sessions", lambda _: 12_000, query={"limit": 100}),
     Case(_listing, "limit=1000, all living", _living, "/sessions", lambda s: s.living + 5, query={"limit": 1_000}),
@@ -205,9 +207,20 @@ CASES: tuple[Case, ...] = (
         body=PROMPT,
         most_seconds=FUNCTION_SECONDS,
     ),
-    Case("GET /health", "", _nothing, "/health", lambda _: 0),
-    Case("GET /openapi.json", "", _nothing, "/openapi.json", lambda _: 0),
 )
+
+
+@dataclass
+class RunningContext(Context):
+    """The context of an invocation whose time runs, as Lambda's does."""
+
+    def __post_init__(self) -> None:
+        """The invocation begins."""
+        self._began = time.monotonic()
+
+    def get_remaining_time_in_millis(self) -> int:
+        """What is left of the function's time."""
+        return round((self.remaining_seconds - (time.monotonic() - self._began)) * 1000)
 
 
 class Function:
@@ -235,7 +248,7 @@ class Function:
 
     def ask(self, caller: Caller, method: str, path: str, seconds: float = FUNCTION_SECONDS, **event: Any) -> Any:
         """Send a request as the Function URL would."""
-        context: Any = Context(remaining_seconds=seconds, aws_request_id=str(uuid.uuid4()))
+        context: Any = RunningContext(remaining_seconds=seconds, aws_request_id=str(uuid.uuid4()))
         return self._handler.lambda_handler(http_event(method, path, caller=caller, **event), context)
 
     def _build_agent(self, session_manager: SessionManager, settings: Settings) -> Agent:  # noqa: ARG002  # as users' own
