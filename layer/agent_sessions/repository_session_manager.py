@@ -9,7 +9,6 @@ from agent_sessions._conversation.journal import journal_of
 from agent_sessions._conversation.refused_results import storable_result
 from agent_sessions._conversation.restoring import restore_agent
 from agent_sessions._conversation.stored_agent import StoredAgent
-from agent_sessions._conversation.understanding import understanding
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.locks import Lock
@@ -316,20 +315,7 @@ class RepositorySessionManager(SessionManager):
             SessionCorruptError: The orchestrator cannot use what is stored.
         """
         check_identifier("multi-agent", source.id)
-        state = None if self._is_new_session else self._journal.read_multi_agent(source.id)
-        if state is None:
-            try:
-                self._journal.create_multi_agent(source)
-            except SessionConflictError:
-                # Another caller has created it since.
-                state = self._journal.read_multi_agent(source.id)
-                if state is None:
-                    raise
-        if state is not None:
-            logger.debug("session_id=<%s>, multi_agent_id=<%s> | restoring", self.session_id, source.id)
-            key = self._journal.key_of_multi_agent(source.id)
-            with understanding("an orchestrator's state", session_id=self.session_id, key=key):
-                source.deserialize_state(state)
+        self._journal.orchestrators.restore_or_create(source, is_new_session=self._is_new_session)
         self._is_new_session = False
 
     def sync_multi_agent(self, source: Any, **kwargs: Any) -> None:  # noqa: ARG002
@@ -341,4 +327,4 @@ class RepositorySessionManager(SessionManager):
         """
         if self._stopped is not None:
             raise self._stopped
-        self._journal.update_multi_agent(source)
+        self._journal.orchestrators.update(source)

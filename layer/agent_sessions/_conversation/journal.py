@@ -10,6 +10,7 @@ import logging
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent_sessions._conversation.orchestrators import Orchestrators
 from agent_sessions._conversation.window import split_window
 from agent_sessions._records.shapes import agent_problem, message_problem
 from agent_sessions.exceptions import SessionCorruptError, SessionException, SessionNotFoundError
@@ -55,6 +56,9 @@ class Journal:
     Args:
         repository: Where the session lives.
         session_id: The session.
+
+    Attributes:
+        orchestrators: The session's graphs, swarms and other orchestrators.
     """
 
     told_of_stored: Callable[[str, int], object] | None = None
@@ -63,6 +67,7 @@ class Journal:
     def __init__(self, repository: SessionRepository, session_id: str) -> None:
         self.repository = repository
         self.session_id = session_id
+        self.orchestrators = Orchestrators(repository, session_id)
 
     def open(self) -> tuple[Session, bool]:
         """Read the session, or create it.
@@ -101,10 +106,6 @@ class Journal:
 
     def key_of_agent(self, agent_id: str) -> str | None:  # noqa: ARG002
         """The key of an agent's record, where there are keys."""
-        return None
-
-    def key_of_multi_agent(self, multi_agent_id: str) -> str | None:  # noqa: ARG002
-        """The key of an orchestrator's record, where there are keys."""
         return None
 
     def create_agent(self, session_agent: SessionAgent) -> None:
@@ -218,18 +219,6 @@ class Journal:
 
     def abandon_turn(self, agent_id: str) -> None:
         """The turn has failed: return when nothing is being written any more."""
-
-    def read_multi_agent(self, multi_agent_id: str) -> dict[str, Any] | None:
-        """Read an orchestrator's state."""
-        return self.repository.read_multi_agent(self.session_id, multi_agent_id)
-
-    def create_multi_agent(self, source: Any) -> None:
-        """Store a new orchestrator's state."""
-        self.repository.create_multi_agent(self.session_id, source)
-
-    def update_multi_agent(self, source: Any) -> None:
-        """Replace an orchestrator's state."""
-        self.repository.update_multi_agent(self.session_id, source)
 
 
 def _fields_of(record: SessionAgent) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_sessions._conversation.journal import Appended, Conversation, Journal
 from agent_sessions._life.upkeep import Upkeep
@@ -83,7 +83,7 @@ class ObjectJournal(Journal):
         self._asked: dict[str, Future[StoredObject | None]] = {}
         self._writers: dict[str, TurnWriter] = {}
         self._upkeep = Upkeep(records, layout, life, session_id, time_left=time_left)
-        self._orchestrators = OrchestratorObjects(records, layout, session_id, self._upkeep)
+        self.orchestrators = OrchestratorObjects(records, layout, session_id, self._upkeep)
 
     # --- restoring --------------------------------------------------------------------------------------
 
@@ -153,10 +153,6 @@ class ObjectJournal(Journal):
     def key_of_agent(self, agent_id: str) -> str:
         """See :meth:`Journal.key_of_agent`."""
         return self._layout.agent(self.session_id, agent_id)
-
-    def key_of_multi_agent(self, multi_agent_id: str) -> str:
-        """See :meth:`Journal.key_of_multi_agent`."""
-        return self._layout.multi_agent(self.session_id, multi_agent_id)
 
     def create_agent(self, session_agent: SessionAgent) -> None:
         """See :meth:`Journal.create_agent`."""
@@ -241,17 +237,3 @@ class ObjectJournal(Journal):
     def abandon_turn(self, agent_id: str) -> None:
         """See :meth:`Journal.abandon_turn`."""
         self._writers[agent_id].abandon()
-
-    # --- orchestrators ----------------------------------------------------------------------------------
-
-    def read_multi_agent(self, multi_agent_id: str) -> dict[str, Any] | None:
-        """See :meth:`Journal.read_multi_agent`."""
-        return self._orchestrators.read(multi_agent_id)
-
-    def create_multi_agent(self, source: Any) -> None:
-        """See :meth:`Journal.create_multi_agent`."""
-        self._orchestrators.create(source)
-
-    def update_multi_agent(self, source: Any) -> None:
-        """See :meth:`Journal.update_multi_agent`."""
-        self._orchestrators.update(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent_sessions._conversation.orchestrators import Orchestrators
 from agent_sessions._records.own_names import checked_multi_agent
 from agent_sessions.types import decode_bytes_values, encode_bytes_values
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from agent_sessions._records.records import Records
 
 
-class OrchestratorObjects:
-    """Reads and writes the state of orchestrators, each one a record of its own.
+class OrchestratorObjects(Orchestrators):
+    """The orchestrators of a session kept as objects, each one a record of its own.
 
     Args:
         records: Where the records are.
@@ -27,12 +28,12 @@ class OrchestratorObjects:
     def __init__(self, records: Records, layout: Layout, session_id: str, upkeep: Upkeep) -> None:
         self._records = records
         self._layout = layout
-        self._session_id = session_id
+        self.session_id = session_id
         self._upkeep = upkeep
 
     def read(self, multi_agent_id: str) -> dict[str, Any] | None:
-        """The state of an orchestrator, or ``None`` when the session has none of this id."""
-        record = self._records.own(self._session_id, self._key(multi_agent_id))
+        """See :meth:`Orchestrators.read`."""
+        record = self._records.own(self.session_id, self.key(multi_agent_id))
         if record is None:
             return None
         self._upkeep.note_earlier_use(record.stored.last_modified)
@@ -44,9 +45,9 @@ class OrchestratorObjects:
         Raises:
             SessionConflictError: Another caller has stored one of this id.
         """
-        key = self._key(source.id)
+        key = self.key(source.id)
         self._upkeep.before_writing()
-        self._upkeep.note_created(key, self._records.create_head(self._session_id, key, state_of(source)))
+        self._upkeep.note_created(key, self._records.create_head(self.session_id, key, state_of(source)))
         self._upkeep.finish()
 
     def update(self, source: Any) -> None:
@@ -57,12 +58,13 @@ class OrchestratorObjects:
         """
         self._upkeep.before_update()
         self._upkeep.before_writing()
-        version = self._records.update(self._session_id, self._key(source.id), state_of(source))
+        version = self._records.update(self.session_id, self.key(source.id), state_of(source))
         self._upkeep.note_use(version.written_at)
         self._upkeep.finish()
 
-    def _key(self, multi_agent_id: str) -> str:
-        return self._layout.multi_agent(self._session_id, multi_agent_id)
+    def key(self, multi_agent_id: str) -> str:
+        """See :meth:`Orchestrators.key`."""
+        return self._layout.multi_agent(self.session_id, multi_agent_id)
 
 
 def state_of(source: Any) -> dict[str, Any]:

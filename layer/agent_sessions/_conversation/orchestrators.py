@@ -1,0 +1,75 @@
+"""A session's orchestrators (graphs, swarms and others): read, stored when new, replaced."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions._conversation.understanding import understanding
+from agent_sessions.exceptions import SessionConflictError
+
+if TYPE_CHECKING:
+    from agent_sessions.session_repository import SessionRepository
+
+logger = logging.getLogger(__name__)
+
+
+class Orchestrators:
+    """The orchestrators of one session, over the documented methods of any repository.
+
+    Args:
+        repository: Where the session lives.
+        session_id: The session.
+    """
+
+    def __init__(self, repository: SessionRepository, session_id: str) -> None:
+        self._repository = repository
+        self.session_id = session_id
+
+    def restore_or_create(self, source: Any, *, is_new_session: bool) -> None:
+        """Restore an orchestrator, or store it when the session has none of its id.
+
+        Args:
+            source: The orchestrator.
+            is_new_session: Whether nothing of the session needs to be looked for.
+
+        Raises:
+            SessionCorruptError: The orchestrator cannot do anything with what is stored.
+        """
+        state = None if is_new_session else self.read(source.id)
+        if state is None:
+            try:
+                self.create(source)
+            except SessionConflictError:
+                # Another caller has created it since.
+                state = self.read(source.id)
+                if state is None:
+                    raise
+        if state is not None:
+            logger.debug("session_id=<%s>, multi_agent_id=<%s> | restoring", self.session_id, source.id)
+            with understanding("an orchestrator's state", session_id=self.session_id, key=self.key(source.id)):
+                source.deserialize_state(state)
+
+    def key(self, multi_agent_id: str) -> str | None:  # noqa: ARG002
+        """The key of an orchestrator's record, where there are keys."""
+        return None
+
+    def read(self, multi_agent_id: str) -> dict[str, Any] | None:
+        """The state of an orchestrator, or ``None`` when the session has none of this id."""
+        return self._repository.read_multi_agent(self.session_id, multi_agent_id)
+
+    def create(self, source: Any) -> None:
+        """Store the state of a new orchestrator.
+
+        Raises:
+            SessionConflictError: Another caller has stored one of this id.
+        """
+        self._repository.create_multi_agent(self.session_id, source)
+
+    def update(self, source: Any) -> None:
+        """Replace the state of an orchestrator.
+
+        Raises:
+            SessionConflictError: Another caller has replaced it since it was read, where the repository can tell.
+        """
+        self._repository.update_multi_agent(self.session_id, source)
