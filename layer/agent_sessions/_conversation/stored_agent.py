@@ -79,7 +79,7 @@ class StoredAgent:
         self._lock = Lock()
         self._invocations = Invocations()
         self._redactions = Redactions(journal, agent_id)
-        self._fenced = False  # whether somebody who has gone on from the same conversation would have been met
+        self._fenced = False  # whether a conditional write of this turn has proved that we are not stale
         self.next_id = next_id
         self.joined: list[int] = []
         self.held = HeldMessages()

@@ -152,7 +152,7 @@ class BaseObject:
     # --- removing ---------------------------------------------------------------------------------------
 
     def withdraw(self) -> None:
-        """Remove the base that was written for a record which was refused: who refused it may have redacted.
+        """Remove our new base when our record lost: the winner may have redacted what it holds.
 
         Nothing more is written after that.
         """

@@ -20,8 +20,8 @@ HEAD_START_SECONDS = 0.02
 class OrderedWriter:
     """Runs writes one after the other, the next only when the one before has been acknowledged.
 
-    A message that were stored before the one ahead of it would be a gap after a crash. When a write fails, those
-    behind it are dropped, and the failure is raised to whoever waits.
+    Storing message 8 before message 7 would leave a gap after a crash. When a write fails, the writes behind it are
+    dropped, and the failure is raised to the caller who waits.
 
     Args:
         objects: The store whose threads wait for the writes.

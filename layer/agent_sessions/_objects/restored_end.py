@@ -2,9 +2,8 @@
 
 Copies may be ahead of the messages by one: the last message of a turn and the agent's record, which has a copy of it,
 leave at the same time. They may be behind by any number: of a turn that was cut off, the messages are stored and the
-record is not. Both are asked for beside what is done anyway, the second with the restore and the first with the next
-message, and nobody waits for the answers before they matter: when that message is stored, or is refused because another
-stands in its place.
+record is not. Two background GETs answer both: one for the message behind the end, beside the restore, and one for the
+last message, beside the next one. We wait for an answer only when it decides something.
 """
 
 from __future__ import annotations
@@ -69,9 +68,9 @@ class RestoredEnd:
     def goes_on(self, *, holds_lease: bool) -> bool:
         """Whether a message in the next one's place was left by a turn that was cut off, which this writer goes behind.
 
-        It was when this writer holds the lease, or when it stood there at the restore: then its writer may still live,
-        as nobody can tell without a lease, but comes second from now on and is refused at its next write. Not when it
-        came since, or when its turn has been concluded since, which shows in the agent's record.
+        Yes if we hold the lease, or if the message existed when we restored: without a lease its writer may still live,
+        but comes second from now on and is refused at its next write. No if the message came later, or if its turn has
+        ended since, which the agent's record shows.
         """
         return (holds_lease or self._stood_there()) and self._records.is_known(
             self._agent.key, self._records.objects.get(self._agent.key)

@@ -124,7 +124,7 @@ class Records:
         found = [parse(key, stored) for key, stored in zip(keys, self.objects.get_many(keys), strict=True)]
         accepted = [self.accept(session_id, record) for record in found]
         left = [old for old, own in zip(found, accepted, strict=True) if old is not None and own is None]
-        # Looked at once more: was it this process's own life that has ended, the others are of the present one.
+        # If our session was erased meanwhile, these records belong to its successor: they are kept.
         if sweeps and left and self._lives_still(session_id):
             for record in left:
                 self.objects.delete_version(record.key, record.stored.etag, instead=nobodys_record())
