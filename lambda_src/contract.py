@@ -1,4 +1,5 @@
 """The shapes of requests and replies: what is validated on the way in and documented in ``docs/openapi.json``."""
+# Over 300 lines: the shapes of all requests and replies, as one contract.
 
 import math
 import re

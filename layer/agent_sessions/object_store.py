@@ -3,6 +3,7 @@
 Every write says what it expects to find. That is the whole concurrency control of this package: a writer that is wrong
 about what is stored does not write.
 """
+# Over 300 lines: one contract, and most of it is what each method promises.
 
 from __future__ import annotations
 

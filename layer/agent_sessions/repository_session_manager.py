@@ -1,4 +1,5 @@
 """The behaviour of every session manager, above any repository."""
+# Over 300 lines: Strands' hooks and verbs, each with its errors; what they do is in _conversation.
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """A place where sessions live: open, read, list and erase them, without an agent runtime."""
+# Over 300 lines: the public verbs, each with its errors, and the three stores that differ only in how they open.
 
 from __future__ import annotations
 

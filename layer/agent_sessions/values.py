@@ -6,6 +6,7 @@ stored, and a value that is refused is refused before anything is written.
 
 Nothing here recurses into nested values, so how deep a value may be does not depend on the caller's stack.
 """
+# Over 300 lines: one walk over a value, with every form that JSON cannot carry.
 
 from __future__ import annotations
 

@@ -63,3 +63,16 @@ def test_what_is_named_as_a_question_answers_yes_or_no() -> None:
     assert len(functions) > 100
     answers = re.compile(r"\b(bool|TypeGuard|TypeIs)\b")
     assert [name for node, name in functions if not (node.returns and answers.search(ast.unparse(node.returns)))] == []
+
+
+def test_no_module_is_above_400_lines_and_a_long_one_says_why() -> None:
+    modules = [
+        module
+        for package in ("layer/agent_sessions", "lambda_src", "infra", "local", "client")
+        for module in sorted((ROOT / package).rglob("*.py"))
+    ]
+    lines = {module: module.read_text(encoding="utf-8").splitlines() for module in modules}
+
+    assert [str(module) for module in modules if len(lines[module]) > 400] == []
+    long = [module for module in modules if len(lines[module]) > 300]
+    assert [str(it) for it in long if not any(line.startswith("# Over 300 lines: ") for line in lines[it])] == []

@@ -1,4 +1,5 @@
 """One agent's part of a session, as its session manager knows it while the agent runs."""
+# Over 300 lines: one agent's conversation is one state; its parts have modules of their own already.
 
 from __future__ import annotations
 

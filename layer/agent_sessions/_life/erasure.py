@@ -11,6 +11,7 @@ delayed step nor its repetition touches a life that has begun meanwhile.
 
 What has not been swept when the time is up stays closed. The next caller that erases or opens the session goes on.
 """
+# Over 300 lines: closing, sweeping and reporting are one order, which a crash may cut anywhere.
 
 from __future__ import annotations
 

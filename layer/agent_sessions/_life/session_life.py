@@ -4,6 +4,7 @@ A life ends when it is erased, or when the session has expired. In both cases th
 everything below it is deleted before another life begins in its place. A caller that finds the mark finishes the
 deletion.
 """
+# Over 300 lines: the verbs of a life; what they decide is in standing, what they count in last_use.
 
 from __future__ import annotations
 

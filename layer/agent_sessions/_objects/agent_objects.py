@@ -1,4 +1,5 @@
 """The objects of one agent: its record with the tail in it, the base, and the messages, which are the truth."""
+# Over 300 lines: one agent's record, tail and base change together.
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """A session repository over an object store, in the layout that Strands' own managers use."""
+# Over 300 lines: the documented verbs of a repository, each with its errors.
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """Objects as files in a folder, written so that neither a crash nor a second process can tear one."""
+# Over 300 lines: the seven methods of a store on a file system, with every error of the system's.
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ write to a bucket that is not Amazon's, its store is tested with objects that be
 The answers are remembered for the process. Amazon's own S3 is never asked.
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-requests.html
 """
+# Over 300 lines: one probe, with what each answer of each store means.
 
 from __future__ import annotations
 
