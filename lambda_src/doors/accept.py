@@ -14,8 +14,9 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 
 _WORD = r"[!#$%&'+.^_`|~0-9A-Za-z-]+"
+_ANYTHING = "*/*"
 _RANGE = re.compile(rf"(\*/\*|({_WORD})/(\*|{_WORD}))", re.ASCII)
-_QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")
+_QUALITY = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 
 
 def chosen(accept: str | None, offered: Sequence[str]) -> str:
@@ -33,7 +34,7 @@ def chosen(accept: str | None, offered: Sequence[str]) -> str:
     """
     if accept is None or not accept.strip():
         return offered[0]
-    ranges = [found for part in accept.split(",") if (found := _range(part)) is not None]
+    ranges = [found for part in _split(accept, ",") if (found := _range(part)) is not None]
     best: tuple[float, int] = (0.0, 0)
     choice = None
     for media_type in offered:
@@ -51,22 +52,41 @@ def _judged(media_type: str, ranges: list[tuple[str, float]]) -> tuple[int, floa
     by_exactness = (f"{media_type.partition('/')[0]}/*", media_type)
     judged = (0, 0.0)
     for named, quality in ranges:
-        exactness = 0 if named == "*/*" else 1 + by_exactness.index(named) if named in by_exactness else None
+        exactness = 0 if named == _ANYTHING else 1 + by_exactness.index(named) if named in by_exactness else None
         if exactness is not None and (exactness, quality) >= judged:
             judged = (exactness, quality)
     return judged
 
 
 def _range(text: str) -> tuple[str, float] | None:
-    """A media range and its quality; ``None`` if the text is no media range."""
-    named, *parameters = (part.strip().lower() for part in text.split(";"))
+    """A media range and its quality; ``None`` if the text is no media range.
+
+    Java's ``HttpURLConnection`` sends ``text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2`` unless it is told
+    otherwise. A quality that cannot be read counts as 1, as if it were not there.
+    """
+    named, *parameters = (part.strip().lower() for part in _split(text, ";"))
+    named = _ANYTHING if named == "*" else named
     if not _RANGE.fullmatch(named):
         return None
     quality = 1.0
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            if not _QUALITY.fullmatch(value.strip()):
-                return None
-            quality = float(value)
+        if name.strip() == "q" and _QUALITY.fullmatch(value.strip()):
+            quality = min(float(value), 1.0)
     return named, quality
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """The parts of a header's value. A separator within quotes separates nothing."""
+    parts, begin, is_quoted, is_escaped = [], 0, False, False
+    for position, character in enumerate(text):
+        if is_escaped:
+            is_escaped = False
+        elif is_quoted and character == "\\":
+            is_escaped = True
+        elif character == '"':
+            is_quoted = not is_quoted
+        elif character == separator and not is_quoted:
+            parts.append(text[begin:position])
+            begin = position + 1
+    return [*parts, text[begin:]]

@@ -171,6 +171,7 @@ class TurnRoutes:
 
     def _accept(self, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> Reply:
         """Answer 202, and have the turn taken without this caller; once, however often the request is sent."""
+        accept.chosen(self._request.header("accept"), self._offered())  # raises if no form of the reply is wanted
         owner = self._request.owner()
         known = over = None
         if idempotency_key is not None:

@@ -113,6 +113,14 @@ def test_words_arrive_while_the_model_speaks(serve: Serve) -> None:
         ("text/event-stream;q=0.5, application/json;q=0.4", EVENTS),
         ("text/event-stream, */*;q=0", EVENTS),
         ("*/*, application/json;q=0", EVENTS),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "application/json"),
+        ("*", "application/json"),
+        ("text/event-stream;q=.3, application/json;q=.25", EVENTS),
+        ('application/json;profile="x;q=0"', "application/json"),
+        ('text/html;title="a, text/event-stream", application/json', "application/json"),
+        (r'application/json;title="\";q=0", text/event-stream;q=0.5', "application/json"),
+        ("text/event-stream;q=none", EVENTS),
+        ("application/json;q=0.5, text/event-stream;q=2", EVENTS),
     ],
 )
 def test_the_caller_gets_the_form_it_likes_best(serve: Serve, accept: str | None, form: str) -> None:
@@ -125,13 +133,14 @@ def test_the_caller_gets_the_form_it_likes_best(serve: Serve, accept: str | None
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/html", "application/json;q=0", "*/*;q=0", "nonsense", "text/event-stream;q=2"]
+    "accept", ["text/html", "application/json;q=0", "*/*;q=0", "*;q=.0", "nonsense", 'image/png;x="*/*, */*"']
 )
 @pytest.mark.parametrize("path", ["/sessions/chat/messages", "/sessions"])
-def test_a_form_that_there_is_not_is_406_and_nothing_is_done(serve: Serve, accept: str, path: str) -> None:
+@pytest.mark.parametrize("prefer", ["wait=5", "respond-async"])
+def test_a_form_that_there_is_not_is_406_and_nothing_is_done(serve: Serve, accept: str, path: str, prefer: str) -> None:
     served = serve()
 
-    answer = served.request("POST", path, {"prompt": "Hi"}, accept=accept)
+    answer = served.request("POST", path, {"prompt": "Hi"}, accept=accept, prefer=prefer)
 
     assert (answer.status_code, problem_of(answer)) == (406, "not-acceptable")
     assert answer.json()["offered"] == ["application/json", EVENTS]
