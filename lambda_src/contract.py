@@ -250,7 +250,9 @@ class RunningTurn(BaseModel):
     session_id: str
     agent_id: str
     turn_id: str
-    status: Literal["running"]
+    status: Literal["running", "answered", "cancelled"] = Field(
+        description="Other than running when the same request was accepted before, and its turn is over."
+    )
 
 
 class TurnEvents(RootModel[str]):

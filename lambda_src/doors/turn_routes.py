@@ -179,10 +179,12 @@ class TurnRoutes:
                 lambda: self._endpoint.turn_of_request(owner, session_id, body, idempotency_key)
             )
         turn_id = known.turn_id if known else accepted_id(owner, session_id, idempotency_key, time.time())
-        if known is None or self._request.in_time(known.state).status in {"cut-off", "failed"}:
+        status = self._request.in_time(known.state).status if known else "cut-off"
+        if status in {"cut-off", "failed"}:
+            status = "running"
             over = self._take_without_caller(owner, session_id, body, idempotency_key or turn_id, turn_id)
         agent_id = body.agent_id or self._endpoint.settings.agent_id
-        running = contract.RunningTurn(session_id=session_id, agent_id=agent_id, turn_id=turn_id, status="running")
+        running = contract.RunningTurn(session_id=session_id, agent_id=agent_id, turn_id=turn_id, status=status)
         headers = {
             "Location": f"/sessions/{quote(session_id, safe='')}/turns/{turn_id}",
             "Preference-Applied": RESPOND_ASYNC,

@@ -93,6 +93,17 @@ def test_accepted_twice_under_one_key_it_is_one_turn(serve: Serve) -> None:
     assert (other.status_code, problem_of(other)) == (422, "idempotency-key-reused")
 
 
+def test_accepted_again_after_its_answer_it_says_that_it_is_answered(serve: Serve) -> None:
+    served = serve("Hello.")
+    first = served.say("Hi", idempotency_key="one").json()
+
+    again = served.say("Hi", idempotency_key="one", **ASYNC)
+
+    assert (again.status_code, again.json()["status"]) == (202, "answered")
+    assert again.headers["location"] == f"/sessions/chat/turns/{first['turn_id']}"
+    assert len(served.model.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("prefer", "is_async"),
     [
