@@ -10,7 +10,7 @@ import time
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.exceptions import SessionCorruptError, SessionNotFoundError
 from agent_sessions.lease import SessionLease
 from agent_sessions.turn_request import begins_turn
 from lambda_src.answers import errors
@@ -132,7 +132,22 @@ class FollowedTurn:
         self._lease = lease
 
     def state(self) -> TurnState:
-        """What became of it."""
+        """What became of it.
+
+        Raises:
+            SessionNotFoundError: The session was erased meanwhile.
+            SessionCorruptError: The session is there, and the turn's reply is not.
+        """
+        try:
+            state = self._state()
+        except SessionCorruptError:
+            self._reader.require_session()
+            raise
+        if state.status == "cut-off":
+            self._reader.require_session()  # of an erased session's turn, nothing is stored either
+        return state
+
+    def _state(self) -> TurnState:
         in_use = False
         if not self.found.has_ended:
             in_use = self._lease.is_taken()

@@ -1,5 +1,6 @@
 """A turn seen by whoever did not take it: while it runs and afterwards, from any process."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -163,6 +164,37 @@ def test_the_same_request_again_follows_its_turn_instead_of_being_refused(
     assert (again[0].data["turn_id"], again[-1].data) == (first["turn_id"], reply)
     assert other.status_code == 422
     assert len(served.model.requests) == 2
+
+
+@pytest.mark.parametrize("read", [1, 2], ids=["after its prompt", "after its call"])
+def test_who_follows_while_the_session_is_erased_is_told_that_it_is_not_there(
+    serve: Serve, followers_look_often: Any, read: int
+) -> None:
+    gate = Gate()
+    served = serve(["Let me see. ", tool_use("calculator", expression="6*7")], [Pause(1.0), "It is 42."])
+    followers_look_often(served)
+    model_stream = served.model.stream
+
+    async def stream(*args: Any, **options: Any) -> Any:
+        if read == 1 or len(served.model.requests) == 1:
+            await asyncio.to_thread(gate.pass_through)
+        async for event in model_stream(*args, **options):
+            yield event
+
+    served.model.stream = stream  # type: ignore[method-assign]
+    with served.telling("6*7?") as turn:
+        turn_id = next(iter(turn)).data["turn_id"]
+        assert gate.reached.wait(10)
+        with served.open("GET", f"/sessions/chat/turns/{turn_id}") as follower:
+            follower.until("message", message_id=read - 1)
+            erased = served.request("DELETE", "/sessions/chat")
+            gate.opened.set()
+            end = list(follower)[-1]
+
+    assert erased.status_code == 204  # it has not waited for the turn
+    assert (end.name, end.data["status"]) == ("problem", 404)
+    assert end.data["type"].endswith("not-found")
+    assert served.request("GET", f"/sessions/chat/turns/{turn_id}").status_code == 404
 
 
 def test_fifty_streams_at_once_are_each_whole_and_each_their_own(serve: Serve) -> None:

@@ -51,12 +51,21 @@ class TurnReader:
     """
 
     def __init__(self, repository: ObjectSessionRepository, session_id: str) -> None:
-        if repository.read_session(session_id) is None:
-            key = repository.layout.session(session_id)
-            raise SessionNotFoundError(f"Session {session_id} does not exist", key=key)
         self.session_id = session_id
+        self._repository = repository
         self._records = repository.records
         self._layout = repository.layout
+        self.require_session()
+
+    def require_session(self) -> None:
+        """Look whether the session is there. Costs a read.
+
+        Raises:
+            SessionNotFoundError: It is not, or not any more.
+        """
+        if self._repository.read_session(self.session_id) is None:
+            key = self._layout.session(self.session_id)
+            raise SessionNotFoundError(f"Session {self.session_id} does not exist", key=key)
 
     def find(self, agent_id: str, is_wanted: Callable[[TurnRecord], bool]) -> StoredTurn | None:
         """Find a turn: the latest of those that are wanted.
