@@ -49,6 +49,8 @@ async def stoppable(
         StoppedError: They were stopped.
         Exception: What they raised.
     """
+    if signal.is_set and not grace_seconds:
+        raise StoppedError  # they need not begin
     arrived: asyncio.Queue[tuple[Item] | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 

@@ -46,9 +46,18 @@ class Cancellation:
 
     @asynccontextmanager
     async def looked_for(
-        self, is_asked_for: Callable[[str, str], bool] | None, agent: Agent, turn_id: str
+        self, is_asked_for: Callable[[str, str], bool] | None, agent: Agent, turn_id: str, *, at_once: bool = False
     ) -> AsyncIterator[None]:
-        """Meanwhile look once a second whether the turn is to be cancelled."""
+        """Meanwhile look once a second whether the turn is to be cancelled.
+
+        Args:
+            is_asked_for: Tells so of a turn; called on a thread.
+            agent: Who takes the turn.
+            turn_id: The turn.
+            at_once: Whether to look once before anything is done, too. It costs a read.
+        """
+        if is_asked_for is not None and at_once and await _is_asked_for(is_asked_for, agent, turn_id):
+            self.signal.set()
         looking = None if is_asked_for is None else asyncio.ensure_future(self._look(is_asked_for, agent, turn_id))
         try:
             yield
@@ -59,12 +68,7 @@ class Cancellation:
     async def _look(self, is_asked_for: Callable[[str, str], bool], agent: Agent, turn_id: str) -> None:
         while not self.signal.is_set:
             await asyncio.sleep(LOOK_SECONDS)
-            try:
-                asked_for = await asyncio.to_thread(is_asked_for, agent.agent_id, turn_id)
-            except SessionException as error:
-                logger.warning("could not look whether the turn is to be cancelled", extra=diagnosis(error))
-                continue
-            if asked_for:
+            if await _is_asked_for(is_asked_for, agent, turn_id):
                 self.request(agent)
 
     def request(self, agent: Agent) -> None:
@@ -104,6 +108,14 @@ class Cancellation:
             self.took_effect = True
             content = [{"text": TOOL_CANCELLED}]
             yield ToolResultEvent({"toolUseId": tool_use_id, "status": "error", "content": content})  # type: ignore[typeddict-item]
+
+
+async def _is_asked_for(is_asked_for: Callable[[str, str], bool], agent: Agent, turn_id: str) -> bool:
+    try:
+        return await asyncio.to_thread(is_asked_for, agent.agent_id, turn_id)
+    except SessionException as error:
+        logger.warning("could not look whether the turn is to be cancelled", extra=diagnosis(error))
+        return False
 
 
 class _Said:

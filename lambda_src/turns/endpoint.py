@@ -17,6 +17,7 @@ from lambda_src.turns.repeats import Asked, key_reused
 from lambda_src.turns.session_use import SessionUse
 from lambda_src.turns.time_limit import TimeLimit
 from lambda_src.turns.turn import stream_turn
+from lambda_src.turns.turn_ids import mean_one_turn
 from lambda_src.turns.turn_status import RUNNING
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Endpoint:
                     after_crash=use.found_unfinished,
                     turn_id=turn_id,
                 ),
-                partial(store.is_asked_to_cancel, session_id),
+                partial(_is_asked_to_cancel, store, session_id),
             )
             reply = use.run(turn, watch)
         logger.info(
@@ -224,3 +225,9 @@ class Endpoint:
             ttl_days=self.settings.session_ttl_days,
             allow_unconditional=self.settings.allow_unconditional,
         )
+
+
+def _is_asked_to_cancel(store: SessionStore, session_id: str, agent_id: str, turn_id: str) -> bool:
+    # A turn that was accepted twice may be cancelled under either id.
+    named = store.turn_asked_to_cancel(session_id, agent_id)
+    return named is not None and mean_one_turn(named, turn_id)

@@ -177,7 +177,9 @@ async def _take_turn(
             listen(agent, session, told)
             turn_id = todo.request.turn_id
             try:
-                async with cancellation.looked_for(is_cancelled, agent, turn_id):
+                # Only a turn whose id was told before it began can have been cancelled before.
+                told_before = asked.turn_id is not None
+                async with cancellation.looked_for(is_cancelled, agent, turn_id, at_once=told_before):
                     async for event in _stopped_in_order(agent, prompt, stop_at, turn_id, showing):
                         told.add(event)
             except Exception as error:

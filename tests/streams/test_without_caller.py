@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from agent_sessions.lease import SessionLease
 from lambda_src.doors.prefer import prefers_async
 from lambda_src.turns.turn_ids import accepted_at, accepted_id, mean_one_turn
-from tests.doubles.scripted_model import Pause, ScriptedModel
+from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import ALICE, Function, http_event
 from tests.streams.conftest import Serve
@@ -102,6 +103,27 @@ def test_accepted_again_after_its_answer_it_says_that_it_is_answered(serve: Serv
     assert (again.status_code, again.json()["status"]) == (202, "answered")
     assert again.headers["location"] == f"/sessions/chat/turns/{first['turn_id']}"
     assert len(served.model.requests) == 1
+
+
+@pytest.mark.parametrize("accepted_again", [False, True])
+def test_cancelled_before_it_begins_it_asks_no_model_and_runs_no_tool(serve: Serve, accepted_again: bool) -> None:
+    served = serve("Hello.", [tool_use("calculator", expression="6*7")], "It is 42.")
+    served.say("Hi")
+    owner = served.function.part("doors.caller").owner_of({}, served.function.module.endpoint.settings)
+    store = served.function.module.endpoint.store(owner)
+
+    with SessionLease(store, "chat", holder="somebody"):
+        place = turn_of(served.say("6*7?", idempotency_key="one", **ASYNC))
+        if accepted_again:
+            time.sleep(0.01)  # ids differ by their milliseconds
+        other = turn_of(served.say("6*7?", idempotency_key="one", **ASYNC)) if accepted_again else place
+        assert served.request("DELETE", other).status_code == 202
+    view = wait_for(served, place, "cancelled")
+
+    assert (other == place) is not accepted_again
+    assert text_of(view["reply"]["message"]).startswith("(This turn was cancelled")
+    assert len(served.model.requests) == 1  # of the turn before
+    assert [line.partition(":")[0] for line in served.said()] == ["user", "assistant"] * 2
 
 
 @pytest.mark.parametrize(
