@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,8 @@ class Endpoint:
     ) -> dict[str, Any]:
         """Take one turn, or follow it if the same request is being worked on already.
 
+        While the session is in use, it looks once a second whether it is used for this turn.
+
         Args:
             take: Takes the turn: :meth:`take_turn` with these arguments.
             owner: Whose session it is.
@@ -151,13 +154,19 @@ class Endpoint:
             EndpointError: When there is no reply.
             FollowedNoLongerError: The turn goes on, and nobody wants to hear more.
         """
-        try:
-            return take(lease_wait_seconds=0)
-        except SessionBusyError:
-            turn = self.turn_of_request(owner, session_id, body, idempotency_key)
-        if turn is None or turn.state() is not RUNNING:
-            return take()
-        return turn.follow(watch, goes_on=goes_on)
+        give_up_at = time.monotonic() + self.settings.for_agent(body.agent_id).lease_wait_seconds
+        wait = 0.0
+        while True:
+            try:
+                return take(lease_wait_seconds=wait)
+            except SessionBusyError:
+                # Whoever holds the lease may be about to store the first message of this very turn.
+                turn = self.turn_of_request(owner, session_id, body, idempotency_key)
+                if turn is not None and turn.state() is RUNNING:
+                    return turn.follow(watch, goes_on=goes_on)
+                wait = min(following.LOOK_SECONDS, give_up_at - time.monotonic())
+                if wait <= 0:
+                    raise
 
     def turn_of_request(self, owner: str, session_id: str, body: TurnBody, idempotency_key: str) -> FollowedTurn | None:
         """The turn that answers a request, or has begun to; ``None`` when nothing of it is stored yet.

@@ -166,6 +166,36 @@ def test_the_same_request_again_follows_its_turn_instead_of_being_refused(
     assert len(served.model.requests) == 2
 
 
+@pytest.mark.parametrize("lease_wait_seconds", ["0.5", "30"], ids=["looks once more", "looks while it waits"])
+def test_the_same_request_at_the_same_time_follows_as_soon_as_there_is_something_to_follow(
+    serve: Serve, followers_look_often: Any, lease_wait_seconds: str
+) -> None:
+    gate = Gate()
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        gate.pass_through()  # the turn holds the lease, and nothing of it is stored
+        return default_agent(session_manager, settings)
+
+    served = serve("Hello.", ["Hello ", Pause(1.0), "again."], LEASE_WAIT_SECONDS=lease_wait_seconds)
+    served.say("Hi")
+    default_agent = served.function.part("agent").build_agent
+    served.function.part("agent").build_agent = build
+    followers_look_often(served)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(served.say, "Hi again", idempotency_key="one")
+        assert gate.reached.wait(10)
+        second = pool.submit(served.say, "Hi again", idempotency_key="one", accept=EVENTS)
+        time.sleep(0.3)  # it has looked, and found nothing
+        gate.opened.set()
+        answers = [first.result(20), second.result(20)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert "event: message" in answers[1].text
+    assert answers[0].json()["turn_id"] in answers[1].text
+    assert len(served.model.requests) == 2
+
+
 @pytest.mark.parametrize("read", [1, 2], ids=["after its prompt", "after its call"])
 def test_who_follows_while_the_session_is_erased_is_told_that_it_is_not_there(
     serve: Serve, followers_look_often: Any, read: int
