@@ -46,9 +46,18 @@ class EventStream:
         feed: What happens.
         session_id: In which session.
         problem: Makes the problem document for what ended a turn without a reply.
+        begins_awake: Whether a comment comes at once, because nobody knows when the first event will come.
     """
 
-    def __init__(self, feed: Feed, session_id: str, problem: Callable[[BaseException], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        session_id: str,
+        problem: Callable[[BaseException], dict[str, Any]],
+        *,
+        begins_awake: bool = False,
+    ) -> None:
+        self._begins_awake = begins_awake
         self._feed = feed
         self._session_id = session_id
         self._problem = problem
@@ -60,6 +69,9 @@ class EventStream:
 
     def __next__(self) -> bytes:
         """The next piece. It waits no longer than a heartbeat."""
+        if self._begins_awake:
+            self._begins_awake = False
+            return _HEARTBEAT
         while True:
             try:
                 event = self._feed.take(HEARTBEAT_SECONDS)

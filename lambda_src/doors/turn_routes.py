@@ -147,8 +147,16 @@ class TurnRoutes:
 
         return TurnApart(take_or_follow)
 
-    def _stream(self, session_id: str, turn: TurnApart, headers: dict[str, str]) -> Response[Any]:
+    def _stream(
+        self, session_id: str, turn: TurnApart, headers: dict[str, str], *, at_once: bool = False
+    ) -> Response[Any]:
         """Answer with the stream of a turn that begins.
+
+        Args:
+            session_id: In which session.
+            turn: The turn.
+            headers: The answer's own headers.
+            at_once: Whether the stream begins before there is anything to tell.
 
         Raises:
             BaseException: The turn was refused before there was anything to tell.
@@ -160,7 +168,8 @@ class TurnRoutes:
             context.run(log_refusal, refusal, error)  # the stream's carrier does not know the request
             return problems.problem(refusal, session_id=session_id, request_id=request_id)
 
-        pieces = event_stream.EventStream(turn.start(), session_id, tell)
+        feed = turn.start(wait=not at_once)
+        pieces = event_stream.EventStream(feed, session_id, tell, begins_awake=at_once)
         self._router.stream(StreamedAnswer(200, {**event_stream.HEADERS, **headers}, pieces, over=turn.wait))
         return Response(status_code=200)
 
@@ -225,10 +234,11 @@ class TurnRoutes:
         turn = self._request.in_time(lambda: self._find(session_id, turn_id, agent_id))
         if form == accept.EVENTS:
             goes_on = self._request.has_time()
+            has_to_come = isinstance(turn, AcceptedTurn) and turn.state() is RUNNING
             follower = TurnApart(
                 lambda feed: turn.follow(feed.put, after_id=after_id, goes_on=lambda: feed.is_read and goes_on())
             )
-            return self._stream(session_id, follower, {})
+            return self._stream(session_id, follower, {}, at_once=has_to_come)
         view = self._request.in_time(lambda: self._view(turn))
         return Response(status_code=200, content_type=accept.JSON, body=view)
 

@@ -33,14 +33,18 @@ class TurnApart:
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="turn-apart", daemon=True)
 
-    def start(self) -> Feed:
+    def start(self, *, wait: bool = True) -> Feed:
         """Begin, and return when there is something to tell.
+
+        Args:
+            wait: Whether to wait for that.
 
         Raises:
             BaseException: The turn was refused with this before it told anything.
         """
         self._thread.start()
-        self.feed.wait_for_first()
+        if wait:
+            self.feed.wait_for_first()
         return self.feed
 
     def wait(self) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from agent_sessions.lease import SessionLease
@@ -69,6 +70,33 @@ def test_it_can_be_followed_from_the_moment_it_is_accepted(serve: Serve, monkeyp
 
     assert names(events) == ["turn", "message", "reply"]
     assert [event.id for event in events if event.name == "message"] == ["0", "1"]
+
+
+def test_who_follows_before_it_begins_has_a_stream_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = serve(otherwise="Hello.")
+    monkeypatch.setattr(served.function.part("turns.following"), "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(served.function.part("doors.event_stream"), "HEARTBEAT_SECONDS", 0.1)
+    served.say("Hi")
+    owner = served.function.part("doors.caller").owner_of({}, served.function.module.endpoint.settings)
+    store = served.function.module.endpoint.store(owner)
+
+    with SessionLease(store, "chat", holder="somebody") as lease:
+        place = turn_of(served.say("Hi again", **ASYNC))
+        headers = {"accept": "text/event-stream"}
+        with httpx.stream("GET", f"{served.url}{place}", headers=headers, timeout=10) as response:
+            lines = response.iter_lines()
+            waiting = [next(lines) for _ in range(4)]
+            lease.release()
+            rest = list(lines)
+
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
+    assert waiting == [": heartbeat", ""] * 2
+    assert [line for line in rest if line.startswith("event")] == [
+        "event: turn",
+        "event: message",
+        "event: message",
+        "event: reply",
+    ]
 
 
 def test_it_can_be_cancelled(serve: Serve) -> None:
