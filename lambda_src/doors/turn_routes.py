@@ -30,7 +30,7 @@ from lambda_src.turns import following, without_caller
 from lambda_src.turns.endpoint import Endpoint
 from lambda_src.turns.feed import Feed
 from lambda_src.turns.following import AcceptedTurn, FollowedTurn
-from lambda_src.turns.repeats import session_id_for
+from lambda_src.turns.repeats import Asked, session_id_for
 from lambda_src.turns.turn_apart import TurnApart
 from lambda_src.turns.turn_ids import accepted_at, accepted_id, mean_one_turn
 from lambda_src.turns.turn_status import RUNNING
@@ -187,11 +187,13 @@ class TurnRoutes:
             known = self._request.in_time(
                 lambda: self._endpoint.turn_of_request(owner, session_id, body, idempotency_key)
             )
-        turn_id = known.turn_id if known else accepted_id(owner, session_id, idempotency_key, time.time())
-        status = self._request.in_time(known.state).status if known else "cut-off"
-        if status in {"cut-off", "failed"}:
-            status = "running"
-            over = self._take_without_caller(owner, session_id, body, idempotency_key or turn_id, turn_id)
+        turn_id = known.turn_id if known else self._accepted_id(owner, session_id, body, idempotency_key)
+        match known and self._request.in_time(known.state).status:
+            case "running" | "answered" | "cancelled" as status:
+                pass
+            case _:
+                status = "running"
+                over = self._take_without_caller(owner, session_id, body, idempotency_key or turn_id, turn_id)
         agent_id = body.agent_id or self._endpoint.settings.agent_id
         running = contract.RunningTurn(session_id=session_id, agent_id=agent_id, turn_id=turn_id, status=status)
         headers = {
@@ -203,6 +205,10 @@ class TurnRoutes:
             pieces = iter([serialize(running.model_dump(mode="json")).encode()])
             self._router.stream(StreamedAnswer(202, {"Content-Type": accept.JSON, **headers}, pieces, over=over))
         return Response(status_code=202, content_type=accept.JSON, body=running, headers={**headers})
+
+    def _accepted_id(self, owner: str, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> str:
+        asked = Asked.of(idempotency_key, body, default_agent_id=self._endpoint.settings.agent_id)
+        return accepted_id(owner, session_id, idempotency_key, time.time(), body=asked.body)
 
     def _take_without_caller(
         self, owner: str, session_id: str, body: contract.TurnBody, idempotency_key: str, turn_id: str

@@ -6,7 +6,8 @@ itself says when it was accepted, and for which session:
     <milliseconds since 1970>-<digest of the request>-<digest of owner, session and the two before>
 
 A digest is 16 hex digits of SHA-256. The id is no secret and no proof: a made-up one tells only that nothing has begun
-under it. A request that is accepted twice under one key has two ids that differ in the time only: they mean one turn.
+under it. A request that is accepted twice under one key, for the same, has two ids that differ in the time only: they
+mean one turn.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _ACCEPTED = re.compile(r"([0-9a-f]{11})-([0-9a-f]{16})-([0-9a-f]{16})")
 _TIME_DIGITS = 11
 
 
-def accepted_id(owner: str, session_id: str, idempotency_key: str | None, now: float) -> str:
+def accepted_id(
+    owner: str, session_id: str, idempotency_key: str | None, now: float, *, body: str | None = None
+) -> str:
     """The id of a turn that is accepted now.
 
     Args:
@@ -32,8 +35,11 @@ def accepted_id(owner: str, session_id: str, idempotency_key: str | None, now: f
         session_id: Which session.
         idempotency_key: The caller's name for the request. Without one, the request repeats no other.
         now: Seconds since 1970.
+        body: A digest of what it asks. Under one key, two requests for different things are two turns, of which the
+            second is refused when it begins.
     """
-    request = digest(f"request\0{idempotency_key}" if idempotency_key is not None else uuid.uuid4().hex)[:16]
+    named = f"request\0{idempotency_key}\0{body or ''}" if idempotency_key is not None else uuid.uuid4().hex
+    request = digest(named)[:16]
     time = f"{int(now * 1000):011x}"
     return f"{time}-{request}-{_check(owner, session_id, time, request)}"
 

@@ -133,6 +133,26 @@ def test_accepted_again_after_its_answer_it_says_that_it_is_answered(serve: Serv
     assert len(served.model.requests) == 1
 
 
+def test_two_requests_under_one_key_never_get_each_other_s_answer(serve: Serve) -> None:
+    served = serve(otherwise="Hello.")
+    served.say("Hi")
+    owner = served.function.part("doors.caller").owner_of({}, served.function.module.endpoint.settings)
+    store = served.function.module.endpoint.store(owner)
+
+    with SessionLease(store, "chat", holder="somebody"):
+        places = [turn_of(served.say(prompt, idempotency_key="one", **ASYNC)) for prompt in ("First", "Second")]
+    give_up_at = time.monotonic() + 30
+    while served.said()[-1] != "assistant: Hello." or len(served.said()) < 4:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    taken, other = places if served.said()[2] == "user: First" else places[::-1]
+    again = served.say("Neither", idempotency_key="one", **ASYNC)
+
+    assert wait_for(served, taken, "answered")["turn_id"] in taken
+    assert served.request("GET", other).json()["reply"] is None
+    assert (again.status_code, problem_of(again)) == (422, "idempotency-key-reused")
+
+
 @pytest.mark.parametrize("accepted_again", [False, True])
 def test_cancelled_before_it_begins_it_asks_no_model_and_runs_no_tool(serve: Serve, accepted_again: bool) -> None:
     served = serve("Hello.", [tool_use("calculator", expression="6*7")], "It is 42.")
@@ -187,6 +207,7 @@ def test_an_id_tells_when_and_for_which_session_it_was_accepted() -> None:
     assert accepted_at("0" * 32, "o_alice", "chat") is None
     assert mean_one_turn(turn_id, accepted_id("o_alice", "chat", "key", 5))
     assert not mean_one_turn(turn_id, accepted_id("o_alice", "chat", "another", 5))
+    assert not mean_one_turn(turn_id, accepted_id("o_alice", "chat", "key", 5, body="another"))
     assert not mean_one_turn(accepted_id("o", "chat", None, 5), accepted_id("o", "chat", None, 5))
 
 
