@@ -1,4 +1,5 @@
 """The door for turns: taking one, as one reply or as a stream, seeing what became of one, cancelling one."""
+# Over 300 lines: one resource, with every way to take it, see it and stop it.
 
 import re
 import secrets
@@ -32,7 +33,7 @@ from lambda_src.turns.feed import Feed
 from lambda_src.turns.following import AcceptedTurn, FollowedTurn
 from lambda_src.turns.repeats import Asked, session_id_for
 from lambda_src.turns.turn_apart import TurnApart
-from lambda_src.turns.turn_ids import accepted_at, accepted_id, mean_one_turn
+from lambda_src.turns.turn_ids import accepted_at, accepted_id, mean_one_turn, meant
 from lambda_src.turns.turn_status import RUNNING
 
 SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
@@ -260,7 +261,7 @@ class TurnRoutes:
                 raise TurnOverError("The turn is over. GET tells what became of it.")
             if isinstance(turn, AcceptedTurn):
                 store.turns(session_id)  # raises if there is no session, so that no note is left there
-            store.ask_to_cancel(session_id, turn.agent_id, turn.turn_id)
+            store.ask_to_cancel(session_id, turn.agent_id, meant(turn.turn_id))
             return turn
 
         turn = self._request.in_time(cancel)

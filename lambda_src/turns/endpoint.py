@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError
@@ -18,7 +17,7 @@ from lambda_src.turns.repeats import Asked, key_reused
 from lambda_src.turns.session_use import SessionUse
 from lambda_src.turns.time_limit import TimeLimit
 from lambda_src.turns.turn import stream_turn
-from lambda_src.turns.turn_ids import mean_one_turn
+from lambda_src.turns.turn_ids import meant
 from lambda_src.turns.turn_status import RUNNING
 
 if TYPE_CHECKING:
@@ -110,7 +109,8 @@ class Endpoint:
                     after_crash=use.found_unfinished,
                     turn_id=turn_id,
                 ),
-                partial(_is_asked_to_cancel, store, session_id),
+                # A turn that was accepted twice may be cancelled under either id.
+                lambda agent_id, turn_id: store.is_asked_to_cancel(session_id, agent_id, meant(turn_id)),
             )
             reply = use.run(turn, watch)
         logger.info(
@@ -234,9 +234,3 @@ class Endpoint:
             ttl_days=self.settings.session_ttl_days,
             allow_unconditional=self.settings.allow_unconditional,
         )
-
-
-def _is_asked_to_cancel(store: SessionStore, session_id: str, agent_id: str, turn_id: str) -> bool:
-    # A turn that was accepted twice may be cancelled under either id.
-    named = store.turn_asked_to_cancel(session_id, agent_id)
-    return named is not None and mean_one_turn(named, turn_id)

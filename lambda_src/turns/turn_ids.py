@@ -54,10 +54,13 @@ def accepted_at(turn_id: str, owner: str, session_id: str) -> float | None:
 
 def mean_one_turn(one: str, other: str) -> bool:
     """Whether two ids mean the same turn."""
-    if one == other:
-        return True
-    first, second = _ACCEPTED.fullmatch(one), _ACCEPTED.fullmatch(other)
-    return first is not None and second is not None and first[2] == second[2]
+    return meant(one) == meant(other)
+
+
+def meant(turn_id: str) -> str:
+    """What all ids of one turn have in common."""
+    accepted = _ACCEPTED.fullmatch(turn_id)
+    return turn_id if accepted is None else accepted[2]
 
 
 def _check(owner: str, session_id: str, time: str, request: str) -> str:

@@ -246,17 +246,9 @@ class SessionStore(ABC):
         Raises:
             SessionStorageError: Storage failed.
         """
-        return self.turn_asked_to_cancel(session_id, agent_id) == turn_id
+        from agent_sessions._objects.cancelling import is_asked_to_cancel
 
-    def turn_asked_to_cancel(self, session_id: str, agent_id: str) -> str | None:
-        """The id of the turn that was asked last to stop, if any was. It costs one read.
-
-        Raises:
-            SessionStorageError: Storage failed.
-        """
-        from agent_sessions._objects.cancelling import turn_asked_to_cancel
-
-        return turn_asked_to_cancel(self.objects, self.layout, session_id, agent_id)
+        return is_asked_to_cancel(self.objects, self.layout, session_id, agent_id, turn_id)
 
     def _repository(self) -> ObjectSessionRepository:
         return ObjectSessionRepository(self.objects, self.layout, ttl_days=self.ttl_days)

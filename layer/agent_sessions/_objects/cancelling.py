@@ -40,19 +40,13 @@ def ask_to_cancel(objects: ObjectStore, layout: Layout, session_id: str, agent_i
             return
 
 
-def turn_asked_to_cancel(objects: ObjectStore, layout: Layout, session_id: str, agent_id: str) -> str | None:
-    """The id of the turn that the note names. Costs a read, of a key that usually is not there."""
+def is_asked_to_cancel(objects: ObjectStore, layout: Layout, session_id: str, agent_id: str, turn_id: str) -> bool:
+    """Whether a turn is asked to stop. Costs a read, of a key that usually is not there."""
     found = objects.get(layout.cancel(session_id, agent_id))
     if found is None:
-        return None
+        return False
     try:
         note = json.loads(found.body)
     except (ValueError, RecursionError):
-        return None
-    named = note.get("turn_id") if isinstance(note, dict) and note.get("format") == FORMAT else None
-    return named if isinstance(named, str) else None
-
-
-def is_asked_to_cancel(objects: ObjectStore, layout: Layout, session_id: str, agent_id: str, turn_id: str) -> bool:
-    """Whether this turn is asked to stop. Costs the same read."""
-    return turn_asked_to_cancel(objects, layout, session_id, agent_id) == turn_id
+        return False
+    return isinstance(note, dict) and note.get("format") == FORMAT and note.get("turn_id") == turn_id
