@@ -1,6 +1,7 @@
 """Whole answers, other routes, and who is asking."""
 
 import asyncio
+import inspect
 import json
 import subprocess
 import sys
@@ -39,6 +40,15 @@ def test_a_reply_is_waited_for() -> None:
     assert played.requests[0].url.raw_path == b"/sessions/a%20b%2Fc/messages"
     assert played.requests[0].headers["accept"] == "application/json"
     assert played.requests[0].headers["idempotency-key"]
+
+
+def test_the_two_clients_have_the_same_methods_with_the_same_arguments() -> None:
+    def methods(client: type) -> dict[str, list[str]]:
+        public = {name: method for name, method in vars(client).items() if not name.startswith("_")}
+        return {name: list(inspect.signature(method).parameters) for name, method in public.items()}
+
+    assert methods(AsyncClient) == methods(Client)
+    assert set(methods(Client)) >= {"stream", "follow", "send", "submit", "turn", "cancel", "call", "close"}
 
 
 def test_a_new_session_is_begun_without_an_id() -> None:

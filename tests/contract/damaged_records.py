@@ -21,6 +21,7 @@ from agent_sessions.repository_session_manager import RepositorySessionManager
 from agent_sessions.session_store import FileSessionStore, SessionStore
 from agent_sessions.turn_request import TurnRequest
 from tests.concurrency.memory_objects import MemoryObjects
+from tests.contract.agents import add
 from tests.doubles.scripted_model import Redact, ScriptedModel, reasoning, tool_use
 
 SESSION: Final = "session_s/session.json"
@@ -35,17 +36,6 @@ Records = dict[str, bytes]
 def ask(tool_context: ToolContext) -> str:
     """Ask a person."""
     return f"They said {tool_context.interrupt('question', reason={'why': [1, 'x']})}."
-
-
-@tool
-def add(a: int, b: int) -> int:
-    """Add.
-
-    Args:
-        a: The first.
-        b: The second.
-    """
-    return a + b
 
 
 class Orchestra(MultiAgentBase):

@@ -14,9 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import TOTAL
-from tests.doubles.scripted_model import ScriptedModel
-from tests.endpoint.conftest import CREDENTIALS
-from tests.endpoint.function import ALICE, Answer, Caller, Context, Function, http_event, processes
+from tests.endpoint.function import ALICE, Answer, Caller, Context, Function, http_event
+from tests.endpoint.one_process import _fresh_processes, one_process  # noqa: F401 - fixtures
 
 ROUTES = (("GET", ""), ("DELETE", ""), ("GET", "/messages"), ("POST", "/messages"))
 
@@ -38,21 +37,6 @@ class Visitor(Function):
 
     def http(self, method: str, path: str, body: Any = None, context: Context | None = None, **event: Any) -> Answer:
         return super().http(method, path, body, context, **{"caller": self.caller, **event})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fresh_processes() -> Iterator[None]:
-    with processes():
-        yield
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Function:
-    store = f"file://{tmp_path_factory.mktemp('store')}/sessions"
-    function = Function({**CREDENTIALS, "SESSION_STORE": store, "AGENT_MODEL": "scripted:script"})
-    function.models["script"] = ScriptedModel(otherwise="Hello.")
-    function.cold_start()
-    return function
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import TOTAL
-from tests.doubles.scripted_model import ScriptedModel
-from tests.endpoint.conftest import CREDENTIALS
-from tests.endpoint.function import Context, Function, processes, text_of
+from tests.endpoint.function import Context, Function, text_of
+from tests.endpoint.one_process import _fresh_processes, one_process  # noqa: F401 - fixtures
 
 EVENT = {"owner": "nightly-report", "session_id": "chat", "prompt": "Hi", "request_id": "execution-1"}
 
@@ -49,21 +48,6 @@ NO_JSON: list[Any] = [
 ]
 FEW: list[Any] = [None, True, False, 0, -1, 7, 1.5, "", [], [1], {}, {"a": 1}, "x" * 500, "a\x00b", *NO_JSON]
 ODD = [*FEW, nested(100_000)]  # too deep to be printed, which hypothesis would do
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fresh_processes() -> Iterator[None]:
-    with processes():
-        yield
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Function:
-    store = f"file://{tmp_path_factory.mktemp('store')}/sessions"
-    function = Function({**CREDENTIALS, "SESSION_STORE": store, "AGENT_MODEL": "scripted:script"})
-    function.models["script"] = ScriptedModel(otherwise="Hello.")
-    function.cold_start()
-    return function
 
 
 @pytest.fixture
