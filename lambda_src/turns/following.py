@@ -22,8 +22,8 @@ from lambda_src.turns.turn_status import RUNNING, TurnState, cut_off, lacks_last
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent_sessions._objects.turn_finding import StoredTurn, TurnReader
     from agent_sessions.session_store import SessionStore
+    from agent_sessions.turn_reader import StoredTurn, TurnReader
     from agent_sessions.turn_request import TurnRecord
     from agent_sessions.types import SessionMessage
     from lambda_src.turns.turn_events import TurnEvent

@@ -10,7 +10,7 @@ from lambda_src.turns.replays import Replay, refusal_in, replay_of
 from lambda_src.turns.time_limit import out_of_time
 
 if TYPE_CHECKING:
-    from agent_sessions._objects.turn_finding import StoredTurn
+    from agent_sessions.turn_reader import StoredTurn
     from lambda_src.turns.replays import ReadMessage
 
 Status = Literal["running", "answered", "cancelled", "failed", "cut-off"]

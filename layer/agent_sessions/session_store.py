@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from agent_sessions._life.erasure import SessionErasure
-    from agent_sessions._objects.turn_finding import TurnReader
     from agent_sessions.object_store import ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.session_pages import ErasureReport, MessagePage, SessionPage, SessionSummary
+    from agent_sessions.turn_reader import TurnReader
 
 _STORES: dict[type, type[SessionStore]] = {}
 """The class that opens each kind of address."""
@@ -226,7 +226,7 @@ class SessionStore(ABC):
         Raises:
             SessionNotFoundError: There is none of this id.
         """
-        from agent_sessions._objects.turn_finding import TurnReader
+        from agent_sessions.turn_reader import TurnReader
 
         return TurnReader(self._repository(), session_id)
 

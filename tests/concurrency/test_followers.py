@@ -13,9 +13,9 @@ import pytest
 
 from agent_sessions._objects.cancelling import ask_to_cancel, is_asked_to_cancel
 from agent_sessions._objects.object_repository import ObjectSessionRepository
-from agent_sessions._objects.turn_finding import TurnReader
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.lease import SessionLease
+from agent_sessions.turn_reader import TurnReader
 from agent_sessions.turn_request import TurnRequest
 from lambda_src.answers.errors import EndpointError
 from lambda_src.turns.following import FollowedTurn
