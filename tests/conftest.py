@@ -6,8 +6,12 @@ from collections import Counter
 import pytest
 from hypothesis import settings
 
+RANDOM = bool(os.environ.get("AGENT_SESSIONS_RANDOM"))
+"""Whether generated inputs are new ones. Without it a commit has the same ones each time, so that a change that fails
+has failed by itself; every night tries new ones."""
+
 # How long an example takes says how busy the machine is.
-settings.register_profile("kit", deadline=None)
+settings.register_profile("kit", deadline=None, derandomize=not RANDOM)
 settings.load_profile("kit")
 
 S3_ENDPOINT = "AGENT_SESSIONS_S3_ENDPOINT"
