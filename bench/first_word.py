@@ -97,7 +97,7 @@ def run(repeat: int) -> dict[str, list[tuple[float, float]]]:
             "ENDPOINT_AUTH": "local",
             "AGENT_MODEL": "speaking:words",
         }
-        from lambda_src.runtime.model_providers import MODEL_PROVIDERS
+        from lambda_src.models.providers import MODEL_PROVIDERS
 
         model = SpeakingModel()
         MODEL_PROVIDERS["speaking"] = lambda _model_id, _settings: model  # type: ignore[assignment,return-value] # it speaks like one

@@ -16,10 +16,10 @@ from lambda_src.doors.http_request import described, is_http
 from lambda_src.doors.payload import check_response
 from lambda_src.doors.response_headers import add_headers, status_of
 from lambda_src.doors.routes import build_router
+from lambda_src.endpoint import Endpoint
 from lambda_src.runtime import aws, transport
 from lambda_src.runtime.streamed_answer import StreamedAnswer
 from lambda_src.settings import load_settings
-from lambda_src.turns.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

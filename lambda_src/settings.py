@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.store_url import parse_store_url, shown
-from lambda_src.runtime.model_providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
+from lambda_src.models.providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
 
 # The CDK app reads the same file.
 DEFAULT_MODEL = Path(__file__).with_name("agent").joinpath("model.txt").read_text(encoding="utf-8").strip()

@@ -66,7 +66,7 @@ def load_handler(configuration: Configuration) -> Handler:
     os.environ.update(configuration.endpoint_environment())
     from botocore.exceptions import BotoCoreError
 
-    from lambda_src.runtime.model_providers import MODEL_PROVIDERS
+    from lambda_src.models.providers import MODEL_PROVIDERS
     from local.offline_model import OfflineModel
 
     MODEL_PROVIDERS[OFFLINE] = lambda model_id, _settings: OfflineModel(

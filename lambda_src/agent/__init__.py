@@ -15,7 +15,7 @@ from strands.agent.conversation_manager import SlidingWindowConversationManager
 
 from agent_sessions.session_manager import SessionManager
 from lambda_src.agent.tools import calculator, current_time
-from lambda_src.runtime.model_providers import MODEL_PROVIDERS, build_model
+from lambda_src.models.providers import MODEL_PROVIDERS, build_model
 from lambda_src.settings import Settings
 
 __all__ = ["MODEL_PROVIDERS", "build_agent"]

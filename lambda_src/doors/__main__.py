@@ -4,8 +4,8 @@ import sys
 
 from lambda_src.doors.openapi import document
 from lambda_src.doors.routes import build_router
+from lambda_src.endpoint import Endpoint
 from lambda_src.settings import load_settings
-from lambda_src.turns.endpoint import Endpoint
 
 if __name__ == "__main__":
     # The contract does not depend on the settings, and the store is never opened.

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from agent_sessions.session_store import SessionStore
     from lambda_src.doors.resolver import FunctionUrlRouter
+    from lambda_src.endpoint import Endpoint
     from lambda_src.runtime.event_loop import Result
-    from lambda_src.turns.endpoint import Endpoint
 
 
 class CurrentRequest:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lambda_src.contract import TurnReply
 from lambda_src.doors.payload import serialize
 from lambda_src.doors.whole_characters import WholeCharacters
-from lambda_src.turns.feed import Failed, Replied
+from lambda_src.turn_resource.feed import Failed, Replied
 from lambda_src.turns.turn_events import (
     MessageStored,
     ReasoningDelta,
@@ -24,7 +24,7 @@ from lambda_src.turns.turn_events import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lambda_src.turns.feed import Feed
+    from lambda_src.turn_resource.feed import Feed
     from lambda_src.turns.turn_events import TurnEvent
 
 HEARTBEAT_SECONDS = 10.0

@@ -8,7 +8,7 @@ from lambda_src.answers import errors
 from lambda_src.content import shown
 from lambda_src.contract import LeftOut, Message, Messages, StoredMessage
 from lambda_src.doors.payload import fits, serialize
-from lambda_src.turns.marks import is_refused, left_out_of
+from lambda_src.models.marks import is_refused, left_out_of
 
 if TYPE_CHECKING:
     from agent_sessions.session_store import SessionStore

@@ -19,7 +19,7 @@ from lambda_src.doors.validation import invalid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lambda_src.turns.endpoint import Endpoint
+    from lambda_src.endpoint import Endpoint
 
 _OWNER_PREFIX = re.compile(r"o_[a-z2-7]{52}")
 ACCEPTED_WAIT_SECONDS = 60.0

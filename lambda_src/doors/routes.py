@@ -24,7 +24,7 @@ from lambda_src.doors.message_pages import read_messages
 from lambda_src.doors.resolver import FunctionUrlRouter
 from lambda_src.doors.turn_routes import SessionId, TurnRoutes
 from lambda_src.doors.validation import invalid
-from lambda_src.turns.endpoint import Endpoint
+from lambda_src.endpoint import Endpoint
 
 MAX_PAGE = 1_000
 PAGE_SECONDS = 8.0

@@ -26,15 +26,15 @@ from lambda_src.doors.payload import serialize
 from lambda_src.doors.plain_event import ACCEPTED_WAIT_SECONDS
 from lambda_src.doors.prefer import RESPOND_ASYNC, prefers_async
 from lambda_src.doors.resolver import FunctionUrlRouter
+from lambda_src.endpoint import Endpoint
 from lambda_src.runtime.streamed_answer import StreamedAnswer
-from lambda_src.turns import following, without_caller
-from lambda_src.turns.endpoint import Endpoint
-from lambda_src.turns.feed import Feed
-from lambda_src.turns.following import AcceptedTurn, FollowedTurn
+from lambda_src.turn_resource import following, without_caller
+from lambda_src.turn_resource.feed import Feed
+from lambda_src.turn_resource.following import AcceptedTurn, FollowedTurn
+from lambda_src.turn_resource.turn_apart import TurnApart
+from lambda_src.turn_resource.turn_ids import accepted_at, accepted_id, mean_one_turn, meant
+from lambda_src.turn_resource.turn_status import RUNNING
 from lambda_src.turns.repeats import Asked, session_id_for
-from lambda_src.turns.turn_apart import TurnApart
-from lambda_src.turns.turn_ids import accepted_at, accepted_id, mean_one_turn, meant
-from lambda_src.turns.turn_status import RUNNING
 
 SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
 IdempotencyKey = Annotated[

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from strands import Agent
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
-    from lambda_src.turns.showing import Showing
+    from lambda_src.models.showing import Showing
     from lambda_src.turns.told_in_order import ToldInOrder
     from lambda_src.turns.turn_events import TurnEvent
 

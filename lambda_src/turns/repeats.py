@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from agent_sessions.types import SessionMessage
     from lambda_src.answers.model_refusals import Refusal
     from lambda_src.contract import TurnBody
-    from lambda_src.turns.model_calls import ModelCalls
-    from lambda_src.turns.showing import Showing
+    from lambda_src.models.model_calls import ModelCalls
+    from lambda_src.models.showing import Showing
 
 
 @dataclass(frozen=True)

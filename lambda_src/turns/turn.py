@@ -7,6 +7,7 @@ turn.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionException
@@ -15,18 +16,18 @@ from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import logger
+from lambda_src.models.model_calls import ModelCalls
+from lambda_src.models.patient_model import be_patient
+from lambda_src.models.showing import Showing
+from lambda_src.models.simplify import UNANSWERED
 from lambda_src.runtime.escapes import Contained
 from lambda_src.runtime.event_loop import run_to_end
 from lambda_src.turns.agent_events import events_of, listen
 from lambda_src.turns.cancelling import Cancellation
 from lambda_src.turns.containment import contain
 from lambda_src.turns.interrupts import agent_input
-from lambda_src.turns.model_calls import ModelCalls
-from lambda_src.turns.patient_model import be_patient
 from lambda_src.turns.repeats import Asked, OutcomeRecorder, plan
 from lambda_src.turns.replays import Replay
-from lambda_src.turns.showing import Showing
-from lambda_src.turns.simplify import UNANSWERED
 from lambda_src.turns.time_limit import TimeLimit, out_of_time
 from lambda_src.turns.told_in_order import ToldInOrder
 from lambda_src.turns.turn_events import Completed, Restored, TextDelta, ToolCall, TurnEvent, reply_of
@@ -167,7 +168,7 @@ async def _take_turn(
                 await close_unanswered(agent)
             agent.hooks.add_callback(calls.event_type(), calls.observe)
             showing = Showing(agent, session)
-            be_patient(agent, showing, cancellation)
+            be_patient(agent, showing, partial(cancellation.cut, agent=agent))
             showing.listen()
             recorder = OutcomeRecorder(
                 session, restored.restored_messages, calls, showing, lambda: loop.time() >= stop_at

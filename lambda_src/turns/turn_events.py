@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from strands import Agent
 
-    from lambda_src.turns.marks import LeftOut
+    from lambda_src.models.marks import LeftOut
 
 
 @dataclass(frozen=True)

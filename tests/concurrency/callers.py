@@ -111,9 +111,9 @@ def ask_endpoint(job: dict[str, Any]) -> dict[str, Any]:
     """Send one keyed request to the endpoint, as its function's process would."""
     from lambda_src.answers.error_answers import answer_for
     from lambda_src.contract import TurnBody
-    from lambda_src.runtime.model_providers import MODEL_PROVIDERS
+    from lambda_src.endpoint import Endpoint
+    from lambda_src.models.providers import MODEL_PROVIDERS
     from lambda_src.settings import load_settings
-    from lambda_src.turns.endpoint import Endpoint
 
     model = ScriptedModel(otherwise=answer(job))
     MODEL_PROVIDERS["scripted"] = lambda _name, _settings: model

@@ -18,7 +18,7 @@ from agent_sessions.lease import SessionLease
 from agent_sessions.turn_reader import TurnReader
 from agent_sessions.turn_request import TurnRequest
 from lambda_src.answers.errors import EndpointError
-from lambda_src.turns.following import FollowedTurn
+from lambda_src.turn_resource.following import FollowedTurn
 from lambda_src.turns.turn_events import MessageStored
 from tests.concurrency.test_interleavings import World, _held, world_of  # noqa: F401 - a fixture
 

@@ -98,10 +98,10 @@ def _serve() -> None:
     import strands
 
     import lambda_src.agent
-    import lambda_src.turns.endpoint
+    import lambda_src.endpoint
     import tests.concurrency.callers
 
-    assert all((strands, lambda_src.agent, lambda_src.turns.endpoint))
+    assert all((strands, lambda_src.agent, lambda_src.endpoint))
     tests.concurrency.callers.s3_client("http://127.0.0.1:1")
     gc.freeze()
     while line := sys.stdin.readline():

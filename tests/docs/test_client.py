@@ -27,7 +27,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     with processes():
         forget_function()
-        from lambda_src.runtime.model_providers import MODEL_PROVIDERS
+        from lambda_src.models.providers import MODEL_PROVIDERS
         from local.offline_model import OfflineModel
         from local.server import LocalServer
 

@@ -154,7 +154,7 @@ class Function:
         """Start a new process: import everything of the function again."""
         forget_function()
         os.environ.update(self.environment)  # until the test's end: see ``processes``
-        self.part("runtime.model_providers").MODEL_PROVIDERS["scripted"] = lambda name, settings: self.models[name]
+        self.part("models.providers").MODEL_PROVIDERS["scripted"] = lambda name, settings: self.models[name]
         self.module = self.part("handler")
         if self.build_agent:
             self.part("agent").build_agent = self.build_agent

@@ -42,7 +42,7 @@ def built(**options: Any) -> Callable[[Any, Any], Any]:
     def build_agent(session_manager: Any, settings: Any) -> Any:
         from strands import Agent
 
-        from lambda_src.runtime.model_providers import build_model
+        from lambda_src.models.providers import build_model
 
         defaults: dict[str, Any] = {"model": build_model(settings), "callback_handler": None, "retry_strategy": None}
         return Agent(agent_id=settings.agent_id, session_manager=session_manager, **defaults | options)

@@ -123,7 +123,7 @@ def test_one_model_client_serves_many_turns(store: dict[str, str]) -> None:
     with BedrockServer(otherwise="Yes.") as bedrock:
         function = on_bedrock(bedrock, store)
         function.reply("One")
-        providers = function.part("runtime.model_providers")
+        providers = function.part("models.providers")
 
         function.reply("Two", "another")
 

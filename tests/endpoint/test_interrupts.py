@@ -18,7 +18,7 @@ def asking_agent(session_manager: Any, settings: Any) -> Any:
     """An edited ``build_agent``: files are deleted only when somebody approves."""
     from strands import Agent, ToolContext, tool
 
-    from lambda_src.runtime.model_providers import build_model
+    from lambda_src.models.providers import build_model
 
     @tool(context=True)
     def delete_file(name: str, tool_context: ToolContext) -> str:

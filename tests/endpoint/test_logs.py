@@ -54,7 +54,7 @@ def everything() -> Iterator[Everything]:
 def failing_agent(session_manager: Any, settings: Any) -> Any:
     from strands import Agent, tool
 
-    from lambda_src.runtime.model_providers import build_model
+    from lambda_src.models.providers import build_model
 
     @tool
     def fail(words: str) -> str:
@@ -221,7 +221,7 @@ def careless_agent(session_manager: Any, settings: Any) -> Any:
     """An agent whose author has forgotten what is logged, printed or raised beside the turn."""
     from strands import Agent, tool
 
-    from lambda_src.runtime.model_providers import build_model
+    from lambda_src.models.providers import build_model
 
     class Gone:
         def __del__(self) -> None:

@@ -91,7 +91,7 @@ class TestSnapStart:
 
         assert "lambda_src.agent" in sys.modules
         assert function.module.endpoint._store is not None
-        assert function.part("runtime.model_providers")._bedrock.cache_info().currsize == 1
+        assert function.part("models.providers")._bedrock.cache_info().currsize == 1
 
     def test_a_restored_process_shares_neither_connections_nor_chance(
         self, hooks: types.SimpleNamespace, s3_store: dict[str, str]
@@ -109,7 +109,7 @@ class TestSnapStart:
 
         assert random.getstate() != frozen
         assert function.part("runtime.aws").boto_session() is not session
-        assert function.part("runtime.model_providers")._bedrock.cache_info().currsize == 0
+        assert function.part("models.providers")._bedrock.cache_info().currsize == 0
         assert function.http("GET", "/sessions").json["session_ids"] == []
         assert function.module.endpoint._store is not store
 

@@ -134,7 +134,7 @@ def test_tools_know_the_turn_they_work_for_when_it_is_continued(scripted: Script
     def build(session_manager: Any, settings: Any) -> Any:
         from strands import Agent, ToolContext, tool
 
-        from lambda_src.runtime.model_providers import build_model
+        from lambda_src.models.providers import build_model
 
         @tool(context=True)
         def work(tool_context: ToolContext) -> str:

@@ -44,7 +44,7 @@ def test_the_deployed_role_lets_turns_be_streamed_seen_followed_and_cancelled(s3
 
 
 def test_following_costs_one_read_a_second() -> None:
-    from lambda_src.turns import following
+    from lambda_src.turn_resource import following
 
     with S3Server(buckets=["sessions"]) as s3:
         store = SessionStore.from_url("s3://sessions/p", client=s3.client())

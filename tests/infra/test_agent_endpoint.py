@@ -6,7 +6,7 @@ import pytest
 
 from infra.config import load_config
 from lambda_src.settings import load_settings
-from lambda_src.turns.turn_ids import BEGUN_WITHIN_SECONDS
+from lambda_src.turn_resource.turn_ids import BEGUN_WITHIN_SECONDS
 from tests.infra.policy_evaluator import Decision, decide
 from tests.infra.synthesis import ResolvedTemplate, synthesize
 

@@ -182,7 +182,7 @@ def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         monkeypatch.setenv(name, value)
     with processes():
         forget_function()
-        from lambda_src.runtime.model_providers import MODEL_PROVIDERS
+        from lambda_src.models.providers import MODEL_PROVIDERS
         from local.offline_model import OfflineModel
         from local.server import LocalServer
 

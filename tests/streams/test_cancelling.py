@@ -31,7 +31,7 @@ def agent_with(*tools: Any) -> Any:
     """An agent with tools of the test's own."""
 
     def build(session_manager: Any, settings: Any) -> Any:
-        from lambda_src.runtime.model_providers import build_model
+        from lambda_src.models.providers import build_model
 
         return Agent(
             agent_id=settings.agent_id,

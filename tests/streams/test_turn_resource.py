@@ -23,7 +23,7 @@ def followers_look_often(monkeypatch: pytest.MonkeyPatch) -> Callable[[Served], 
     """Followers of this test's server look ten times a second."""
 
     def look_often(served: Served) -> None:
-        monkeypatch.setattr(served.function.part("turns.following"), "LOOK_SECONDS", 0.1)
+        monkeypatch.setattr(served.function.part("turn_resource.following"), "LOOK_SECONDS", 0.1)
 
     return look_often
 
@@ -271,7 +271,7 @@ def test_a_reader_that_is_too_slow_is_dropped_and_the_turn_goes_on(
 ) -> None:
     gate = Gate()
     served = serve(otherwise="word " * 4000)
-    feed = served.function.part("turns.feed")
+    feed = served.function.part("turn_resource.feed")
     monkeypatch.setattr(feed, "MAX_WAITING_CHARACTERS", 1000)
     stream_class = served.function.part("doors.event_stream").EventStream
     piece = stream_class._piece

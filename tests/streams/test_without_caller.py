@@ -10,7 +10,7 @@ import pytest
 
 from agent_sessions.lease import SessionLease
 from lambda_src.doors.prefer import prefers_async
-from lambda_src.turns.turn_ids import accepted_at, accepted_id, mean_one_turn
+from lambda_src.turn_resource.turn_ids import accepted_at, accepted_id, mean_one_turn
 from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import ALICE, Function, http_event
@@ -63,7 +63,7 @@ def test_a_new_session_is_accepted_too(serve: Serve) -> None:
 
 def test_it_can_be_followed_from_the_moment_it_is_accepted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     served = serve(["One ", Pause(0.5), "two."])
-    monkeypatch.setattr(served.function.part("turns.following"), "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(served.function.part("turn_resource.following"), "LOOK_SECONDS", 0.1)
 
     with served.open("GET", turn_of(served.say("Count", **ASYNC))) as stream:
         events = list(stream)
@@ -74,7 +74,7 @@ def test_it_can_be_followed_from_the_moment_it_is_accepted(serve: Serve, monkeyp
 
 def test_who_follows_before_it_begins_has_a_stream_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     served = serve(otherwise="Hello.")
-    monkeypatch.setattr(served.function.part("turns.following"), "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(served.function.part("turn_resource.following"), "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(served.function.part("doors.event_stream"), "HEARTBEAT_SECONDS", 0.1)
     served.say("Hi")
     owner = served.function.part("doors.caller").owner_of({}, served.function.module.endpoint.settings)
@@ -249,7 +249,7 @@ def deployed(
         function = Function(variables, {"script": ScriptedModel(*script)})
         function.cold_start()
         lambda_service = Invocations()
-        monkeypatch.setattr(function.part("turns.without_caller"), "boto_session", lambda: lambda_service)
+        monkeypatch.setattr(function.part("turn_resource.without_caller"), "boto_session", lambda: lambda_service)
         return function, lambda_service
 
     return make
@@ -311,7 +311,7 @@ def test_an_event_that_never_came_is_said_to_be_cut_off_after_an_hour(
 ) -> None:
     function, _ = deployed()
     place = accept(function, "Hi").headers["location"]
-    ids = function.part("turns.turn_ids")
+    ids = function.part("turn_resource.turn_ids")
     now = time.time()
 
     statuses = []

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_src.doors.whole_characters import WholeCharacters
-from lambda_src.turns import feed as feeds
-from lambda_src.turns.feed import Failed, Feed, Replied
+from lambda_src.turn_resource import feed as feeds
+from lambda_src.turn_resource.feed import Failed, Feed, Replied
 from lambda_src.turns.told_in_order import ToldInOrder
 from lambda_src.turns.turn_events import Completed, MessageStored, Restored, TextDelta, TurnEvent
 

@@ -7,7 +7,6 @@ so that Strands sees one call, however often the model was asked.
 from __future__ import annotations
 
 from contextlib import aclosing
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers.model_refusals import refusal_of
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from strands import Agent
 
     from lambda_src.answers.model_refusals import Refusal
-    from lambda_src.turns.cancelling import Cancellation
-    from lambda_src.turns.showing import Showing
+    from lambda_src.models.showing import Showing
 
     Cut = Callable[[AsyncIterator[Any]], AsyncGenerator[Any]]
 
@@ -108,13 +106,17 @@ def _size(messages: list[Any]) -> int:
     return len(repr(messages))
 
 
-def be_patient(agent: Agent, showing: Showing, cancellation: Cancellation) -> None:
+def be_patient(agent: Agent, showing: Showing, cut: Cut) -> None:
     """Wrap an agent's model, so that it is asked again with less. The agent is made for one turn.
 
     If the conversation does not fit, the agent's conversation manager shortens it first. When that can do no more, this
     turn's view of the conversation is shortened.
+
+    Args:
+        agent: Who takes the turn.
+        showing: What its model is shown.
+        cut: Ends an answer early when the turn is cancelled.
     """
-    cut = partial(cancellation.cut, agent=agent)
     agent.model = PatientModel(agent.model, showing, cut)  # type: ignore[assignment] # it stands for one
     manager: Any = agent.conversation_manager
     reduce = manager.reduce_context

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions.exceptions import SessionException
 from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.logs import logger
-from lambda_src.turns import marks
-from lambda_src.turns.marks import Earlier
-from lambda_src.turns.simplify import (
+from lambda_src.models import marks
+from lambda_src.models.marks import Earlier
+from lambda_src.models.simplify import (
     STEPS,
     Entry,
     Step,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from lambda_src.answers.model_refusals import Refusal, Suspect
-    from lambda_src.turns.marks import LeftOut
-    from lambda_src.turns.simplify import Lost, Message
+    from lambda_src.models.marks import LeftOut
+    from lambda_src.models.simplify import Lost, Message
 
 _POINTED_AT: dict[Suspect, tuple[Step, ...]] = {
     "marks": ("marks",),

@@ -15,9 +15,9 @@ from agent_sessions.lease import SessionLease
 from agent_sessions.turn_request import begins_turn
 from lambda_src.answers import errors
 from lambda_src.content import shown
+from lambda_src.turn_resource.turn_ids import BEGUN_WITHIN_SECONDS
+from lambda_src.turn_resource.turn_status import RUNNING, TurnState, cut_off, lacks_last_message, state_of
 from lambda_src.turns.turn_events import MessageStored, Restored, reply_of
-from lambda_src.turns.turn_ids import BEGUN_WITHIN_SECONDS
-from lambda_src.turns.turn_status import RUNNING, TurnState, cut_off, lacks_last_message, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

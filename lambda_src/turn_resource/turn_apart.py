@@ -9,8 +9,8 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
-from lambda_src.turns.feed import Failed, Feed, Replied
-from lambda_src.turns.following import FollowedNoLongerError
+from lambda_src.turn_resource.feed import Failed, Feed, Replied
+from lambda_src.turn_resource.following import FollowedNoLongerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from lambda_src.turns.simplify import STEPS, Step, is_prompt
+from lambda_src.models.simplify import STEPS, Step, is_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lambda_src.turns.simplify import Lost, Message
+    from lambda_src.models.simplify import Lost, Message
 
 KEY = "agent_session_kit"
 """Where the marks are, under ``metadata.custom``."""

@@ -11,14 +11,14 @@ from lambda_src.answers import errors
 from lambda_src.answers.logs import logger
 from lambda_src.runtime import aws
 from lambda_src.runtime.event_loop import AbandonedError, Result, within
-from lambda_src.turns import following
+from lambda_src.turn_resource import following
+from lambda_src.turn_resource.turn_ids import meant
+from lambda_src.turn_resource.turn_status import RUNNING
 from lambda_src.turns.first_import import import_agent
 from lambda_src.turns.repeats import Asked, key_reused
 from lambda_src.turns.session_use import SessionUse
 from lambda_src.turns.time_limit import TimeLimit
 from lambda_src.turns.turn import stream_turn
-from lambda_src.turns.turn_ids import meant
-from lambda_src.turns.turn_status import RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agent_sessions.session_store import SessionStore
     from lambda_src.contract import TurnBody
     from lambda_src.settings import Settings
-    from lambda_src.turns.following import FollowedTurn
+    from lambda_src.turn_resource.following import FollowedTurn
     from lambda_src.turns.turn_events import TurnEvent
 
 
@@ -210,7 +210,7 @@ class Endpoint:
 
     def prime(self) -> None:
         """Do once, before a snapshot, what every restored process would otherwise do in its first turn."""
-        from lambda_src.runtime.model_providers import build_model
+        from lambda_src.models.providers import build_model
 
         import_agent()
         with self._opening:
