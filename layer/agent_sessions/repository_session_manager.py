@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions._conversation.journal import journal_of
+from agent_sessions._conversation.journal import Journal
 from agent_sessions._conversation.refused_results import storable_result
 from agent_sessions._conversation.restoring import restore_agent
 from agent_sessions._conversation.stored_agent import StoredAgent
@@ -45,7 +45,7 @@ class RepositorySessionManager(SessionManager):
             logger.warning("arguments=<%s> | unknown here, and ignored", ",".join(sorted(kwargs)))
         self.session_id = check_identifier("session", session_id)
         self.session_repository = session_repository
-        self._journal = journal_of(session_repository, session_id)
+        self._journal = _journal_of(session_repository, session_id)
         self.session, self._is_new_session = self._journal.open()
         self._began_here = self._is_new_session
         self._agents: dict[str, StoredAgent] = {}
@@ -329,3 +329,16 @@ class RepositorySessionManager(SessionManager):
         if self._stopped is not None:
             raise self._stopped
         self._journal.orchestrators.update(source)
+
+
+def _journal_of(repository: SessionRepository, session_id: str) -> Journal:
+    """The best journal a repository offers."""
+    make = getattr(type(repository), "session_journal", None)
+    if make is None:
+        from agent_sessions._conversation.repository_journal import RepositoryJournal
+
+        return RepositoryJournal(repository, session_id)
+    journal = make(repository, session_id)
+    if not isinstance(journal, Journal):
+        raise SessionException(f"{type(repository).__name__}.session_journal() must return a Journal")
+    return journal

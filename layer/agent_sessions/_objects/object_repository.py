@@ -8,7 +8,6 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions._conversation.journal import Journal
 from agent_sessions._life.erasure import SessionErasure
 from agent_sessions._life.session_life import SessionLife
 from agent_sessions._objects.log_removal import drop_log
@@ -30,6 +29,7 @@ from agent_sessions.types import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agent_sessions._conversation.journal import Journal
     from agent_sessions._objects.turn_writer import Durability
     from agent_sessions._records.layout import Layout
     from agent_sessions.lease import SessionLease
@@ -102,7 +102,9 @@ class ObjectSessionRepository(SessionRepository):
         ]
         if changed:
             logger.debug("overridden=<%s> | writing through the repository's own methods", ",".join(changed))
-            return Journal(self, session_id)
+            from agent_sessions._conversation.repository_journal import RepositoryJournal
+
+            return RepositoryJournal(self, session_id)
         records, life = self.records, self.life
         if self._is_read_by_a_journal:
             records = Records(self.objects, self.layout)
