@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -13,8 +12,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
-from urllib.request import urlopen
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,15 +76,18 @@ def _free_port() -> int:
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1})
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    s3 = boto3.client("s3", endpoint_url=url, config=config, **keys)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        # "Ready." is in its log also when the port was taken: only an answer counts.
+        # Neither "Ready." in its log nor "available" in its health says that S3 takes requests: an answer of S3's does.
         try:
-            with urlopen(f"{url}/_localstack/health", timeout=5) as answer:  # noqa: S310 - our own server
-                if json.load(answer)["services"].get("s3") in {"running", "available"}:
-                    return
-        except (URLError, OSError, ValueError):
+            s3.list_buckets()
+        except (ClientError, BotoCoreError):
             time.sleep(0.2)
+        else:
+            return
     raise RuntimeError(f"LocalStack did not start:\n{log.read_text(errors='replace')[-4000:]}")
 
 
