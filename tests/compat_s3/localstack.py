@@ -77,8 +77,8 @@ def _free_port() -> int:
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1})
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    s3 = boto3.client("s3", endpoint_url=url, config=config, **keys)
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    s3 = session.client("s3", endpoint_url=url, config=config)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         # Neither "Ready." in its log nor "available" in its health says that S3 takes requests: an answer of S3's does.
