@@ -5,6 +5,8 @@ without ``:`` and ``/``, which the CDK's own context keys always contain; whatev
 none was mistyped, and a mistyped key that is silently ignored deploys something nobody asked for.
 """
 
+# Over 300 lines: the settings are one table, from which the documentation is made.
+
 import difflib
 from collections.abc import Mapping
 from typing import Any, Final, Literal, Self
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUseDefault
 
+from infra.agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
 from infra.packaging.python_package import ROOT
 from infra.policies.bedrock_model import ALLOWED as MODEL_ALLOWED
 from infra.policies.bedrock_model import model_id_of
@@ -23,8 +26,10 @@ _CDK_KEYS: Final = frozenset({"acknowledged-issue-numbers"})
 _LOG_RETENTION_DAYS: Final = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 )  # fmt: skip
-# Lambda allows 4 KB for all environment variables together; the others need a fraction of it.
+# Lambda allows 4 KB for all environment variables together; the kit's own need a fraction of it.
 _PROMPT_BYTES: Final = 3_000
+# Shown in no message: somebody may have put a secret there instead of its place.
+_NOT_SHOWN: Final = ("agent_environment", "agent_secrets")
 PROD: Final = "prod"
 # Beside the default prompt: the function reads the same file.
 DEFAULT_MODEL: Final = (ROOT / "lambda_src" / "agent" / "model.txt").read_text(encoding="utf-8").strip()
@@ -87,6 +92,18 @@ class KitConfig(BaseModel):
         "How many of the latest messages the default agent shows to the model. All are kept.",
         ge=2,
         le=10_000,
+    )
+    agent_environment: Mapping[str, str] = _setting(
+        {},
+        ALLOWED_ENVIRONMENT,
+        "Environment variables for your own agent. Together with `agent_system_prompt` and `agent_secrets` at most "
+        f"{_PROMPT_BYTES} bytes.",
+    )
+    agent_secrets: Mapping[str, str] = _setting(
+        {},
+        ALLOWED_SECRETS,
+        "Secrets of your own agent, which it reads with `lambda_src.secrets.secret(name)`. The function may read these "
+        "and no others.",
     )
     encryption: Literal["s3", "kms"] = _setting(
         "s3",
@@ -188,6 +205,17 @@ class KitConfig(BaseModel):
             raise ValueError(f"{len(value.encode())} bytes are too many")
         return value
 
+    @field_validator("agent_environment", "agent_secrets", mode="before")
+    @classmethod
+    def _read_object(cls, value: Any) -> Mapping[str, str]:
+        return read_object(value)
+
+    @field_validator("agent_secrets")
+    @classmethod
+    def _check_places(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        check_places(value)
+        return value
+
     @field_validator("log_retention_days")
     @classmethod
     def _check_retention(cls, value: int) -> int:
@@ -199,6 +227,19 @@ class KitConfig(BaseModel):
     def _public_needs_two_keys(self) -> Self:
         if (self.auth == "none") != self.allow_public:
             raise ValueError("auth: `auth=none` and `allow_public=true` go together or not at all")
+        return self
+
+    @model_validator(mode="after")
+    def _own_values_fit_the_environment(self) -> Self:
+        if twice := sorted(self.agent_environment.keys() & self.agent_secrets.keys()):
+            raise ValueError(f"agent_environment: {twice[0]} is in `agent_secrets`; a secret is in no environment")
+        texts = [self.agent_system_prompt or "", *self.agent_environment, *self.agent_environment.values()]
+        size = sum(len(text.encode()) for text in (*texts, *self.agent_secrets, *self.agent_secrets.values()))
+        if size > _PROMPT_BYTES:
+            raise ValueError(
+                f"agent_environment: {size} bytes together with `agent_system_prompt` and `agent_secrets`; allowed: "
+                f"at most {_PROMPT_BYTES}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -270,7 +311,8 @@ def _problem(detail: dict[str, Any]) -> str:
     if not detail["loc"]:
         return _sentence(detail)  # about several keys together; it begins with the one to change
     key = str(detail["loc"][0])
-    return f"{key}={detail['input']!r}: {_sentence(detail)}; allowed: {allowed_values(KitConfig.model_fields[key])}"
+    given = key if key in _NOT_SHOWN else f"{key}={detail['input']!r}"
+    return f"{given}: {_sentence(detail)}; allowed: {allowed_values(KitConfig.model_fields[key])}"
 
 
 def _sentence(detail: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError
+from lambda_src import secrets
 from lambda_src.answers import errors
 from lambda_src.answers.logs import logger
 from lambda_src.runtime import aws
@@ -216,6 +217,7 @@ class Endpoint:
         with self._opening:
             self._store = self._store or self._open()
         build_model(self.settings)
+        secrets.forget()  # a snapshot holds none
 
     def forget_store(self) -> None:
         """Drop the store with its connections; the next request opens it again."""

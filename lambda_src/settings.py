@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.store_url import parse_store_url, shown
 from lambda_src.models.providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
+from lambda_src.secrets import secret_places
 
 # The CDK app reads the same file.
 DEFAULT_MODEL = Path(__file__).with_name("agent").joinpath("model.txt").read_text(encoding="utf-8").strip()
@@ -39,6 +40,11 @@ def _model(value: str) -> str:
 def _days(value: float) -> float:
     if not math.isfinite(value) or value < 0:
         raise ValueError("must be a number of days, or 0 for sessions that never expire")
+    return value
+
+
+def _secrets(value: str) -> str:
+    secret_places(value)
     return value
 
 
@@ -77,6 +83,11 @@ class Settings(BaseModel):
     )
     agent_id: Annotated[str, AfterValidator(lambda value: check_identifier("agent", value))] = Field(
         default="default", description="The agent a request speaks to when it names none."
+    )
+    agent_secrets: Annotated[str, AfterValidator(_secrets)] = Field(
+        default="{}",
+        description='Where the secrets of the agent are: {"NAME": "secretsmanager:<name>", "OTHER": "ssm:<name>"}. '
+        "A secret that is not named here is the environment variable of its name.",
     )
     lease_wait_seconds: float = Field(
         default=5,
@@ -134,4 +145,6 @@ def _explain(detail: Mapping[str, object], present: Mapping[str, str]) -> str:
         return f"{name.upper()} is not set: {Settings.model_fields[name].description}"
     reason = str(detail["msg"]).removeprefix("Value error, ")
     given = present.get(name, "")
+    if name == "agent_secrets":  # somebody may have put a secret there instead of its place
+        return f"{name.upper()}: {reason}"
     return f"{name.upper()}={(shown(given) if name == 'session_store' else given)!r}: {reason}"

@@ -18,6 +18,7 @@ from local.configuration import (
     check_credentials,
     read_configuration,
 )
+from local.dotenv_file import read_dotenv
 from local.invocation import TIMEOUT_SECONDS
 from local.refusals import HOST
 from local.server import LocalServer
@@ -35,6 +36,7 @@ def main() -> int:
         The exit code: 0 after an orderly end, 1 when it could not start or a turn had to be cut off.
     """
     try:
+        read_dotenv(Path.cwd())
         configuration = read_configuration(os.environ, Path.cwd())
         check_credentials(configuration)
         server = _listen(configuration.port)

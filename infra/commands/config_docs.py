@@ -30,7 +30,7 @@ def page() -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value is None or value == {}:
         return "unset"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

@@ -1,5 +1,6 @@
 """The agent behind a URL: function, role, log, alias and who may call."""
 
+import json
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from infra.packaging.built_code import built_code
 from infra.packaging.python_package import ROOT, copy_package
 from infra.policies.model_access import model_statements, wildcards
 from infra.policies.nag_waivers import waive
+from infra.policies.secret_access import secret_place, secret_statements
 
 _TASK_ROOT = "/var/task"
 _ALIAS = "live"
@@ -47,7 +49,7 @@ class AgentEndpoint(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = self._log_group(config)
-        self.role = self._role(config.agent_model, store)
+        self.role = self._role(config, store)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -107,7 +109,7 @@ class AgentEndpoint(Construct):
         resource.retention_in_days = config.log_retention_days
         return log_group
 
-    def _role(self, agent_model: str, store: SessionBucket) -> iam.Role:
+    def _role(self, config: KitConfig, store: SessionBucket) -> iam.Role:
         # Written out instead of AWSLambdaBasicExecutionRole, which may write to every log group of the account.
         role = iam.Role(
             self,
@@ -120,7 +122,8 @@ class AgentEndpoint(Construct):
                 actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[self.log_group.log_group_arn]
             )
         )
-        for statement in model_statements(self, agent_model):
+        places = [secret_place(text) for text in config.agent_secrets.values()]
+        for statement in (*model_statements(self, config.agent_model), *secret_statements(self, places)):
             role.add_to_policy(statement)
         store.grant_read_write(role)
         store.grant_delete(role)
@@ -132,7 +135,7 @@ class AgentEndpoint(Construct):
             | {
                 f"AwsSolutions-IAM5[Resource::{resource}]": "Where an inference profile may route to. A condition ties "
                 "the statement to that one profile."
-                for resource in wildcards(agent_model)
+                for resource in wildcards(config.agent_model)
             },
         )
         return role
@@ -182,6 +185,7 @@ def _code(scope: Construct, python_version: str) -> lambda_.AssetCode:
 def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
     # Names as in lambda_src/settings.py; a test reads these values with it.
     prompt = {} if config.agent_system_prompt is None else {"AGENT_SYSTEM_PROMPT": config.agent_system_prompt}
+    secrets = {"AGENT_SECRETS": json.dumps(dict(config.agent_secrets))} if config.agent_secrets else {}
     return {
         "SESSION_STORE": store.url,
         "SESSION_TTL_DAYS": f"{config.session_ttl_days:g}",
@@ -194,6 +198,8 @@ def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
         # The function's own name would be a circle in the template; Lambda tells it to the process.
         "ASYNC_FUNCTION": f":{_ALIAS}",
         **prompt,
+        **secrets,
+        **config.agent_environment,
         "POWERTOOLS_SERVICE_NAME": config.stack_name,
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }

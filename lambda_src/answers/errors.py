@@ -212,6 +212,14 @@ class SessionDamagedError(EndpointError):
     title = "The session is damaged"
 
 
+class SecretUnavailableError(EndpointError):
+    """A secret that the agent asks for is missing, or may not be read; the log names it."""
+
+    status = 500
+    slug = "secret-unavailable"
+    title = "A secret is not available"
+
+
 class ValueNotStorableError(EndpointError):
     """A tool, a hook or the agent's state holds a value that is no JSON; sending the request again does not help."""
 

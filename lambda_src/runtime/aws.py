@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ S3_CONNECT_SECONDS = 2
 S3_READ_SECONDS = 5
 S3_ATTEMPTS = 4
 """Tries of one request. When S3 does not answer at all, they and their pauses take at most about half a minute."""
+
+SECRET_ATTEMPTS = 3
 
 _on_restore: list[Callable[[], object]] = []
 
@@ -54,6 +56,23 @@ def s3_client() -> S3Client:
             max_pool_connections=32,
         ),
     )
+
+
+def secrets_client(service: str) -> Any:
+    """A client for secrets, which gives up while there is time to tell the caller.
+
+    Args:
+        service: ``secretsmanager`` or ``ssm``.
+    """
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=S3_CONNECT_SECONDS,
+        read_timeout=S3_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": SECRET_ATTEMPTS},
+    )
+    session: Any = boto_session()  # its overloads know the services with stubs only
+    return session.client(service, config=config)
 
 
 def on_restore(forget: Callable[[], object]) -> None:

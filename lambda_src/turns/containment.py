@@ -2,6 +2,7 @@
 
 When a tool raises anything, the model gets an error result. Strands does that for an ``Exception`` only: it lets
 everything else through, past the results of the other tools. When a hook raises, its turn ends, and nothing else.
+The same when a tool raises an answer of the endpoint's own, because a secret is missing: the model cannot help there.
 Strands prints the conversation by default, and what is printed here is the function's log.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lambda_src.answers.diagnosis import unwrapped
+from lambda_src.answers.errors import EndpointError
 from lambda_src.runtime.escapes import Contained, contained
 from lambda_src.runtime.stand_in import StandIn
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from strands import Agent
-    from strands.hooks import BeforeToolCallEvent
+    from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent
 
     from lambda_src.turns.cancelling import Cancellation
 
@@ -35,10 +38,16 @@ class ContainedTool(StandIn):
         return cancellation.cut_tool(tool_use["toolUseId"], events)
 
 
+def endpoint_error_of(event: AfterToolCallEvent) -> EndpointError | None:
+    """The answer with which a tool ends its turn, if it does."""
+    error = None if event.exception is None else unwrapped(event.exception)
+    return error if isinstance(error, EndpointError) else None
+
+
 def contain(agent: Agent, cancellation: Cancellation) -> None:
     """Contain an agent's tools and hooks, and stop it from printing. The agent is made for one turn."""
     from strands.handlers import PrintingCallbackHandler, null_callback_handler
-    from strands.hooks import BeforeToolCallEvent
+    from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent
 
     if type(agent.callback_handler) is PrintingCallbackHandler:  # the default: nobody chose it
         agent.callback_handler = null_callback_handler
@@ -48,7 +57,13 @@ def contain(agent: Agent, cancellation: Cancellation) -> None:
         if event.selected_tool is not None:
             event.selected_tool = ContainedTool(event.selected_tool, cancellation)  # type: ignore[assignment] # it stands for one
 
+    def end_turn(event: AfterToolCallEvent) -> None:
+        """End the turn if that is what the tool's error says."""
+        if (answer := endpoint_error_of(event)) is not None:
+            raise answer
+
     agent.hooks.add_callback(BeforeToolCallEvent, contain_tool)
+    agent.hooks.add_callback(AfterToolCallEvent, end_turn)
     tell = agent.hooks.invoke_callbacks_async
 
     async def tell_contained(event: Any) -> Any:

@@ -16,6 +16,7 @@ from agent_sessions.turn_request import TurnRequest
 from lambda_src.answers import errors
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.content import shown, to_json
+from lambda_src.turns.containment import endpoint_error_of
 from lambda_src.turns.replays import Replay, digest, digest_of, refusal_in, replay_of
 from lambda_src.turns.turn_events import completed
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from strands import Agent
-    from strands.hooks import AfterInvocationEvent
+    from strands.hooks import AfterInvocationEvent, AfterToolCallEvent
     from strands.types.content import Message
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
@@ -162,6 +163,7 @@ class OutcomeRecorder:
         out_of_time: Callable[[], bool],
     ) -> None:
         self.refused_as: errors.EndpointError | None = None
+        self._ended_by: errors.EndpointError | None = None
         self._session = session
         self._restored_messages = restored_messages
         self._calls = calls
@@ -170,9 +172,13 @@ class OutcomeRecorder:
 
     def listen_to(self, agent: Agent) -> None:
         """Hear of the invocation's end before the session: Strands calls the hook added last first."""
-        from strands.hooks import AfterInvocationEvent
+        from strands.hooks import AfterInvocationEvent, AfterToolCallEvent
 
         agent.hooks.add_callback(AfterInvocationEvent, self._conclude)
+        agent.hooks.add_callback(AfterToolCallEvent, self._note_end)
+
+    def _note_end(self, event: AfterToolCallEvent) -> None:
+        self._ended_by = endpoint_error_of(event) or self._ended_by
 
     def _conclude(self, event: AfterInvocationEvent) -> None:
         agent, result = event.agent, event.result
@@ -182,7 +188,7 @@ class OutcomeRecorder:
         if result is None:
             # When the model's limit cuts an answer short, Strands raises. It is an answer all the same.
             if self._calls.stop_reason != "max_tokens":
-                failed = self._calls.error
+                failed = self._ended_by or self._calls.error
                 failure = answer_for(failed, failed) if failed else errors.InternalError("")
                 self._session.conclude_turn(agent, {"failed": failure.slug})
                 return

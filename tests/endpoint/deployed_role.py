@@ -73,7 +73,11 @@ class DeployedRole:
 
     def judge(self, request: AWSPreparedRequest) -> bool:
         """Keep what a request needs, and say whether all of it is allowed."""
-        role = deployed_statements(os.environ.get("SESSION_STORE", ""), os.environ.get("AGENT_MODEL", ""))
+        role = deployed_statements(
+            os.environ.get("SESSION_STORE", ""),
+            os.environ.get("AGENT_MODEL", ""),
+            os.environ.get("AGENT_SECRETS", ""),
+        )
         needed = _needed(request)
         for call in needed:
             self.calls[call] = _allows(role, call)
@@ -102,16 +106,17 @@ class DeployedRole:
 
 
 @functools.cache
-def _statements(agent_model: str) -> tuple[str, str]:
-    template = synthesize(**({"agent_model": agent_model} if agent_model else {}))
+def _statements(agent_model: str, agent_secrets: str) -> tuple[str, str]:
+    given = {"agent_model": agent_model, "agent_secrets": agent_secrets}
+    template = synthesize(**{key: value for key, value in given.items() if value})
     documents = [*template.of_type("AWS::IAM::Policy"), *template.of_type("AWS::S3::BucketPolicy")]
     found = [s for document in documents for s in document["Properties"]["PolicyDocument"]["Statement"]]
     return json.dumps(found), template.outputs["BucketName"]
 
 
 @functools.cache
-def _deployed_statements(store_url: str, agent_model: str) -> list[Statement]:
-    text, bucket = _statements(agent_model)
+def _deployed_statements(store_url: str, agent_model: str, agent_secrets: str) -> list[Statement]:
+    text, bucket = _statements(agent_model, agent_secrets)
     store = urllib.parse.urlsplit(store_url)
     if store.scheme == "s3":
         # The same template, deployed with this bucket and prefix.
@@ -120,16 +125,17 @@ def _deployed_statements(store_url: str, agent_model: str) -> list[Statement]:
     return statements
 
 
-def deployed_statements(store_url: str = "", agent_model: str = "") -> list[Statement]:
+def deployed_statements(store_url: str = "", agent_model: str = "", agent_secrets: str = "") -> list[Statement]:
     """Everything that has a say about the function's requests: its role's policies and its bucket's.
 
     Args:
         store_url: Where the function under test keeps its sessions; other than in S3, the bucket is the template's.
         agent_model: Its model. A model that is not Bedrock's leaves the role with the default.
+        agent_secrets: Where its secrets are, as ``AGENT_SECRETS`` says.
     """
     model = agent_model if agent_model.startswith("bedrock:") else ""
     with _one_at_a_time:  # the CDK's kernel is one process behind a pipe
-        return _deployed_statements(store_url, model)
+        return _deployed_statements(store_url, model, agent_secrets)
 
 
 def _allows(role: list[Statement], call: Call | ModelCall) -> bool:
@@ -141,6 +147,10 @@ def _needed(request: AWSPreparedRequest) -> set[Call | ModelCall]:
     converse = _CONVERSE.fullmatch(url.path)
     if converse:
         return set(_model_calls(urllib.parse.unquote(converse["model"]), _BEDROCK_ACTIONS[converse["operation"]]))
+    body = request.body if isinstance(request.body, bytes) else b""
+    target: Any = request.headers.get("X-Amz-Target")  # bytes, once it is signed
+    if target:
+        return {_secret_call(target.decode(), json.loads(body))}
     environ = {
         "REQUEST_METHOD": request.method,
         "PATH_INFO": urllib.parse.unquote(url.path).encode().decode("latin-1"),
@@ -148,7 +158,6 @@ def _needed(request: AWSPreparedRequest) -> set[Call | ModelCall]:
         "HTTP_HOST": url.netloc,
         **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()},
     }
-    body = request.body if isinstance(request.body, bytes) else b""
     return set(calls_of(environ, body))
 
 
@@ -170,6 +179,16 @@ def _model_calls(model: str, action: str) -> list[ModelCall]:
     ]
 
 
+def _secret_call(target: str, body: dict[str, Any]) -> Call:
+    """What the services for secrets ask IAM. Secrets Manager looks a name up, and ends its ARN in six characters."""
+    here = f"{REGION}:{ACCOUNT}"
+    if target == "secretsmanager.GetSecretValue":
+        return Call("secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{here}:secret:{body['SecretId']}-AbCdEf")
+    if target == "AmazonSSM.GetParameter":
+        return Call("ssm:GetParameter", f"arn:aws:ssm:{here}:parameter/{body['Name'].removeprefix('/')}")
+    raise NotImplementedError(target)
+
+
 def _neighbours(call: Call | ModelCall) -> list[Call | ModelCall]:
     """The same call a little beside: another model; another bucket; a prefix that begins alike; no prefix."""
     if isinstance(call, ModelCall):
@@ -177,6 +196,8 @@ def _neighbours(call: Call | ModelCall) -> list[Call | ModelCall]:
         if call.conditions:
             beside.append(replace(call, conditions=()))
         return beside
+    if not call.resource.startswith("arn:aws:s3:"):
+        return [replace(call, resource=f"{call.resource}2"), replace(call, resource=call.resource.replace("/", "/2/"))]
     bucket, slash, key = call.resource.removeprefix("arn:aws:s3:::").partition("/")
     elsewhere = replace(call, resource=f"arn:aws:s3:::{bucket}2{slash}{key}")
     if not key:

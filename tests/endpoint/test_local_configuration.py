@@ -1,12 +1,15 @@
 """What ``make run`` accepts, and how it refuses the rest."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from local import configuration
 from local.configuration import Configuration, ConfigurationError, check_credentials, read_configuration
+from local.dotenv_file import read_dotenv
 
 
 def test_the_defaults_need_nothing(tmp_path: Path) -> None:
@@ -113,3 +116,53 @@ class TestCredentials:
 
     def test_without_aws_nothing_is_asked_for(self) -> None:
         check_credentials(Configuration(0, "file:///x", "offline:history"))
+
+
+class TestDotenv:
+    @pytest.fixture(autouse=True)
+    def _variables(self) -> Iterator[None]:
+        with mock.patch.dict(os.environ):
+            yield
+
+    def test_its_variables_are_set_unless_the_shell_has_set_them(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("# mine\nKIT_TOKEN='a b'\nexport KIT_TABLE=orders\n", encoding="utf-8")
+        os.environ["KIT_TABLE"] = "the shell's"
+
+        read_dotenv(tmp_path)
+
+        assert (os.environ["KIT_TOKEN"], os.environ["KIT_TABLE"]) == ("a b", "the shell's")
+
+    def test_without_the_file_nothing_is_set(self, tmp_path: Path) -> None:
+        before = dict(os.environ)
+
+        read_dotenv(tmp_path)
+
+        assert dict(os.environ) == before
+
+    @pytest.mark.parametrize(
+        ("content", "complaint"),
+        [
+            (b"KIT_TABLE=orders\nxyzzy 17\n", r"\.env, line 2, cannot be read\. Allowed: NAME=value"),
+            (b"KIT_TABLE='xyzzy 17\n", r"\.env, line 1, cannot be read"),
+            (b"KIT_TABLE=\xff xyzzy 17\n", r"\.env cannot be read: it is no UTF-8"),
+        ],
+    )
+    def test_a_file_that_cannot_be_read_is_refused_without_quoting_it(
+        self, content: bytes, complaint: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / ".env").write_bytes(content)
+
+        with pytest.raises(ConfigurationError, match=complaint) as refusal:
+            read_dotenv(tmp_path)
+
+        assert "xyzzy" not in str(refusal.value)
+        assert "KIT_TABLE" not in os.environ
+
+    def test_a_folder_in_its_place_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").mkdir()
+
+        with pytest.raises(ConfigurationError, match=r"\.env cannot be read: Is a directory"):
+            read_dotenv(tmp_path)
+
+    def test_nobody_commits_it(self) -> None:
+        assert ".env" in (Path(__file__).parents[2] / ".gitignore").read_text().splitlines()

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
-SERVER = {"h11", "starlette", "uvicorn"}
+SERVER = {"h11", "python-dotenv", "starlette", "uvicorn"}
 
 
 def pins(name: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENT_WINDOW_MESSAGES": "6",
         "AGENT_MODEL_ATTEMPTS": "2",
         "AGENT_ID": "helper",
+        "AGENT_SECRETS": '{"TOKEN": "ssm:/chat/token"}',
         "LEASE_WAIT_SECONDS": "2.5",
         "DEADLINE_MARGIN_SECONDS": "1.5",
         "STREAMING": "False",
@@ -78,6 +79,10 @@ def test_every_setting_is_described() -> None:
         ("AGENT_MODEL_ATTEMPTS", "0", "greater than or equal to 1"),
         ("AGENT_ID", "a/b", "path separators"),
         ("DEADLINE_MARGIN_SECONDS", "0", "greater than 0"),
+        ("AGENT_SECRETS", "TOKEN", "a JSON object of names and places"),
+        ("AGENT_SECRETS", "[]", "a JSON object of names and places"),
+        ("AGENT_SECRETS", '{"TOKEN": "xyzzy17"}', "TOKEN must be at secretsmanager:<name> or ssm:<name>"),
+        ("AGENT_SECRETS", '{"TOKEN": "ssm:"}', "TOKEN must be at secretsmanager:<name> or ssm:<name>"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_variable_and_what_is_allowed(
@@ -87,6 +92,13 @@ def test_a_wrong_value_is_refused_with_its_variable_and_what_is_allowed(
         load_settings({**STORE, variable: value})
 
     assert variable in str(refused.value)
+
+
+def test_what_may_be_a_secret_put_there_by_mistake_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings({**STORE, "AGENT_SECRETS": '{"TOKEN": "xyzzy17"}'})
+
+    assert "xyzzy17" not in str(refused.value)
 
 
 def test_all_wrong_values_are_named_at_once() -> None:

@@ -1,11 +1,13 @@
 """The function, its URL and who may call it."""
 
+import json
 from typing import Any
 
 import pytest
 
+from infra.agent_values import check_name, kit_names
 from infra.config import load_config
-from lambda_src.settings import load_settings
+from lambda_src.settings import Settings, load_settings
 from lambda_src.turn_resource.turn_ids import BEGUN_WITHIN_SECONDS
 from tests.infra.policy_evaluator import Decision, decide
 from tests.infra.synthesis import ResolvedTemplate, synthesize
@@ -46,6 +48,29 @@ def test_the_function_reads_the_settings_it_is_given() -> None:
     assert settings.agent_system_prompt == "Answer in verse."
     assert settings.endpoint_auth == "iam"
     assert (settings.lease_wait_seconds, settings.deadline_margin_seconds) == (2.5, 8)
+
+
+def test_the_functions_environment_has_the_agents_own_variables_and_only_the_places_of_its_secrets() -> None:
+    template = synthesize(
+        agent_environment={"ORDERS_TABLE": "orders"}, agent_secrets='{"OPENAI_API_KEY": "secretsmanager:prod/openai"}'
+    )
+
+    environment = function(template)["Environment"]["Variables"]
+
+    assert environment["ORDERS_TABLE"] == "orders"
+    assert json.loads(load_settings(environment).agent_secrets) == {"OPENAI_API_KEY": "secretsmanager:prod/openai"}
+    assert "OPENAI_API_KEY" not in environment
+    assert "AGENT_SECRETS" not in function(synthesize())["Environment"]["Variables"]
+
+
+def test_no_name_of_the_functions_own_environment_can_be_chosen_for_the_agent() -> None:
+    for name in function(synthesize(agent_system_prompt="Hi"))["Environment"]["Variables"]:
+        with pytest.raises(ValueError, match=name):
+            check_name(name)
+
+
+def test_what_the_deployment_keeps_for_the_kit_are_the_functions_settings() -> None:
+    assert kit_names() == {name.upper() for name in Settings.model_fields}
 
 
 def test_defaults_of_the_deployment_and_of_the_function_agree() -> None:

@@ -54,6 +54,35 @@ WRONG: dict[str, list[object]] = {
     ],
     "agent_system_prompt": ["ä" * 1501],
     "agent_window_messages": ["1", "10001", "ten", "2.5"],
+    "agent_environment": [
+        "TABLE=orders",
+        "[]",
+        ["TABLE"],
+        {"TABLE": 5},
+        {"1ST": "x"},
+        {"A-B": "x"},
+        {"X": "one character"},
+        {"AWS_PROFILE": "x"},
+        {"aws_region": "x"},
+        {"SESSION_STORE": "x"},
+        {"agent_model": "x"},
+        {"POWERTOOLS_LOG_LEVEL": "DEBUG"},
+        {"LAMBDA_TASK_ROOT": "x"},
+        {"PYTHONPATH": "x"},
+    ],
+    "agent_secrets": [
+        "TOKEN",
+        ["TOKEN"],
+        {"TOKEN": "xyzzy17"},
+        {"TOKEN": "secretsmanager:"},
+        {"TOKEN": "vault:token"},
+        {"TOKEN": "ssm:/chat/*"},
+        {"TOKEN": "secretsmanager:prod/*"},
+        {"TOKEN": "ssm:/chat//token"},
+        {"TOKEN": "ssm:arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/openai-AbCdEf"},
+        {"TOKEN": "secretsmanager:arn:aws:secretsmanager:eu-west-1:111122223333:secret:*"},
+        {"AWS_TOKEN": "ssm:/chat/token"},
+    ],
     "encryption": ["none", "KMS", "aws:kms"],
     "bucket_versioning": ["maybe", "2"],
     "auth": ["cognito", "NONE", "IAM "],
@@ -79,10 +108,37 @@ def test_a_wrong_value_is_refused_with_its_key_and_what_is_allowed(key: str, val
         load_config({key: value})
 
     (_, line) = str(refusal.value).splitlines()
-    assert line.strip().startswith(f"{key}={value!r}: ")
+    assert line.strip().startswith(
+        f"{key}: " if key in {"agent_environment", "agent_secrets"} else f"{key}={value!r}: "
+    )
     extra = KitConfig.model_fields[key].json_schema_extra
     assert isinstance(extra, dict)
     assert line.endswith(f"allowed: {extra['allowed']}")
+
+
+@pytest.mark.parametrize("given", [{"TOKEN": "xyzzy17"}, {"TOKEN": "ssm:xyzzy17*"}, "xyzzy17"])
+def test_what_may_be_a_secret_put_there_by_mistake_is_not_shown(given: object) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_config({"agent_secrets": given})
+
+    assert "xyzzy17" not in str(refusal.value)
+
+
+def test_a_refused_name_of_the_agents_own_is_named_with_the_reason() -> None:
+    with pytest.raises(ConfigError, match="SESSION_STORE is a setting of the kit"):
+        load_config({"agent_environment": {"SESSION_STORE": "x"}})
+    with pytest.raises(ConfigError, match="TOKEN does not say where the secret is kept"):
+        load_config({"agent_secrets": {"TOKEN": "xyzzy17"}})
+
+
+def test_what_is_a_secret_stands_in_no_environment() -> None:
+    with pytest.raises(ConfigError, match="agent_environment: TOKEN is in `agent_secrets`"):
+        load_config({"agent_environment": {"TOKEN": "x"}, "agent_secrets": {"TOKEN": "ssm:/chat/token"}})
+
+
+def test_what_would_not_fit_the_functions_environment_is_refused() -> None:
+    with pytest.raises(ConfigError, match="agent_environment: 3003 bytes together with"):
+        load_config({"agent_environment": {"TABLE": "x" * 1998}, "agent_system_prompt": "y" * 1000})
 
 
 def test_every_key_has_wrong_values_in_this_test() -> None:

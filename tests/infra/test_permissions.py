@@ -168,6 +168,47 @@ def test_a_geographic_profile_reaches_its_regions_and_no_others() -> None:
         assert not role.may_converse(model)
 
 
+SECRETS = {
+    "OPENAI_API_KEY": "secretsmanager:prod/openai",
+    "TOKEN": "ssm:/chat/token",
+    "FLAT": "ssm:token",
+    "ELSEWHERE": "secretsmanager:arn:aws:secretsmanager:us-east-1:999988887777:secret:shared-AbCdEf",
+}
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
+PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("secretsmanager:GetSecretValue", f"{SECRET}prod/openai-AbCdEf"),
+        ("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:999988887777:secret:shared-AbCdEf"),
+        ("ssm:GetParameter", f"{PARAMETER}chat/token"),
+        ("ssm:GetParameter", f"{PARAMETER}token"),
+    ],
+)
+def test_the_named_secrets_are_read_and_no_others(action: str, resource: str) -> None:
+    assert Role(agent_secrets=SECRETS).may(action, resource)
+    assert not Role().may(action, resource)
+    for other in (f"{resource}2", f"{resource}/x", resource.replace(ACCOUNT, "1" * 12).replace("9999", "8888")):
+        assert not Role(agent_secrets=SECRETS).may(action, other)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("secretsmanager:PutSecretValue", f"{SECRET}prod/openai-AbCdEf"),
+        ("secretsmanager:GetSecretValue", f"{SECRET}prod/openai"),
+        ("secretsmanager:GetSecretValue", f"{SECRET}prod/openai-other-AbCdEf"),
+        ("secretsmanager:ListSecrets", "*"),
+        ("ssm:PutParameter", f"{PARAMETER}chat/token"),
+        ("ssm:GetParametersByPath", f"{PARAMETER}chat"),
+    ],
+)
+def test_the_secrets_are_not_the_functions_to_change_or_to_find(action: str, resource: str) -> None:
+    assert not Role(agent_secrets=SECRETS).may(action, resource)
+
+
 def test_the_function_writes_to_its_own_log_only() -> None:
     role = Role()
     (group,) = [name for name, r in synthesize().resources.items() if r["Type"] == "AWS::Logs::LogGroup"]
