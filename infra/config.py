@@ -105,6 +105,12 @@ class KitConfig(BaseModel):
         "Secrets of your own agent, which it reads with `lambda_src.secrets.secret(name)`. The function may read these "
         "and no others.",
     )
+    agent_policy_wildcards: bool = _setting(
+        False,
+        "`true` or `false`",
+        "Whether `lambda_src/agent/policy.json` may allow an action on every resource, as the few actions need that "
+        "AWS cannot narrow.",
+    )
     encryption: Literal["s3", "kms"] = _setting(
         "s3",
         "`s3` or `kms`",

@@ -1,5 +1,7 @@
 """The deployment: which constructs there are and how they meet."""
 
+from pathlib import Path
+
 from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
@@ -9,7 +11,11 @@ from infra.constructs.agent_endpoint import AgentEndpoint
 from infra.constructs.runtime_layer import RuntimeLayer
 from infra.constructs.session_bucket import PREFIX, SessionBucket
 from infra.constructs.session_layer import SessionLayer
+from infra.packaging.python_package import ROOT
 from infra.packaging.runtime_layer_build import LayerTarget
+from infra.policies.agent_policy import read_agent_policy
+
+AGENT_FOLDER = ROOT / "lambda_src" / "agent"
 
 
 class KitStack(Stack):
@@ -18,15 +24,20 @@ class KitStack(Stack):
     Args:
         scope: The app.
         config: The deployment's configuration.
+        agent_folder: The user's own agent.
+
+    Raises:
+        AgentPolicyError: When the agent's policy is none, or allows too much.
     """
 
-    def __init__(self, scope: Construct, config: KitConfig) -> None:
+    def __init__(self, scope: Construct, config: KitConfig, agent_folder: Path = AGENT_FOLDER) -> None:
         super().__init__(
             scope,
             config.stack_name,
             description="Agent Session Kit: an agent that remembers",
             termination_protection=config.is_production,
         )
+        self.agent_policy = read_agent_policy(agent_folder / "policy.json", wildcards=config.agent_policy_wildcards)
         self.store = SessionBucket(
             self,
             "Store",
@@ -59,6 +70,7 @@ class KitStack(Stack):
             "Endpoint",
             config=config,
             store=self.store,
+            agent_policy=self.agent_policy,
             layers=[self.runtime_layer.layer, self.session_layer.layer],
         )
         outputs = {

@@ -15,6 +15,7 @@ from infra.constructs.runtime_layer import cpu_architecture, python_runtime
 from infra.constructs.session_bucket import PREFIX, SessionBucket
 from infra.packaging.built_code import built_code
 from infra.packaging.python_package import ROOT, copy_package
+from infra.policies.agent_policy import AgentStatement, agent_statements, wide_resources
 from infra.policies.model_access import model_statements, wildcards
 from infra.policies.nag_waivers import waive
 from infra.policies.secret_access import secret_place, secret_statements
@@ -35,6 +36,7 @@ class AgentEndpoint(Construct):
         construct_id: Id within it.
         config: The deployment's configuration.
         store: Where sessions live. The function may read, write and delete there.
+        agent_policy: What the agent may do beside that.
         layers: The runtime layer and the session layer.
     """
 
@@ -45,11 +47,12 @@ class AgentEndpoint(Construct):
         *,
         config: KitConfig,
         store: SessionBucket,
+        agent_policy: list[AgentStatement],
         layers: list[lambda_.ILayerVersion],
     ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = self._log_group(config)
-        self.role = self._role(config, store)
+        self.role = self._role(config, store, agent_policy)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -109,7 +112,7 @@ class AgentEndpoint(Construct):
         resource.retention_in_days = config.log_retention_days
         return log_group
 
-    def _role(self, config: KitConfig, store: SessionBucket) -> iam.Role:
+    def _role(self, config: KitConfig, store: SessionBucket, agent_policy: list[AgentStatement]) -> iam.Role:
         # Written out instead of AWSLambdaBasicExecutionRole, which may write to every log group of the account.
         role = iam.Role(
             self,
@@ -123,7 +126,11 @@ class AgentEndpoint(Construct):
             )
         )
         places = [secret_place(text) for text in config.agent_secrets.values()]
-        for statement in (*model_statements(self, config.agent_model), *secret_statements(self, places)):
+        for statement in (
+            *model_statements(self, config.agent_model),
+            *secret_statements(self, places),
+            *agent_statements(self, agent_policy),
+        ):
             role.add_to_policy(statement)
         store.grant_read_write(role)
         store.grant_delete(role)
@@ -136,6 +143,10 @@ class AgentEndpoint(Construct):
                 f"AwsSolutions-IAM5[Resource::{resource}]": "Where an inference profile may route to. A condition ties "
                 "the statement to that one profile."
                 for resource in wildcards(config.agent_model)
+            }
+            | {
+                f"AwsSolutions-IAM5[Resource::{resource}]": "Asked for in lambda_src/agent/policy.json."
+                for resource in wide_resources(agent_policy)
             },
         )
         return role

@@ -4,16 +4,18 @@ import functools
 import json
 import re
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.config import load_config
-from infra.stack import KitStack
+from infra.stack import AGENT_FOLDER, KitStack
 
 ACCOUNT = "111122223333"
 REGION = "eu-central-1"
+_POLICY = "the agent's policy"  # no key of the configuration
 _PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
@@ -104,14 +106,25 @@ class ResolvedTemplate:
 @functools.cache
 def _synthesize(context: str) -> tuple[dict[str, Any], dict[str, Any]]:
     values = json.loads(context)
+    policy = values.pop(_POLICY, None)
     with tempfile.TemporaryDirectory() as folder:
         app = App(outdir=folder, context={**values, "aws:cdk:bundling-stacks": []})
-        stack = KitStack(app, load_config(values))
+        agent = Path(folder, "agent") if policy else AGENT_FOLDER
+        if policy:
+            agent.mkdir()
+            (agent / "policy.json").write_text(json.dumps(policy), encoding="utf-8")
+        stack = KitStack(app, load_config(values), agent)
         Validations.of(app).add_plugins(AwsSolutionsChecks(app))
         template: dict[str, Any] = app.synth().get_stack_by_name(stack.stack_name).template
     return template, values
 
 
-def synthesize(**context: Any) -> ResolvedTemplate:
-    """The stack's template for a configuration, cdk-nag included: a finding without a reason fails the synthesis."""
-    return ResolvedTemplate(_synthesize(json.dumps(context, sort_keys=True))[0])
+def synthesize(*, agent_policy: dict[str, Any] | None = None, **context: Any) -> ResolvedTemplate:
+    """The stack's template for a configuration, cdk-nag included: a finding without a reason fails the synthesis.
+
+    Args:
+        agent_policy: An edited ``lambda_src/agent/policy.json``.
+        context: The configuration.
+    """
+    values = context if agent_policy is None else {**context, _POLICY: agent_policy}
+    return ResolvedTemplate(_synthesize(json.dumps(values, sort_keys=True))[0])

@@ -83,6 +83,7 @@ WRONG: dict[str, list[object]] = {
         {"TOKEN": "secretsmanager:arn:aws:secretsmanager:eu-west-1:111122223333:secret:*"},
         {"AWS_TOKEN": "ssm:/chat/token"},
     ],
+    "agent_policy_wildcards": ["perhaps", "*"],
     "encryption": ["none", "KMS", "aws:kms"],
     "bucket_versioning": ["maybe", "2"],
     "auth": ["cognito", "NONE", "IAM "],
