@@ -229,5 +229,5 @@ def _replaced(text: str, here: Mapping[str, str]) -> str:
     return text
 
 
-def _many(value: Any) -> list[str]:
+def _many(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

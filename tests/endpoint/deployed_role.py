@@ -107,7 +107,7 @@ class DeployedRole:
 
 @functools.cache
 def _statements(agent_model: str, agent_secrets: str) -> tuple[str, str]:
-    given = {"agent_model": agent_model, "agent_secrets": agent_secrets}
+    given: dict[str, Any] = {"agent_model": agent_model, "agent_secrets": agent_secrets}
     template = synthesize(**{key: value for key, value in given.items() if value})
     documents = [*template.of_type("AWS::IAM::Policy"), *template.of_type("AWS::S3::BucketPolicy")]
     found = [s for document in documents for s in document["Properties"]["PolicyDocument"]["Statement"]]

@@ -119,7 +119,8 @@ def test_an_event_for_such_a_turn_has_time_for_all_its_attempts_and_is_dropped_t
 @pytest.mark.parametrize(("key", "values"), [("lease_wait_seconds", (0, 60)), ("deadline_margin_seconds", (0.5, 60))])
 def test_what_the_deployment_lets_through_the_function_accepts(key: str, values: tuple[float, float]) -> None:
     for value in values:
-        environment = function(synthesize(timeout_seconds=900, **{key: value}))["Environment"]["Variables"]
+        configuration: dict[str, Any] = {"timeout_seconds": 900, key: value}
+        environment = function(synthesize(**configuration))["Environment"]["Variables"]
 
         assert getattr(load_settings(environment), key) == value
 
