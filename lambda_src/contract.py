@@ -354,6 +354,7 @@ class Problem(BaseModel):
     )
     next_cursor: str | None = Field(default=None, description="payload-too-large: the page after the large message.")
     offered: list[str] | None = Field(default=None, description="not-acceptable: the media types there are.")
+    known_agents: list[str] | None = Field(default=None, description="not-found: the agents there are.")
     left_out: list[LeftOut] | None = Field(
         default=None, description="prompt-refused, context-too-long: what of the prompt the model is not shown again."
     )

@@ -15,7 +15,7 @@ from lambda_src.runtime.event_loop import AbandonedError, Result, within
 from lambda_src.turn_resource import following
 from lambda_src.turn_resource.turn_ids import meant
 from lambda_src.turn_resource.turn_status import RUNNING
-from lambda_src.turns.first_import import import_agent
+from lambda_src.turns.agent_builders import builder_of, load_agents
 from lambda_src.turns.repeats import Asked, key_reused
 from lambda_src.turns.session_use import SessionUse
 from lambda_src.turns.time_limit import TimeLimit
@@ -86,11 +86,9 @@ class Endpoint:
             SessionException: When the session cannot be opened.
         """
         # Strands takes longest to import by far. A request that only reads sessions does not wait for it.
-        import_agent()
-        from lambda_src.agent import build_agent
-
-        store = self.store(owner)
         settings = self.settings.for_agent(body.agent_id)
+        build_agent = builder_of(settings.agent_id)
+        store = self.store(owner)
         if lease_wait_seconds is not None:
             settings = settings.model_copy(update={"lease_wait_seconds": lease_wait_seconds})
         use = SessionUse(store, session_id, settings, remaining_seconds, request_id)
@@ -191,6 +189,14 @@ class Endpoint:
             raise key_reused()
         return turn
 
+    def require_agent(self, agent_id: str) -> None:
+        """Refuse an agent that nobody builds, before its turn is accepted.
+
+        Raises:
+            NotFoundError: There is no such agent.
+        """
+        builder_of(agent_id)
+
     def in_time(self, work: Callable[[], Result], remaining_seconds: Callable[[], float]) -> Result:
         """Read something. If the storage does not answer, say so while there is time.
 
@@ -213,7 +219,7 @@ class Endpoint:
         """Do once, before a snapshot, what every restored process would otherwise do in its first turn."""
         from lambda_src.models.providers import build_model
 
-        import_agent()
+        load_agents()
         with self._opening:
             self._store = self._store or self._open()
         build_model(self.settings)

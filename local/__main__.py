@@ -76,6 +76,7 @@ def load_handler(configuration: Configuration) -> Handler:
     )
     from agent_sessions.exceptions import ConditionsNotKeptError, SessionStorageError
     from lambda_src.settings import SettingsError
+    from lambda_src.turns.agent_builders import AgentFolderError
 
     try:
         from lambda_src import handler
@@ -87,7 +88,7 @@ def load_handler(configuration: Configuration) -> Handler:
         raise ConfigurationError(f"STORE={configuration.store} cannot be used: {error}") from None
     except SessionStorageError:
         pass  # the storage may come back; until then each request says so
-    except SettingsError as error:
+    except (AgentFolderError, SettingsError) as error:
         raise ConfigurationError(str(error)) from None
     except BotoCoreError as error:
         raise ConfigurationError(f"AWS_REGION, AWS_PROFILE or another AWS setting cannot be used: {error}") from None

@@ -191,7 +191,8 @@ def _shape_problems(element: Any) -> Iterator[str]:
 
 
 def _are_texts(value: Any) -> bool:
-    return bool(value) and all(isinstance(item, str) and item for item in _many(value))
+    items: list[Any] = value if isinstance(value, list) else [value]
+    return bool(items) and all(isinstance(item, str) and item != "" for item in items)
 
 
 def _arn(resource: str) -> re.Match[str] | None:

@@ -4,6 +4,11 @@ The builder is called once for each request, with the session already chosen. Th
 that session, answers, and is forgotten. Keep nothing of a conversation at module level: the next request in this
 process may be another user's.
 
+Several agents have a builder each, by the ``agent_id`` of a request; any other id is answered 404. ``default`` is the
+one of requests that name none::
+
+    AGENTS = {"default": build_agent, "research": build_research}
+
 To log, use ``lambda_src.answers.logs.logger``: any other logger's lines are logged without their words. Print nothing
 of a conversation: what is printed ends up in the log as it is.
 """

@@ -183,6 +183,8 @@ class TurnRoutes:
         """Answer 202, and have the turn taken without this caller; once, however often the request is sent."""
         accept.chosen(self._request.header("accept"), self._offered())  # raises if no form of the reply is wanted
         owner = self._request.owner()
+        if body.agent_id is not None:
+            self._endpoint.require_agent(body.agent_id)
         known = over = None
         if idempotency_key is not None:
             known = self._request.in_time(

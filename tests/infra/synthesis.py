@@ -119,7 +119,7 @@ def _synthesize(context: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return template, values
 
 
-def synthesize(*, agent_policy: dict[str, Any] | None = None, **context: Any) -> ResolvedTemplate:
+def synthesize(*, agent_policy: Any = None, **context: Any) -> ResolvedTemplate:
     """The stack's template for a configuration, cdk-nag included: a finding without a reason fails the synthesis.
 
     Args:

@@ -1,0 +1,99 @@
+"""Which builder makes the agent of a turn: one of ``AGENTS`` in ``lambda_src/agent``, or else ``build_agent``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agent_sessions.exceptions import InvalidIdentifierError
+from agent_sessions.identifiers import check_identifier
+from lambda_src.answers.errors import NotFoundError
+from lambda_src.answers.logs import logger
+from lambda_src.turns.first_import import import_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from strands import Agent
+
+    from agent_sessions.session_manager import SessionManager
+    from lambda_src.settings import Settings
+
+    Builder = Callable[[SessionManager, Settings], Agent]
+
+
+class AgentFolderError(TypeError):
+    """``lambda_src/agent`` holds something else than builders of agents; the message says what."""
+
+
+def load_agents() -> Mapping[str, Builder] | None:
+    """Import ``lambda_src.agent``, and Strands with it, and check what it offers.
+
+    Returns:
+        The builders by their agent's id; ``None`` if there is one for every id, ``build_agent``.
+
+    Raises:
+        AgentFolderError: It offers something else.
+    """
+    import_agent()
+    from lambda_src import agent
+
+    folder: Any = agent
+    agents = getattr(folder, "AGENTS", None)
+    if agents is None:
+        if not callable(getattr(folder, "build_agent", None)):
+            raise _unusable("it has neither a function build_agent nor AGENTS, a mapping of agent ids and builders")
+        return None
+    if not isinstance(agents, Mapping) or not agents:
+        shown = "empty" if isinstance(agents, Mapping) else f"a {type(agents).__name__}"
+        raise _unusable(f"AGENTS is {shown}; it has to be a mapping of agent ids and builders")
+    for agent_id, build in agents.items():
+        try:
+            check_identifier("agent", agent_id)
+        except InvalidIdentifierError as error:
+            raise _unusable(f"AGENTS has a key that is no agent id: {error}") from None
+        if not callable(build):
+            raise _unusable(f"AGENTS[{agent_id!r}] is a {type(build).__name__}; it has to be a function that builds")
+    return agents
+
+
+def builder_of(agent_id: str) -> Builder:
+    """The builder of an agent. What it returns is checked.
+
+    Args:
+        agent_id: The agent that a request speaks to.
+
+    Raises:
+        NotFoundError: ``AGENTS`` has no such agent; ``known_agents`` lists those it has.
+        AgentFolderError: See :func:`load_agents`.
+    """
+    agents = load_agents()
+    if agents is None:
+        from lambda_src.agent import build_agent
+
+        return _checked(build_agent, "build_agent", None)
+    if agent_id not in agents:
+        known = sorted(agents)
+        raise NotFoundError(f"There is no agent {agent_id!r}; there is {', '.join(known)}.", known_agents=known)
+    return _checked(agents[agent_id], f"AGENTS[{agent_id!r}]", agent_id)
+
+
+def _checked(build: Builder, name: str, agent_id: str | None) -> Builder:
+    def build_checked(session_manager: SessionManager, settings: Settings) -> Agent:
+        from strands import Agent
+
+        agent: Any = build(session_manager, settings)
+        if not isinstance(agent, Agent):
+            raise _unusable(f"{name} has returned a {type(agent).__name__}; it has to return a strands.Agent")
+        if agent_id is not None and agent.agent_id != agent_id:
+            # It would go on with another agent's conversation.
+            raise _unusable(f"{name} has built the agent {agent.agent_id!r}; give it agent_id=settings.agent_id")
+        return agent
+
+    return build_checked
+
+
+def _unusable(reason: str) -> AgentFolderError:
+    # An error's words are in no log. These are the programmer's, and quote nobody.
+    logger.error("lambda_src/agent cannot be used", extra={"reason": reason})
+    return AgentFolderError(f"lambda_src/agent cannot be used: {reason}")
