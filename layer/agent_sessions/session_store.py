@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent_sessions._objects import cancelling
 from agent_sessions._objects.object_repository import ObjectSessionRepository
 from agent_sessions._records.layout import Layout
 from agent_sessions.expiry import checked_ttl
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from agent_sessions._life.erasure import SessionErasure
+    from agent_sessions.accepted_turns import AcceptedTurns
     from agent_sessions.object_store import ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.session_pages import ErasureReport, MessagePage, SessionPage, SessionSummary
@@ -42,6 +44,7 @@ class SessionStore(ABC):
     """The sessions below a prefix of a bucket, or in a folder.
 
     Reading does not count as use: it creates nothing and extends nothing. An expired session counts as absent.
+    Every verb may raise ``SessionStorageError``.
 
     Args:
         ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
@@ -230,25 +233,19 @@ class SessionStore(ABC):
 
         return TurnReader(self._repository(), session_id)
 
+    def accepted_turns(self, session_id: str) -> AcceptedTurns:
+        """A session's turns that were accepted and have not begun. Nothing is read or written yet."""
+        from agent_sessions.accepted_turns import AcceptedTurns
+
+        return AcceptedTurns(self._repository(), session_id)
+
     def ask_to_cancel(self, session_id: str, agent_id: str, turn_id: str) -> None:
-        """Leave a note for a running turn that it is to stop. The turn looks for it about once a second.
-
-        Raises:
-            SessionStorageError: Storage failed.
-        """
-        from agent_sessions._objects.cancelling import ask_to_cancel
-
-        ask_to_cancel(self.objects, self.layout, session_id, agent_id, turn_id)
+        """Leave a note for a running turn that it is to stop. The turn looks for it about once a second."""
+        cancelling.ask_to_cancel(self.objects, self.layout, session_id, agent_id, turn_id)
 
     def is_asked_to_cancel(self, session_id: str, agent_id: str, turn_id: str) -> bool:
-        """Whether a turn is to stop. It costs one read.
-
-        Raises:
-            SessionStorageError: Storage failed.
-        """
-        from agent_sessions._objects.cancelling import is_asked_to_cancel
-
-        return is_asked_to_cancel(self.objects, self.layout, session_id, agent_id, turn_id)
+        """Whether a turn is to stop. It costs one read."""
+        return cancelling.is_asked_to_cancel(self.objects, self.layout, session_id, agent_id, turn_id)
 
     def _repository(self) -> ObjectSessionRepository:
         return ObjectSessionRepository(self.objects, self.layout, ttl_days=self.ttl_days)

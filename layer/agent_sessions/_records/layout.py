@@ -6,6 +6,7 @@
         agents/agent_<agent_id>/messages/message_<n>.json
         multi_agents/multi_agent_<id>/multi_agent.json
         lease.json, agents/agent_<agent_id>/history.json, agents/agent_<agent_id>/cancel.json     ours
+        turns/turn_<turn_id>.json                                                                 ours
 
 The same names are keys in a bucket and relative paths in a folder.
 """
@@ -89,6 +90,10 @@ class Layout(NamedTuple):
         """The state of a graph, a swarm or another orchestrator."""
         name = check_identifier("multi-agent", multi_agent_id)
         return self._below(session_id, f"multi_agents/multi_agent_{name}/multi_agent.json")
+
+    def accepted_turn(self, session_id: str, turn_id: str) -> Key:
+        """What is known of a turn that was accepted and has not begun. The name comes last in a session's folder."""
+        return self._below(session_id, f"turns/turn_{check_identifier('turn', turn_id)}.json")
 
     def _below(self, session_id: str, rest: str) -> Key:
         return Key(f"{self.session_folder(session_id)}{rest}", session_id)
