@@ -41,6 +41,7 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any] | Strea
         EndpointError: For plain events only, when there is no reply; over HTTP that is a problem document.
     """
     logger.thread_safe_append_keys(request_id=context.aws_request_id)
+    transport.keep_within(lambda: context.get_remaining_time_in_millis() / 1000)
     try:
         if is_http(event):
             return _answer_http(event, context)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import traceback
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ ERROR_BODY: Final = "Lambda-Runtime-Function-Error-Body"
 INVOCATION_ID: Final = "Lambda-Runtime-Invocation-Id"
 _ACCEPTED = 202
 
+GIVE_UP_SECONDS = 0.5
+"""How long before the end of the function's time nobody waits any more for a reader who does not read. By then the work
+behind the answer is over, and the process has time to ask for the next event."""
+
 
 class AnswerRefusedError(Exception):
     """The Runtime API took an answer's bytes and then refused it; the message is its status."""
@@ -40,11 +45,13 @@ class Invocation:
         runtime_api: Host and port of the Runtime API.
         request_id: The invocation's.
         attempt_id: This attempt's id, if Lambda names one. It is sent back as it came.
+        time_left: Tells how many seconds the function has left for it.
     """
 
     runtime_api: str
     request_id: str
     attempt_id: str | None = None
+    time_left: Callable[[], float] = lambda: math.inf
 
 
 def post(invocation: Invocation, answer: PreparedAnswer, report: Callable[[BaseException], object]) -> None:
@@ -52,6 +59,7 @@ def post(invocation: Invocation, answer: PreparedAnswer, report: Callable[[BaseE
 
     When it returns, the process asks for the next event, or is frozen. So it returns when the work behind the body is
     over, even if nobody takes the body any more: a turn whose caller has left is finished and stored like any other.
+    A caller who stays and does not read is waited for until the function's time is nearly up.
 
     Args:
         invocation: Whose answer it is.
@@ -92,20 +100,33 @@ def _send(invocation: Invocation, answer: PreparedAnswer, report: Callable[[Base
     connection = _begin(invocation)
     try:
         trailers = b""
-        connection.send(_chunk(answer.prelude))
+        _send_in_time(connection, _chunk(answer.prelude), invocation)
         for part in _parts(answer.pieces):
             if isinstance(part, BaseException):
                 report(part)
                 trailers = _trailers(part)
             elif part:  # a chunk of no bytes would end the body
-                connection.send(_chunk(part))
-        connection.send(b"0\r\n" + trailers + b"\r\n")
+                _send_in_time(connection, _chunk(part), invocation)
+        _send_in_time(connection, b"0\r\n" + trailers + b"\r\n", invocation)
         response = connection.getresponse()
         response.read()
         if response.status != _ACCEPTED:
             raise AnswerRefusedError(response.status)
     finally:
         connection.close()
+
+
+def _send_in_time(connection: HTTPConnection, data: bytes, invocation: Invocation) -> None:
+    """Send, and wait no longer for what comes next, until the Runtime API has taken this.
+
+    Raises:
+        TimeoutError: It has not taken it: its reader does not read.
+    """
+    left = invocation.time_left() - GIVE_UP_SECONDS
+    if left <= 0:
+        raise TimeoutError
+    connection.sock.settimeout(None if left == math.inf else left)  # of all of it, and of the answer behind it
+    connection.send(data)
 
 
 def _begin(invocation: Invocation) -> HTTPConnection:

@@ -16,8 +16,10 @@ plain event is posted as before.
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lambda_src.runtime.answer_stream import Invocation, place_of, post
@@ -38,6 +40,10 @@ _WHAT_TO_DO = (
     "This function cannot stream its answers: {difference}. Deploy it with streaming=false until the kit knows this "
     "runtime; answers come whole then."
 )
+
+
+# The runtime's client posts on the thread that has called the handler, and does not say how much time is left.
+_TIME_LEFT: ContextVar[Callable[[], float]] = ContextVar("time_left", default=lambda: math.inf)
 
 
 class UnknownRuntimeError(RuntimeError):
@@ -76,6 +82,15 @@ def install(
         return True
     _replace(client, marshaller, report)
     return True
+
+
+def keep_within(time_left: Callable[[], float]) -> None:
+    """Have the answer to the present invocation sent within its time, even if nobody reads it.
+
+    Args:
+        time_left: Tells how many seconds the function has left. Asked on the thread that sends.
+    """
+    _TIME_LEFT.set(time_left)
 
 
 def _known_classes() -> tuple[Any, Any]:
@@ -136,7 +151,9 @@ def _replace(client: Any, marshaller: Any, report: Callable[[BaseException], obj
         invocation_id: str | None = None,
     ) -> None:
         if isinstance(result_data, PreparedAnswer):
-            post(Invocation(self.lambda_runtime_address, invoke_id, invocation_id), result_data, report)
+            time_left = _TIME_LEFT.get()
+            invocation = Invocation(self.lambda_runtime_address, invoke_id, invocation_id, time_left)
+            post(invocation, result_data, report)
         else:
             attempt = () if invocation_id is None else (invocation_id,)  # older clients know of none
             post_as_ever(self, invoke_id, result_data, content_type, *attempt)

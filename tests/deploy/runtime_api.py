@@ -90,6 +90,7 @@ class RuntimeApi:
             of any response what became of it.
         next_asked: Set when the process asks for another event after it was handed one: it has nothing left to do.
         leave_after: How many pieces of a body are taken before the connection is closed; ``None`` takes all.
+        stall_after: How many pieces of a body are read before nothing more is, although the connection stays open.
         refuse_next: Whether the next answer is refused after it was read, as one that comes too late is.
         refused: What was sent and not taken.
     """
@@ -98,6 +99,8 @@ class RuntimeApi:
         self.arrived: queue.Queue[dict[str, Any] | bytes | Outcome] = queue.Queue()
         self.next_asked = threading.Event()
         self.leave_after: int | None = None
+        self.stall_after: int | None = None
+        self.ended = threading.Event()
         self.refuse_next = False
         self.refused: list[str] = []
         self._handed_out = False
@@ -121,6 +124,7 @@ class RuntimeApi:
 
     def __exit__(self, *_error: object) -> None:
         self._events.put(None)
+        self.ended.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -264,6 +268,9 @@ class _Connection(BaseHTTPRequestHandler):
                 streamed.trailers.update(self._trailers(headers.get("trailer", "")))
                 return Outcome({**streamed.prelude, **_body_of(streamed)}, streamed=streamed)
             self._arrive(streamed, chunk)
+            if len(streamed.pieces) == self._api.stall_after:
+                self._api.ended.wait()
+                break
         return Outcome(streamed.prelude, "left", streamed)
 
     def _arrive(self, streamed: Streamed, piece: bytes) -> None:

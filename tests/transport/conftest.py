@@ -33,8 +33,9 @@ def start(client: Path, tmp_path: Path) -> Iterator[Start]:
     """Start a function of one file; it ends with the test."""
     started: list[Process] = []
 
-    def begin(source: str, **environment: str) -> Process:
-        process = Process(source, tmp_path / f"function-{len(started)}", client, environment)
+    def begin(source: str, timeout_seconds: float = 30, **environment: str) -> Process:
+        folder = tmp_path / f"function-{len(started)}"
+        process = Process(source, folder, client, environment, timeout_seconds=timeout_seconds)
         started.append(process)
         return process
 

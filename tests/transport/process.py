@@ -57,6 +57,7 @@ def make(event):
 
 def handler(event, context):
     print("asked", flush=True)
+    transport.keep_within(lambda: context.get_remaining_time_in_millis() / 1000)
     return StreamedAnswer(200, {{}}, make(event), over=lambda: print("over", flush=True))
 """
 
@@ -70,6 +71,7 @@ class Process:
         client: Where the runtime client is installed.
         environment: Variables beside the function's own.
         head: What stands before the source.
+        timeout_seconds: The function's.
 
     Attributes:
         api: The Runtime API it talks to.
@@ -78,7 +80,13 @@ class Process:
     """
 
     def __init__(
-        self, source: str, folder: Path, client: Path, environment: dict[str, str] | None = None, head: str = _HEAD
+        self,
+        source: str,
+        folder: Path,
+        client: Path,
+        environment: dict[str, str] | None = None,
+        head: str = _HEAD,
+        timeout_seconds: float = 30,
     ) -> None:
         self.folder = folder
         code = folder / "layer" / "python"
@@ -90,12 +98,12 @@ class Process:
             "FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:f",
             "Version": "1",
             "MemorySize": 128,
-            "Timeout": 30,
+            "Timeout": timeout_seconds,
             "Handler": "entry.handler",
         }
         interpreter = Interpreter(Path(sys.executable), "3")
         function = DeployedFunction(configuration, folder, [folder / "layer"], interpreter, client, environment or {})
-        self.api = RuntimeApi(configuration["FunctionArn"], timeout_seconds=30)
+        self.api = RuntimeApi(configuration["FunctionArn"], timeout_seconds=timeout_seconds)
         self.api.__enter__()
         self._process = function.start(self.api.address)
         self.output = ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.runtime_api import RuntimeApi
 from tests.deploy.working_tree import working_tree_function
 from tests.doubles.bedrock_server import BedrockServer
 from tests.endpoint.function import http_event
@@ -55,3 +56,28 @@ def test_without_streaming_answers_are_posted_whole(tmp_path: Path, bedrock: Bed
 
     assert outcome.streamed is None
     assert outcome.value["statusCode"] == 200
+
+
+def test_a_turn_whose_caller_does_not_read_is_stored_and_the_process_goes_on(tmp_path: Path) -> None:
+    answer = ("x" * 50_000 + " ") * 40
+    with BedrockServer(answer) as bedrock:
+        endpoint = working_tree_function(tmp_path, bedrock.url, DEADLINE_MARGIN_SECONDS="1")
+        turn = http_event("POST", "/sessions/a/messages", {"prompt": "Talk."}, headers={"accept": "text/event-stream"})
+        with RuntimeApi(endpoint.configuration["FunctionArn"], timeout_seconds=15) as api:
+            api.stall_after = 1
+            api.offer(turn)
+            process = endpoint.start(api.address)
+            try:
+                api.arrived.get(timeout=15)
+                assert api.next_asked.wait(15)
+                api.stall_after = None
+                api.offer(http_event("GET", "/sessions/a/messages"))
+                page = api.outcome(15)
+            finally:
+                process.kill()
+                output = process.communicate()[0].decode()
+
+    assert page is not None
+    messages = json.loads(page.value["body"])["messages"]
+    assert [item["message"]["content"] for item in messages] == [[{"text": "Talk."}], [{"text": answer}]]
+    assert "TimeoutError" in output

@@ -5,6 +5,9 @@
 """
 
 import json
+import time
+
+import pytest
 
 from tests.transport.conftest import Start
 from tests.transport.process import STREAM, pieces, returning
@@ -136,6 +139,41 @@ finally:
     printed = process.end()
     assert printed.index("closed") < printed.index("over") < printed.rindex("asked")
     assert "reported" in printed
+
+
+@pytest.mark.parametrize("body", ['b"x" * 100_000', 'b"x"'], ids=["more than fits on the way", "all of it sent"])
+def test_a_caller_who_does_not_read_holds_the_function_up_no_longer_than_its_time(start: Start, body: str) -> None:
+    # Given a caller who reads one piece, stays, and reads no more.
+    process = start(
+        pieces(f"""
+if not event:
+    yield b"whole"
+    return
+try:
+    for _ in range(1000 if len({body}) > 1 else 3):
+        yield {body}
+finally:
+    print("closed", flush=True)
+"""),
+        timeout_seconds=3,
+    )
+    process.api.stall_after = 1
+
+    process.offer(True)
+    process.api.arrived.get(timeout=20)
+    began = time.monotonic()
+    assert process.api.next_asked.wait(10)
+    took = time.monotonic() - began
+    process.api.stall_after = None
+    after = process.ask(False)
+
+    # Then the next event is asked for before the function's time is up, and after the work was over.
+    assert 1 < took < 3
+    assert after.streamed is not None
+    assert after.streamed.body == b"whole"
+    printed = process.end()
+    assert printed.index("closed") < printed.index("over") < printed.rindex("asked")
+    assert "reported TimeoutError" in printed
 
 
 def test_the_work_behind_a_body_is_over_before_the_next_event_is_asked_for(start: Start) -> None:
