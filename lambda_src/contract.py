@@ -256,14 +256,18 @@ class RunningTurn(BaseModel):
 
 
 class TurnEvents(RootModel[str]):
-    """A turn as it happens: server-sent events, each with one JSON object as its data.
+    """A turn as it happens: server-sent events, each with one JSON object as its data (`TurnEvent`).
 
-    In their order: `turn` (session_id, agent_id, turn_id, restored_messages), then as they happen `text` (text),
-    `reasoning` (text), `tool` (tool_use_id, name; again with status, success or error, when it has ended) and `message`
-    (message_id, role: a message that is stored now; its message_id is the event's id; with its content where a turn is
-    followed), then as the last event either
-    `reply`, the JSON reply of the same request, or `problem`, a problem document. Comments keep the connection awake.
+    First `turn`, then as they happen `text`, `reasoning`, `tool` and `message`, then as the last event either `reply`,
+    the JSON reply of the same request, or `problem`, a problem document. Comments keep the connection awake.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "contentMediaType": "text/event-stream",
+            "contentSchema": {"type": "array", "items": {"$ref": "#/components/schemas/TurnEvent"}},
+        }
+    )
 
 
 class AgentDescription(BaseModel):

@@ -150,6 +150,8 @@ def document(router: "ApiGatewayResolver") -> str:
     """The contract of the router's routes as JSON text."""
     from aws_lambda_powertools.event_handler.openapi.models import APIKey, Server
 
+    from lambda_src.doors import event_contract  # late: only this document needs the shapes of events
+
     generated = json.loads(
         router.get_openapi_json_schema(
             title=TITLE,
@@ -181,4 +183,5 @@ def document(router: "ApiGatewayResolver") -> str:
                 del described["responses"]["422"]
     for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         generated["components"]["schemas"].pop(unused, None)
+    generated["components"]["schemas"].update(event_contract.schemas())
     return json.dumps(generated, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

@@ -2,10 +2,12 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # comes without types
 
 from agent_sessions._objects.object_journal import ObjectJournal
 from agent_sessions.exceptions import SessionConflictError
@@ -274,3 +276,42 @@ def test_a_streamed_turn_writes_to_s3_what_a_buffered_one_writes(serve: Serve) -
             asked.append({verb: verbs.count(verb) for verb in sorted(set(verbs))})
 
     assert asked[0] == asked[1]
+
+
+def test_every_event_that_is_told_is_as_the_contract_says(serve: Serve) -> None:
+    document = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    schemas = document["components"]["schemas"]
+    described = {event["title"]: event["properties"] for event in schemas["TurnEvent"]["oneOf"]}
+    served = serve(*CALCULATION, ConnectionError("gone"))
+    told = served.tell("6*7?")
+    place = f"/sessions/chat/turns/{told[0].data['turn_id']}"
+    with served.open("GET", place) as stream:
+        followed = list(stream)
+
+    events = [*told, *followed, *served.tell("Fail")]
+
+    assert {event.name for event in events} == set(described)
+    for event in events:
+        members = described[event.name]
+        reference = members["data"]["contentSchema"]["$ref"]
+        Draft202012Validator({**document, "$ref": reference}).validate(event.data)
+        assert set(event.data) <= set(schemas[reference.rpartition("/")[2]]["properties"])
+        if "id" in members:
+            Draft202012Validator(members["id"]).validate(event.id)
+
+
+def test_a_stream_is_told_to_hold_these_events(serve: Serve) -> None:
+    document = serve().request("GET", "/openapi.json").json()
+
+    streams = [
+        answer["content"]["text/event-stream"]["schema"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for answer in operation["responses"].values()
+        if "text/event-stream" in answer.get("content", {})
+    ]
+
+    assert streams == [{"$ref": "#/components/schemas/TurnEvents"}] * 3
+    stream = document["components"]["schemas"]["TurnEvents"]
+    assert (stream["type"], stream["contentMediaType"]) == ("string", "text/event-stream")
+    assert stream["contentSchema"]["items"] == {"$ref": "#/components/schemas/TurnEvent"}
