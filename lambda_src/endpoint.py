@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError
@@ -13,7 +14,7 @@ from lambda_src.answers.logs import logger
 from lambda_src.runtime import aws
 from lambda_src.runtime.event_loop import AbandonedError, Result, within
 from lambda_src.turn_resource import following
-from lambda_src.turn_resource.turn_ids import meant
+from lambda_src.turn_resource.taking import TakenTurn
 from lambda_src.turn_resource.turn_status import RUNNING
 from lambda_src.turns.agent_builders import builder_of, load_agents
 from lambda_src.turns.repeats import Asked, key_reused
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from lambda_src.settings import Settings
     from lambda_src.turn_resource.following import FollowedTurn
     from lambda_src.turns.turn_events import TurnEvent
+
+
+ACCEPTED_WAIT_SECONDS = 60.0
+"""How long a turn without a caller waits while its session is in use."""
 
 
 class Endpoint:
@@ -66,7 +71,7 @@ class Endpoint:
         idempotency_key: str | None = None,
         watch: Callable[[TurnEvent], object] | None = None,
         lease_wait_seconds: float | None = None,
-        turn_id: str | None = None,
+        accepted: TakenTurn | None = None,
     ) -> dict[str, Any]:
         """Take one turn of a session and return the reply; the session is made when there is none.
 
@@ -79,7 +84,7 @@ class Endpoint:
             idempotency_key: The caller's name for what it asks: sent again, it gets the same reply.
             watch: Gets each event of the turn as it happens. It must return at once.
             lease_wait_seconds: How long to wait while another caller uses the session; by default, as the settings say.
-            turn_id: The turn's id, if its caller has been told one already.
+            accepted: The turn, if it was accepted before: see :meth:`take_accepted_turn`.
 
         Raises:
             EndpointError: When there is no reply.
@@ -95,7 +100,11 @@ class Endpoint:
         if body.prompt is None:
             # If there is no session, answers to its interrupts must not make one.
             self.in_time(lambda: store.describe(session_id), remaining_seconds)
+        if accepted is not None:
+            watch = accepted.note
         with use:
+            if accepted is not None:
+                self.in_time(accepted.look_up, remaining_seconds)
             turn = stream_turn(
                 use.open_session,
                 lambda session: build_agent(session, settings),
@@ -106,10 +115,9 @@ class Endpoint:
                     body,
                     default_agent_id=self.settings.agent_id,
                     after_crash=use.found_unfinished,
-                    turn_id=turn_id,
+                    turn_id=None if accepted is None else accepted.turn_id,
                 ),
-                # A turn that was accepted twice may be cancelled under either id.
-                lambda agent_id, turn_id: store.is_asked_to_cancel(session_id, agent_id, meant(turn_id)),
+                partial(store.is_asked_to_cancel, session_id) if accepted is None else accepted.is_cancelled,
             )
             reply = use.run(turn, watch)
         logger.info(
@@ -125,6 +133,43 @@ class Endpoint:
             },
         )
         return reply
+
+    def take_accepted_turn(
+        self,
+        owner: str,
+        session_id: str,
+        body: TurnBody,
+        remaining_seconds: Callable[[], float],
+        *,
+        request_id: str,
+        idempotency_key: str,
+        turn_id: str,
+    ) -> dict[str, Any]:
+        """Take a turn that was accepted before: see :meth:`take_turn`. It may be tried again, or delivered twice.
+
+        Args:
+            owner: See :meth:`take_turn`.
+            session_id: See :meth:`take_turn`.
+            body: See :meth:`take_turn`.
+            remaining_seconds: See :meth:`take_turn`.
+            request_id: See :meth:`take_turn`.
+            idempotency_key: Under which the turn is answered once.
+            turn_id: How it was called when it was accepted.
+
+        Raises:
+            NotFoundError: The session was erased since.
+            EndpointError: When there is no reply. If nothing of the turn is stored, its record says so.
+        """
+        agent_id = body.agent_id or self.settings.agent_id
+        with TakenTurn(self.store(owner), session_id, agent_id, turn_id, remaining_seconds) as accepted:
+            return self.take_turn(
+                *(owner, session_id, body, remaining_seconds),
+                request_id=request_id,
+                idempotency_key=idempotency_key,
+                # Nobody waits for it, and a refusal would cost it one of its few tries.
+                lease_wait_seconds=ACCEPTED_WAIT_SECONDS,
+                accepted=accepted,
+            )
 
     def take_or_follow_turn(
         self,

@@ -7,6 +7,7 @@ returned error would count as success, and a state machine catches class names.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from lambda_src.endpoint import Endpoint
 
 _OWNER_PREFIX = re.compile(r"o_[a-z2-7]{52}")
-ACCEPTED_WAIT_SECONDS = 60.0
-"""How long a turn without a caller waits while its session is in use."""
 
 EVENT_ISSUER = "event"
 """Issuer of owners that exist only in plain events, such as ``nightly-report``: no caller over HTTP has it."""
@@ -50,16 +49,16 @@ def answer(
         request = PlainEvent.model_validate(event)
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
-    return endpoint.take_turn(
+    take: Callable[..., dict[str, Any]] = endpoint.take_turn
+    if request.turn_id is not None:
+        take = partial(endpoint.take_accepted_turn, turn_id=request.turn_id)
+    return take(
         owner_of(request.owner),
         request.session_id,
         request,
         remaining_seconds,
         request_id=request_id,
         idempotency_key=request.request_id,
-        turn_id=request.turn_id,
-        # Nobody waits for a turn that was accepted before, and a refusal would cost it one of its few tries.
-        lease_wait_seconds=None if request.turn_id is None else ACCEPTED_WAIT_SECONDS,
     )
 
 

@@ -3,38 +3,34 @@
 
 import re
 import secrets
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from pydantic import BeforeValidator
 
-from agent_sessions.exceptions import SessionNotFoundError
 from lambda_src import contract
 from lambda_src.answers.error_answers import answer_for
-from lambda_src.answers.errors import MalformedRequestError, NotFoundError, TurnOverError
+from lambda_src.answers.errors import MalformedRequestError, TurnOverError
 from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import accept, event_stream, openapi, problems
+from lambda_src.doors.accepting import Accepting
 from lambda_src.doors.current_request import CurrentRequest
 from lambda_src.doors.http_request import decoded
 from lambda_src.doors.payload import serialize
-from lambda_src.doors.plain_event import ACCEPTED_WAIT_SECONDS
-from lambda_src.doors.prefer import RESPOND_ASYNC, prefers_async
+from lambda_src.doors.prefer import prefers_async
 from lambda_src.doors.resolver import FunctionUrlRouter
 from lambda_src.endpoint import Endpoint
 from lambda_src.runtime.streamed_answer import StreamedAnswer
-from lambda_src.turn_resource import following, without_caller
+from lambda_src.turn_resource.accepted import AwaitedTurn, find_turn
 from lambda_src.turn_resource.feed import Feed
-from lambda_src.turn_resource.following import AcceptedTurn, FollowedTurn
+from lambda_src.turn_resource.following import FollowedTurn
 from lambda_src.turn_resource.turn_apart import TurnApart
-from lambda_src.turn_resource.turn_ids import accepted_at, accepted_id, mean_one_turn, meant
 from lambda_src.turn_resource.turn_status import RUNNING
-from lambda_src.turns.repeats import Asked, session_id_for
+from lambda_src.turns.repeats import session_id_for
 
 SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
 IdempotencyKey = Annotated[
@@ -87,7 +83,7 @@ class TurnRoutes:
         prefer: Prefer = None,
     ) -> Reply:
         """Take one turn of a conversation; the session is made when there is none."""
-        if prefers_async(prefer) and self._can_do_without_caller():
+        if prefers_async(prefer) and Accepting.is_possible(self._endpoint):
             return self._accept(session_id, body, idempotency_key)
         return self._answer(session_id, body, idempotency_key, status_code=200, headers={})
 
@@ -101,7 +97,7 @@ class TurnRoutes:
         owner = self._request.owner()
         session_id = session_id_for(owner, idempotency_key) if idempotency_key else secrets.token_hex(16)
         turn = contract.TurnBody.model_construct(prompt=body.prompt, interrupt_responses=None, agent_id=body.agent_id)
-        if prefers_async(prefer) and self._can_do_without_caller():
+        if prefers_async(prefer) and Accepting.is_possible(self._endpoint):
             return self._accept(session_id, turn, idempotency_key)
         location = {"Location": f"/sessions/{session_id}"}
         return self._answer(session_id, turn, idempotency_key, status_code=201, headers=location)
@@ -174,65 +170,16 @@ class TurnRoutes:
         self._router.stream(StreamedAnswer(200, {**event_stream.HEADERS, **headers}, pieces, over=turn.wait))
         return Response(status_code=200)
 
-    def _can_do_without_caller(self) -> bool:
-        settings = self._endpoint.settings
-        # A function is frozen when it has answered. This machine is not.
-        return settings.async_function is not None or settings.endpoint_auth == "local"
-
     def _accept(self, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> Reply:
-        """Answer 202, and have the turn taken without this caller; once, however often the request is sent."""
+        """Answer 202, and have the turn taken without this caller."""
         accept.chosen(self._request.header("accept"), self._offered())  # raises if no form of the reply is wanted
-        owner = self._request.owner()
-        if body.agent_id is not None:
-            self._endpoint.require_agent(body.agent_id)
-        known = over = None
-        if idempotency_key is not None:
-            known = self._request.in_time(
-                lambda: self._endpoint.turn_of_request(owner, session_id, body, idempotency_key)
-            )
-        turn_id = known.turn_id if known else self._accepted_id(owner, session_id, body, idempotency_key)
-        match known and self._request.in_time(known.state).status:
-            case "running" | "answered" | "cancelled" as status:
-                pass
-            case _:
-                status = "running"
-                over = self._take_without_caller(owner, session_id, body, idempotency_key or turn_id, turn_id)
-        agent_id = body.agent_id or self._endpoint.settings.agent_id
-        running = contract.RunningTurn(session_id=session_id, agent_id=agent_id, turn_id=turn_id, status=status)
-        headers = {
-            "Location": f"/sessions/{quote(session_id, safe='')}/turns/{turn_id}",
-            "Preference-Applied": RESPOND_ASYNC,
-        }
+        accepting = Accepting(self._endpoint, self._request, session_id, body, idempotency_key)
+        running, headers, over = accepting.accept()
         if over is not None:
             # On this machine the turn belongs to the answer: the server waits for the turn before it stops.
             pieces = iter([serialize(running.model_dump(mode="json")).encode()])
             self._router.stream(StreamedAnswer(202, {"Content-Type": accept.JSON, **headers}, pieces, over=over))
         return Response(status_code=202, content_type=accept.JSON, body=running, headers={**headers})
-
-    def _accepted_id(self, owner: str, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> str:
-        asked = Asked.of(idempotency_key, body, default_agent_id=self._endpoint.settings.agent_id)
-        return accepted_id(owner, session_id, idempotency_key, time.time(), body=asked.body)
-
-    def _take_without_caller(
-        self, owner: str, session_id: str, body: contract.TurnBody, idempotency_key: str, turn_id: str
-    ) -> Callable[[], object] | None:
-        """Begin a turn here, or have it begun elsewhere; returns what waits for a turn that is taken here."""
-        async_function = self._endpoint.settings.async_function
-        if async_function is not None:
-            asked = {name: value for name, value in self._request.json().items() if value is not None}
-            named = {"owner": owner, "session_id": session_id, "request_id": idempotency_key, "turn_id": turn_id}
-            without_caller.invoke(async_function, {**asked, **named})
-            return None
-        take = partial(
-            copy_context().run,
-            self._endpoint.take_turn,
-            *(owner, session_id, body, self._request.remaining_seconds()),
-            request_id=self._request.request_id,
-            idempotency_key=idempotency_key,
-            turn_id=turn_id,
-            lease_wait_seconds=ACCEPTED_WAIT_SECONDS,
-        )
-        return without_caller.take_on_thread(take)
 
     def read_turn(
         self, session_id: SessionId, turn_id: TurnId, agent_id: AgentId = None, last_event_id: LastEventId = None
@@ -243,7 +190,7 @@ class TurnRoutes:
         turn = self._request.in_time(lambda: self._find(session_id, turn_id, agent_id))
         if form == accept.EVENTS:
             goes_on = self._request.has_time()
-            has_to_come = isinstance(turn, AcceptedTurn) and turn.state() is RUNNING
+            has_to_come = isinstance(turn, AwaitedTurn)
             follower = TurnApart(
                 lambda feed: turn.follow(feed.put, after_id=after_id, goes_on=lambda: feed.is_read and goes_on())
             )
@@ -257,13 +204,14 @@ class TurnRoutes:
         """Ask a running turn to stop. It does so within two seconds, in good order, wherever it runs."""
         store = self._request.store()
 
-        def cancel() -> FollowedTurn | AcceptedTurn:
+        def cancel() -> FollowedTurn | AwaitedTurn:
             turn = self._find(session_id, turn_id, agent_id)
+            while isinstance(turn, AwaitedTurn) and turn.state() is RUNNING and not turn.cancel():
+                turn = self._find(session_id, turn_id, agent_id)  # it has begun meanwhile
             if turn.state() is not RUNNING:
                 raise TurnOverError("The turn is over. GET tells what became of it.")
-            if isinstance(turn, AcceptedTurn):
-                store.turns(session_id)  # raises if there is no session, so that no note is left there
-            store.ask_to_cancel(session_id, turn.agent_id, meant(turn.turn_id))
+            if isinstance(turn, FollowedTurn):
+                store.ask_to_cancel(session_id, turn.agent_id, turn.turn_id)
             return turn
 
         turn = self._request.in_time(cancel)
@@ -272,21 +220,11 @@ class TurnRoutes:
         )
         return Response(status_code=202, content_type=accept.JSON, body=cancelled)
 
-    def _find(self, session_id: str, turn_id: str, agent_id: str | None) -> FollowedTurn | AcceptedTurn:
-        store, first = self._request.store(), agent_id or self._endpoint.settings.agent_id
+    def _find(self, session_id: str, turn_id: str, agent_id: str | None) -> FollowedTurn | AwaitedTurn:
+        first = agent_id or self._endpoint.settings.agent_id
+        return find_turn(self._request.store(), session_id, first, turn_id)
 
-        def begun() -> FollowedTurn:
-            return following.find(store, session_id, first, lambda turn: mean_one_turn(turn.turn_id, turn_id))
-
-        try:
-            return begun()
-        except (NotFoundError, SessionNotFoundError):
-            accepted = accepted_at(turn_id, self._request.owner(), session_id)
-            if accepted is None:
-                raise
-            return AcceptedTurn(session_id, first, turn_id, lambda: time.time() - accepted, begun)
-
-    def _view(self, turn: FollowedTurn | AcceptedTurn) -> contract.TurnView:
+    def _view(self, turn: FollowedTurn | AwaitedTurn) -> contract.TurnView:
         state = turn.state()
         problem = None
         if state.problem is not None:

@@ -10,13 +10,12 @@ import time
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.exceptions import SessionCorruptError, SessionNotFoundError
+from agent_sessions.exceptions import SessionCorruptError
 from agent_sessions.lease import SessionLease
 from agent_sessions.turn_request import begins_turn
 from lambda_src.answers import errors
 from lambda_src.content import shown
-from lambda_src.turn_resource.turn_ids import BEGUN_WITHIN_SECONDS
-from lambda_src.turn_resource.turn_status import RUNNING, TurnState, cut_off, lacks_last_message, state_of
+from lambda_src.turn_resource.turn_status import RUNNING, TurnState, lacks_last_message, state_of
 from lambda_src.turns.turn_events import MessageStored, Restored, reply_of
 
 if TYPE_CHECKING:
@@ -57,61 +56,6 @@ def find(store: SessionStore, session_id: str, agent_id: str, is_wanted: Callabl
     if found is None:
         raise errors.NotFoundError("This session has no such turn, or has taken more than 32 since.")
     return FollowedTurn(reader, found, SessionLease(store, session_id, holder="a follower"))
-
-
-class AcceptedTurn:
-    """A turn that was accepted and, as far as the storage tells, has not begun.
-
-    Args:
-        session_id: In which session.
-        agent_id: Of which agent, as far as is known.
-        turn_id: Which turn.
-        age_seconds: Tells how long ago it was accepted.
-        begun: Finds it once it has begun, and raises until then.
-    """
-
-    def __init__(
-        self,
-        session_id: str,
-        agent_id: str,
-        turn_id: str,
-        age_seconds: Callable[[], float],
-        begun: Callable[[], FollowedTurn],
-    ) -> None:
-        self.session_id = session_id
-        self.agent_id = agent_id
-        self.turn_id = turn_id
-        self._age_seconds = age_seconds
-        self._begun = begun
-
-    def state(self) -> TurnState:
-        """Whether the turn is still to come."""
-        return RUNNING if self._age_seconds() < BEGUN_WITHIN_SECONDS else cut_off()
-
-    def reply(self, state: TurnState) -> None:
-        """There is no reply yet."""
-
-    def follow(
-        self,
-        watch: Callable[[TurnEvent], object],
-        *,
-        after_id: int = -1,
-        goes_on: Callable[[], bool] = lambda: True,
-        sleep: Callable[[float], object] = time.sleep,
-    ) -> dict[str, Any]:
-        """Wait for its beginning, then tell of it: see :meth:`FollowedTurn.follow`."""
-        while True:
-            try:
-                turn = self._begun()
-            except (errors.NotFoundError, SessionNotFoundError):
-                state = self.state()
-                if state.problem is not None:
-                    raise state.problem from None
-                if not goes_on():
-                    raise FollowedNoLongerError from None
-                sleep(LOOK_SECONDS)
-            else:
-                return turn.follow(watch, after_id=after_id, goes_on=goes_on, sleep=sleep)
 
 
 class FollowedTurn:

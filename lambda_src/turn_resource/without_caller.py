@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lambda_src.answers import errors
 from lambda_src.answers.error_answers import answer_for
@@ -18,13 +17,33 @@ if TYPE_CHECKING:
 _TOO_LARGE = "RequestTooLargeException"
 
 
-def invoke(async_function: str, event: dict[str, Any]) -> None:
+MAX_EVENT_BYTES = 1024 * 1024
+"""Lambda's limit for events that it does not answer at once."""
+
+
+def checked(payload: bytes) -> bytes:
+    """An event's bytes, if Lambda takes so many.
+
+    Raises:
+        PayloadTooLargeError: It does not.
+    """
+    if len(payload) > MAX_EVENT_BYTES:
+        raise too_large()
+    return payload
+
+
+def too_large() -> errors.PayloadTooLargeError:
+    """The error for a turn that is too large to be left to another invocation."""
+    return errors.PayloadTooLargeError("A turn without a caller can have 1 MB.")
+
+
+def invoke(async_function: str, payload: bytes) -> None:
     """Have Lambda invoke this function with an event, and not wait for it.
 
     Args:
         async_function: ``name:alias``, or ``:alias`` of this function.
-        event: A plain event. Lambda tries it again when it fails, and may deliver it twice. Its ``request_id`` makes
-            sure that it is answered once.
+        payload: A plain event as JSON. Lambda tries it again when it fails, and may deliver it twice. Its
+            ``request_id`` makes sure that it is answered once.
 
     Raises:
         PayloadTooLargeError: The event is over 1 MB, Lambda's limit for what it does not answer at once.
@@ -39,12 +58,12 @@ def invoke(async_function: str, event: dict[str, Any]) -> None:
             FunctionName=name or os.environ["AWS_LAMBDA_FUNCTION_NAME"],
             Qualifier=alias,
             InvocationType="Event",
-            Payload=json.dumps(event).encode(),
+            Payload=payload,
         )
     except (ClientError, BotoCoreError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
         if code == _TOO_LARGE:
-            raise errors.PayloadTooLargeError("A turn without a caller can have 1 MB.") from None
+            raise too_large() from None
         raise errors.StorageFailedError(
             f"The turn was not accepted ({code}). Sending the request again is safe.", retry_after_seconds=1
         ) from error

@@ -2,8 +2,12 @@
 
 import contextlib
 import json
+import time
 from typing import Any
 
+import pytest
+
+from agent_sessions.accepted_turns import AcceptedTurn
 from agent_sessions.lease import SessionLease
 from agent_sessions.session_store import SessionStore
 from agent_sessions.turn_request import TurnRequest
@@ -69,6 +73,59 @@ def test_following_costs_one_read_a_second() -> None:
                 turn.follow(lambda _: None, goes_on=lambda: len(reads) < 12, sleep=count)
 
     assert sum(reads[2:]) == len(reads[2:])  # the first looks find what there is already
+
+
+def test_the_deployed_role_lets_turns_be_accepted_cancelled_and_taken(
+    s3_store: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"AGENT_MODEL": "scripted:script", "ASYNC_FUNCTION": ":live", "AWS_LAMBDA_FUNCTION_NAME": "agent"}
+    function = Function({**CREDENTIALS, **s3_store, **settings})
+    function.models["script"] = ScriptedModel("Hello.")
+    function.cold_start()
+    invoked: list[Any] = []
+    monkeypatch.setattr(
+        function.part("turn_resource.without_caller"), "invoke", lambda _, event: invoked.append(json.loads(event))
+    )
+
+    def accept(prompt: str) -> str:
+        headers = {"prefer": "respond-async"}
+        answer = function.http("POST", "/sessions/chat/messages", {"prompt": prompt}, headers=headers)
+        assert answer.status == 202, answer.text
+        return str(answer.headers["location"])
+
+    def status(place: str) -> str:
+        return str(function.http("GET", place).json["status"])
+
+    places = [accept("Hi"), accept("Hi again")]
+    waiting = [status(place) for place in places]
+    cancelled = function.http("DELETE", places[1])
+    for event in invoked:
+        function.invoke(event)
+
+    assert (waiting, cancelled.status) == (["running"] * 2, 202)
+    assert [status(place) for place in places] == ["answered", "cancelled"]
+
+
+def test_waiting_for_an_accepted_turn_costs_one_read_a_second() -> None:
+    from lambda_src.turn_resource import accepted, following
+
+    with S3Server(buckets=["sessions"]) as s3:
+        store = SessionStore.from_url("s3://sessions/p", client=s3.client())
+        promised = AcceptedTurn("a-turn", "default", None, time.time())
+        store.accepted_turns("chat").accept(promised, begins_session=True)
+        turn = accepted.find_turn(store, "chat", "default", "a-turn")
+        reads: list[int] = []
+
+        def count(_seconds: float) -> None:
+            asked = s3.log.take()
+            assert {entry.verb for entry in asked} <= {"GET"}
+            reads.append(len(asked))
+
+        s3.log.take()
+        with pytest.raises(following.FollowedNoLongerError):
+            turn.follow(lambda _: None, goes_on=lambda: len(reads) < 12, sleep=count)
+
+    assert reads == [0, *[1] * 11]
 
 
 def _agent(manager: Any) -> Any:

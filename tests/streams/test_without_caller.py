@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from agent_sessions.lease import SessionLease
+from agent_sessions.session_store import SessionStore
 from lambda_src.doors.prefer import prefers_async
-from lambda_src.turn_resource.turn_ids import accepted_at, accepted_id, mean_one_turn
-from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
+from tests.doubles.scripted_model import Pause, ScriptedModel
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import ALICE, Function, http_event
 from tests.streams.conftest import Serve
@@ -27,6 +28,12 @@ def turn_of(answer: Any) -> str:
     assert (accepted["agent_id"], accepted["status"]) == ("default", "running")
     assert answer.headers["location"] == f"/sessions/{accepted['session_id']}/turns/{accepted['turn_id']}"
     return str(answer.headers["location"])
+
+
+def store_of(served: Served) -> SessionStore:
+    owner = served.function.part("doors.caller").owner_of({}, served.function.module.endpoint.settings)
+    store: SessionStore = served.function.module.endpoint.store(owner)
+    return store
 
 
 def wait_for(served: Served, place: str, status: str) -> Any:
@@ -77,10 +84,8 @@ def test_who_follows_before_it_begins_has_a_stream_at_once(serve: Serve, monkeyp
     monkeypatch.setattr(served.function.part("turn_resource.following"), "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(served.function.part("doors.event_stream"), "HEARTBEAT_SECONDS", 0.1)
     served.say("Hi")
-    owner = served.function.part("doors.caller").owner_of({}, served.function.module.endpoint.settings)
-    store = served.function.module.endpoint.store(owner)
 
-    with SessionLease(store, "chat", holder="somebody") as lease:
+    with SessionLease(store_of(served), "chat", holder="somebody") as lease:
         place = turn_of(served.say("Hi again", **ASYNC))
         headers = {"accept": "text/event-stream"}
         with httpx.stream("GET", f"{served.url}{place}", headers=headers, timeout=10) as response:
@@ -102,10 +107,10 @@ def test_who_follows_before_it_begins_has_a_stream_at_once(serve: Serve, monkeyp
 def test_it_can_be_cancelled(serve: Serve) -> None:
     served = serve(["One ", Pause(30)])
     place = turn_of(served.say("Count", **ASYNC))
-    give_up_at = time.monotonic() + 10
-    while served.request("DELETE", place).status_code != 202:  # until its session has begun
-        assert time.monotonic() < give_up_at
 
+    cancelled = served.request("DELETE", place)
+
+    assert cancelled.status_code == 202
     assert wait_for(served, place, "cancelled")["reply"]["stop_reason"] == "cancelled"
 
 
@@ -133,47 +138,6 @@ def test_accepted_again_after_its_answer_it_says_that_it_is_answered(serve: Serv
     assert len(served.model.requests) == 1
 
 
-def test_two_requests_under_one_key_never_get_each_other_s_answer(serve: Serve) -> None:
-    served = serve(otherwise="Hello.")
-    served.say("Hi")
-    owner = served.function.part("doors.caller").owner_of({}, served.function.module.endpoint.settings)
-    store = served.function.module.endpoint.store(owner)
-
-    with SessionLease(store, "chat", holder="somebody"):
-        places = [turn_of(served.say(prompt, idempotency_key="one", **ASYNC)) for prompt in ("First", "Second")]
-    give_up_at = time.monotonic() + 30
-    while served.said()[-1] != "assistant: Hello." or len(served.said()) < 4:
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
-    taken, other = places if served.said()[2] == "user: First" else places[::-1]
-    again = served.say("Neither", idempotency_key="one", **ASYNC)
-
-    assert wait_for(served, taken, "answered")["turn_id"] in taken
-    assert served.request("GET", other).json()["reply"] is None
-    assert (again.status_code, problem_of(again)) == (422, "idempotency-key-reused")
-
-
-@pytest.mark.parametrize("accepted_again", [False, True])
-def test_cancelled_before_it_begins_it_asks_no_model_and_runs_no_tool(serve: Serve, accepted_again: bool) -> None:
-    served = serve("Hello.", [tool_use("calculator", expression="6*7")], "It is 42.")
-    served.say("Hi")
-    owner = served.function.part("doors.caller").owner_of({}, served.function.module.endpoint.settings)
-    store = served.function.module.endpoint.store(owner)
-
-    with SessionLease(store, "chat", holder="somebody"):
-        place = turn_of(served.say("6*7?", idempotency_key="one", **ASYNC))
-        if accepted_again:
-            time.sleep(0.01)  # ids differ by their milliseconds
-        other = turn_of(served.say("6*7?", idempotency_key="one", **ASYNC)) if accepted_again else place
-        assert served.request("DELETE", other).status_code == 202
-    view = wait_for(served, place, "cancelled")
-
-    assert (other == place) is not accepted_again
-    assert text_of(view["reply"]["message"]).startswith("(This turn was cancelled")
-    assert len(served.model.requests) == 1  # of the turn before
-    assert [line.partition(":")[0] for line in served.said()] == ["user", "assistant"] * 2
-
-
 @pytest.mark.parametrize(
     ("prefer", "is_async"),
     [
@@ -196,19 +160,6 @@ def test_anything_else_in_the_header_is_ignored(prefer: str | None, is_async: bo
 
 def test_what_is_not_valid_is_refused_and_not_accepted(serve: Serve) -> None:
     assert problem_of(serve().say("", **ASYNC)) == "invalid-request"
-
-
-def test_an_id_tells_when_and_for_which_session_it_was_accepted() -> None:
-    turn_id = accepted_id("o_alice", "chat", "key", 1_773_342_238.25)
-
-    assert accepted_at(turn_id, "o_alice", "chat") == 1_773_342_238.25
-    assert accepted_at(turn_id, "o_bob", "chat") is None
-    assert accepted_at(turn_id, "o_alice", "other") is None
-    assert accepted_at("0" * 32, "o_alice", "chat") is None
-    assert mean_one_turn(turn_id, accepted_id("o_alice", "chat", "key", 5))
-    assert not mean_one_turn(turn_id, accepted_id("o_alice", "chat", "another", 5))
-    assert not mean_one_turn(turn_id, accepted_id("o_alice", "chat", "key", 5, body="another"))
-    assert not mean_one_turn(accepted_id("o", "chat", None, 5), accepted_id("o", "chat", None, 5))
 
 
 # --- deployed ----------------------------------------------------------------------------------------------------
@@ -316,10 +267,74 @@ def test_an_event_that_never_came_is_said_to_be_cut_off_after_an_hour(
 
     statuses = []
     for age in (0, ids.BEGUN_WITHIN_SECONDS - 60, ids.BEGUN_WITHIN_SECONDS + 1):
-        monkeypatch.setattr(function.part("doors.turn_routes").time, "time", lambda age=age: now + age)
+        monkeypatch.setattr(function.part("turn_resource.accepted").time, "time", lambda age=age: now + age)
         statuses.append(function.http("GET", place).json["status"])
 
     assert statuses == ["running", "running", "cut-off"]
+
+
+def test_lambda_s_retry_begins_a_turn_that_was_refused_before(deployed: Any) -> None:
+    function, _ = deployed("Hello.")
+    build = function.part("agent").build_agent
+    place = accept(function, "Hi").headers["location"]
+    (event,) = function.part("turn_resource.without_caller").boto_session().events
+    function.part("agent").build_agent = lambda *_: 1 / 0
+    with pytest.raises(Exception, match="Something unexpected"):
+        function.invoke(event)
+    refused = function.http("GET", place).json
+    function.part("agent").build_agent = build
+
+    function.invoke(event)
+
+    assert (refused["status"], refused["problem"]["type"].rpartition(":")[2]) == ("failed", "internal-error")
+    assert function.http("GET", place).json["status"] == "answered"
+
+
+def test_an_event_that_comes_after_its_session_was_erased_does_nothing(deployed: Any) -> None:
+    function, lambda_service = deployed(*["Hello."] * 2)
+    places = [accept(function, prompt).headers["location"] for prompt in ("First", "Second")]
+    begun, waiting = lambda_service.events
+    function.invoke(begun)
+    assert function.http("DELETE", "/sessions/chat").status == 204
+    after = []
+    for event in (begun, waiting):
+        with pytest.raises(Exception, match="erased since this turn was accepted") as raised:
+            function.invoke(event)
+        after.append(type(raised.value).__name__)
+
+    assert after == ["NotFoundError"] * 2
+    assert function.http("GET", "/sessions/chat").status == 404
+    assert [function.http("GET", place).status for place in places] == [404] * 2
+    assert len(function.models["script"].requests) == 1
+
+
+def test_what_lambda_does_not_take_is_not_promised(deployed: Any) -> None:
+    function, lambda_service = deployed("Hello.")
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": ""}}, "Invoke")
+
+    lambda_service.invoke = refuse
+    headers = {"prefer": "respond-async", "idempotency-key": "one"}
+    refused = function.http("POST", "/sessions/chat/messages", {"prompt": "Hi"}, headers=headers)
+    turns = function.http("GET", "/sessions/chat").json
+    del lambda_service.invoke
+    accepted = accept(function, "Something else", **{"idempotency-key": "one"})
+
+    assert (refused.status, refused.problem) == (503, "storage-failed")
+    assert turns["agents"] == []
+    assert accepted.headers["location"] == f"/sessions/chat/turns/{lambda_service.events[0]['turn_id']}"
+
+
+def test_more_than_lambda_takes_is_refused_and_makes_no_session(deployed: Any) -> None:
+    function, lambda_service = deployed()
+
+    answer = function.http(
+        "POST", "/sessions/chat/messages", {"prompt": "x" * 1024 * 1024}, headers={"prefer": "respond-async"}
+    )
+
+    assert (answer.status, answer.problem, lambda_service.calls) == (413, "payload-too-large", [])
+    assert function.http("GET", "/sessions/chat").status == 404
 
 
 def test_a_turn_that_was_accepted_for_another_session_is_not_there(deployed: Any) -> None:
