@@ -17,6 +17,9 @@ settings.load_profile("kit")
 S3_ENDPOINT = "AGENT_SESSIONS_S3_ENDPOINT"
 """A variable for what ``--s3-endpoint`` says."""
 
+LONG_RUN_SECONDS = 60
+"""A run that takes longer says where the time went."""
+
 TOTAL = "total: "
 """``record_property(f"{TOTAL}restores compared", 12)`` adds to a line of the summary."""
 
@@ -73,3 +76,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     totals[name.removeprefix(TOTAL)] += value
     for name, value in totals.items():
         terminalreporter.write_line(f"{name}: {value:,}")
+    _say_where_time_went(terminalreporter)
+
+
+def _say_where_time_went(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the modules that took longest, if it took long: .ci/run has a limit."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration  # type: ignore[assignment] # seconds
+    if sum(seconds.values()) > LONG_RUN_SECONDS:
+        longest = ", ".join(f"{module.removeprefix('tests/')} {took:.0f}" for module, took in seconds.most_common(25))
+        terminalreporter.write_line(f"seconds of {sum(seconds.values()):.0f} in: {longest}")
