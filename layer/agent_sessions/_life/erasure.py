@@ -24,7 +24,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent_sessions._life.look_alikes import is_anothers
-from agent_sessions._records.record_format import Record, decode, encode, life_of, parse
+from agent_sessions._records.record_format import Record, decode, encode, is_erased, life_of, parse
 from agent_sessions.exceptions import (
     SessionBusyError,
     SessionCorruptError,
@@ -237,11 +237,6 @@ def put_mark(records: Records, layout: Layout, session_id: str, expect: Expectat
 def expecting(found: StoredObject | None) -> Expectation:
     """What to expect at a write after this was found."""
     return Unchanged(found.etag) if found is not None else Absent()
-
-
-def is_erased(record: Record) -> bool:
-    """Whether a session's record says that the session is being erased."""
-    return bool(record.kit.get("erased"))
 
 
 def goes_on(key: str, before: StoredObject, after: StoredObject) -> bool:

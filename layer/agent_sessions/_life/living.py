@@ -11,13 +11,12 @@ import contextlib
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
-from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.last_use import counted_use, find_last_use
 from agent_sessions._life.session_age import used_until
 from agent_sessions._records.cursors import CursorKind, read_cursor, write_cursor
 from agent_sessions._records.layout import is_written_by_turns, session_id_of
 from agent_sessions._records.message_records import LISTED_AT_ONCE
-from agent_sessions._records.record_format import parse
+from agent_sessions._records.record_format import is_erased, parse
 from agent_sessions.exceptions import InvalidIdentifierError, SessionCorruptError
 from agent_sessions.expiry import is_expired
 from agent_sessions.identifiers import check_identifier

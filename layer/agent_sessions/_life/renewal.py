@@ -28,13 +28,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sessions._life import key_listing
-from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.key_listing import KeyListing
 from agent_sessions._life.renewal_share import Share, share_of
 from agent_sessions._life.session_age import ages_in, is_adopted, with_ages
 from agent_sessions._records.background import submit
 from agent_sessions._records.layout import lasts_with_session
-from agent_sessions._records.record_format import Record, encode, kit_of, parse
+from agent_sessions._records.record_format import Record, encode, is_erased, kit_of, parse
 from agent_sessions.expiry import renewal_due, renewal_required
 from agent_sessions.locks import Lock
 from agent_sessions.object_store import PreconditionFailedError, Unchanged

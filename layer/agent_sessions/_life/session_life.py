@@ -13,15 +13,21 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from agent_sessions._life.erasure import is_erased, sweep_for_next_life
-from agent_sessions._life.last_use import counted_use, find_last_use, last_use
 from agent_sessions._life.look_alikes import is_anothers
 from agent_sessions._life.object_ages import ObjectAges
 from agent_sessions._life.session_age import SessionAge, with_ages
 from agent_sessions._life.standing import HasEnded, HasLostItsRecord, Lives, Standing, by_record, by_remains, goes_on
 from agent_sessions._records.layout import is_head
 from agent_sessions._records.own_names import cannot_be_told_apart
-from agent_sessions._records.record_format import Record, corrupt, encode, incarnation_in, incarnation_of, life_of
+from agent_sessions._records.record_format import (
+    Record,
+    corrupt,
+    encode,
+    incarnation_in,
+    incarnation_of,
+    is_erased,
+    life_of,
+)
 from agent_sessions._records.shapes import session_problem
 from agent_sessions.exceptions import SessionCorruptError, SessionExistsError
 from agent_sessions.expiry import checked_ttl, is_expired
@@ -258,6 +264,8 @@ class SessionLife:
 
     def _last_written(self, session_id: str, now: datetime, *, but: str | None = None) -> datetime | None:
         """When a turn wrote last, or any earlier time at which the session has not expired."""
+        from agent_sessions._life.last_use import find_last_use
+
         return find_last_use(
             self._records.objects,
             self._layout,
@@ -267,6 +275,8 @@ class SessionLife:
         )
 
     def _counted(self, session_id: str, record: Record, used: datetime) -> datetime:
+        from agent_sessions._life.last_use import counted_use
+
         return counted_use(self._records.objects, self._layout, session_id, record, used, self.ttl_days)
 
     # --- ending -----------------------------------------------------------------------------------------
@@ -283,11 +293,15 @@ class SessionLife:
             PreconditionFailedError: Likewise.
             SessionBusyError: There is more to erase than a turn has time for; the next caller goes on.
         """
+        from agent_sessions._life.erasure import sweep_for_next_life
+
         mark = sweep_for_next_life(self._records, self._layout, session.session_id, found, clock=self.clock)
         return self.begin(session, expect=Unchanged(mark))
 
     def _find_survivor(self, session_id: str, remains: list[ListedObject]) -> Record | None:
         """Among the records below a session that has lost its own, one that says its life goes on."""
+        from agent_sessions._life.last_use import last_use
+
         keys = [entry.key for entry in remains]
         folder = self._layout.session_folder(session_id)
         heads = [key for key in keys if is_head(key.removeprefix(folder))]

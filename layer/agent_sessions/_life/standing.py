@@ -18,9 +18,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent_sessions._life.erasure import is_erased
 from agent_sessions._life.session_age import stated_ttl
-from agent_sessions._records.record_format import incarnation_of
+from agent_sessions._records.record_format import incarnation_of, is_erased
 from agent_sessions.expiry import is_expired
 
 if TYPE_CHECKING:

@@ -9,10 +9,8 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from agent_sessions._life.erasure import is_erased
-from agent_sessions._life.renewal import Renewal
 from agent_sessions._life.session_age import oldest_in, used_until, with_used_until
-from agent_sessions._records.record_format import encode, kit_of, parse
+from agent_sessions._records.record_format import encode, is_erased, kit_of, parse
 from agent_sessions.exceptions import SessionException, SessionNotFoundError, SessionStorageError, named
 from agent_sessions.expiry import is_expired, renewal_due, renewal_required, slack_days
 from agent_sessions.object_store import PreconditionFailedError, Unchanged
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from agent_sessions._life.renewal import Renewal
     from agent_sessions._life.session_life import SessionLife
     from agent_sessions._records.layout import Layout
     from agent_sessions._records.records import Records, Version
@@ -162,6 +161,8 @@ class Upkeep:
         age = self._life.age(self._session_id)
         due = self._records.objects.removes_by_age and renewal_due(age.oldest, age.last_used, self._life.ttl_days)
         if due and self._renewal is None and not self._has_just_renewed():
+            from agent_sessions._life.renewal import Renewal
+
             self._renewed_at = age.last_used
             unused = age.last_used - (self._turn_before or age.last_used)
             self._renewal = Renewal(

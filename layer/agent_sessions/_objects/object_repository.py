@@ -8,7 +8,6 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions._life.erasure import SessionErasure
 from agent_sessions._life.session_life import SessionLife
 from agent_sessions._objects.log_removal import drop_log
 from agent_sessions._objects.object_journal import ObjectJournal
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent_sessions._conversation.journal import Journal
+    from agent_sessions._life.erasure import SessionErasure
     from agent_sessions._objects.turn_writer import Durability
     from agent_sessions._records.layout import Layout
     from agent_sessions.lease import SessionLease
@@ -137,6 +137,8 @@ class ObjectSessionRepository(SessionRepository):
 
     def erasure(self, session_id: str, *, clock: Callable[[], float] = time.monotonic) -> SessionErasure:
         """An erasure of a session that can be asked to end in time, and watched from another thread."""
+        from agent_sessions._life.erasure import SessionErasure
+
         return SessionErasure(self.records, self.layout, session_id, clock=clock)
 
     # --- agents -----------------------------------------------------------------------------------------

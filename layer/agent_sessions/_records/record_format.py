@@ -114,6 +114,11 @@ def incarnation_of(content: dict[str, Any]) -> str | None:
     return kit_of(content).get("incarnation")
 
 
+def is_erased(record: Record) -> bool:
+    """Whether a session's record says that the session is being erased."""
+    return bool(record.kit.get("erased"))
+
+
 def life_of(content: dict[str, Any]) -> str:
     """The name of the life that a session's own record begins. Strands gives none: when it was created does as well."""
     return incarnation_of(content) or f"created:{content.get('created_at')}"
