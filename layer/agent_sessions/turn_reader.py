@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent_sessions._objects.copies import read_log
+from agent_sessions._objects.tail_and_base import read_log
 from agent_sessions._records.layout import agent_id_of
 from agent_sessions._records.message_records import message_in
 from agent_sessions._records.message_search import last_message_id, look_for_messages

@@ -15,8 +15,8 @@ import pytest
 from strands import Agent
 from strands.agent.conversation_manager import NullConversationManager
 
-from agent_sessions._objects import copies as history
 from agent_sessions._objects import ordered_writer as write_behind
+from agent_sessions._objects import tail_and_base as history
 from agent_sessions._objects.object_repository import ObjectSessionRepository
 from agent_sessions._records import background
 from agent_sessions._records.layout import message_id_of

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent_sessions._objects import copies as history
+from agent_sessions._objects import tail_and_base as history
 from tests.consolidation.session import KitSession
 from tests.doubles.s3_server import S3Server
 

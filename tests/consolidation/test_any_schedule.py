@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 
-from agent_sessions._objects import copies as history
+from agent_sessions._objects import tail_and_base as history
 from tests.consolidation.session import Durability, KitSession, reply_to
 from tests.doubles.s3.faults import Fault
 from tests.doubles.s3_server import S3Server

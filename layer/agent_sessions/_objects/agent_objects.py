@@ -13,9 +13,9 @@ from agent_sessions._objects.agent_content import AgentContent
 from agent_sessions._objects.assembly import Stated
 from agent_sessions._objects.base_object import BaseObject
 from agent_sessions._objects.conversation_reader import read_conversation
-from agent_sessions._objects.copies import Entry, Log, read_log, tail_limit, write_log
 from agent_sessions._objects.log_removal import drop_log
 from agent_sessions._objects.stored_messages import StoredMessages
+from agent_sessions._objects.tail_and_base import Entry, Log, read_log, tail_limit, write_log
 from agent_sessions._records.message_records import message_in
 from agent_sessions._records.own_names import checked_agent
 from agent_sessions._records.record_format import parse, parsed

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions._conversation.window import is_pinned
-from agent_sessions._objects.copies import Entry
+from agent_sessions._objects.tail_and_base import Entry
 from agent_sessions._records.message_records import message_in
 from agent_sessions.types import decode_bytes_values
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from strands.types.content import Message
 
-    from agent_sessions._objects.copies import Base, Copy, FoundBase, Log
+    from agent_sessions._objects.tail_and_base import Base, Copy, FoundBase, Log
     from agent_sessions._records.record_format import Record
 
 PINS_SEARCHED_AT_ONCE = 128

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from agent_sessions._objects.base_state import BaseState, Phase
-from agent_sessions._objects.copies import Base, Entry, FoundBase, read_base, write_base
+from agent_sessions._objects.tail_and_base import Base, Entry, FoundBase, read_base, write_base
 from agent_sessions._records.background import submit
 from agent_sessions._records.record_format import new_nonce
 from agent_sessions.exceptions import SessionException, named

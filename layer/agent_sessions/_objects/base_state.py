@@ -23,7 +23,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from agent_sessions._objects.copies import Base
+    from agent_sessions._objects.tail_and_base import Base
 
 
 class Phase(Enum):

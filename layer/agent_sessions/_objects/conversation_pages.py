@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent_sessions._objects.copies import read_log
+from agent_sessions._objects.tail_and_base import read_log
 from agent_sessions._records.cursors import read_message_cursor
 from agent_sessions._records.layout import message_id_of
 from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_records, list_agent_ids, message_in

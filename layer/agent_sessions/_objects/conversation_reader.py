@@ -25,7 +25,7 @@ from agent_sessions._objects.assembly import (
     usable_copies,
     way_to_restore,
 )
-from agent_sessions._objects.copies import Entry
+from agent_sessions._objects.tail_and_base import Entry
 from agent_sessions.exceptions import SessionBusyError
 from agent_sessions.values import may_hold_marks
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agent_sessions._objects.base_object import BaseObject
-    from agent_sessions._objects.copies import Copy, FoundBase
     from agent_sessions._objects.stored_messages import StoredMessages
+    from agent_sessions._objects.tail_and_base import Copy, FoundBase
     from agent_sessions._records.record_format import Record
 
 COPIES_WORTH_A_LISTING = 100

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sessions._life.last_use import last_use, look_at, look_at_records
-from agent_sessions._objects.copies import read_log
+from agent_sessions._objects.tail_and_base import read_log
 from agent_sessions._records.cursors import CursorKind, read_cursor, write_cursor
 from agent_sessions._records.layout import agent_id_of, message_id_below
 from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_records, list_agent_ids

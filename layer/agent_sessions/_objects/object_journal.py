@@ -1,7 +1,7 @@
 """Opens a session that is kept as objects, restores its agents, and has their turns written.
 
 A restore asks for three known names at once: the session's record, the agent's record with the latest messages in it,
-and the base, which holds those before (see ``copies``). The rest of a session's life is in ``turn_writer``.
+and the base, which holds those before (see ``tail_and_base``). The rest of a session's life is in ``turn_writer``.
 
 A turn also keeps its session from expiring in pieces: see ``expiry`` and ``upkeep``.
 """

@@ -35,8 +35,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from agent_sessions._conversation.journal import Appended
-from agent_sessions._objects.copies import Entry
 from agent_sessions._objects.ordered_writer import OrderedWriter
+from agent_sessions._objects.tail_and_base import Entry
 from agent_sessions._records.message_records import message_in
 from agent_sessions._records.record_format import new_nonce
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError

@@ -24,7 +24,7 @@ from agent_sessions._objects.assembly import (
     usable_copies,
     way_to_restore,
 )
-from agent_sessions._objects.copies import Base, Copy, FoundBase, Log
+from agent_sessions._objects.tail_and_base import Base, Copy, FoundBase, Log
 from agent_sessions._records.record_format import Record
 from agent_sessions.object_store import StoredObject
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from agent_sessions._objects.base_state import BaseState, Phase
-from agent_sessions._objects.copies import Base
+from agent_sessions._objects.tail_and_base import Base
 
 OLD, NEW = Base("old", 0, 9, b"old"), Base("new", 0, 19, b"new")
 

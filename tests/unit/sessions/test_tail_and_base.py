@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_sessions._objects.copies import (
+from agent_sessions._objects.tail_and_base import (
     INLINE_BYTES,
     SMALLEST_BASE_BYTES,
     Entry,
