@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test compat compat-s3 published-tests lint types openapi format lock clean
+.PHONY: help setup run test compat compat-s3 published-tests lint types openapi format lock lock-agent clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -22,12 +22,12 @@ $(UV): requirements/bootstrap.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $(UV)
 
-$(VENV)/.local: requirements/local.txt $(UV)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/local.txt
+$(VENV)/.local: requirements/local.txt requirements/agent.txt $(UV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/local.txt -r requirements/agent.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml $(UV)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+$(VENV)/.dev: requirements/dev.txt requirements/agent.txt pyproject.toml $(UV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt -r requirements/agent.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.local
 
@@ -46,6 +46,10 @@ lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	for version in $(COMPAT_VERSIONS); do \
 		echo "strands-agents==$$version" | $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
 	done
+	@$(BIN)/python -m infra.commands.agent_lock $(UPGRADE)
+
+lock-agent: $(UV) ## resolve the packages of your own agent, lambda_src/agent/requirements.in, and nothing else
+	@$(BIN)/python -m infra.commands.agent_lock
 
 lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges allow
 	$(MAKE) lock UPGRADE=--upgrade
@@ -53,6 +57,7 @@ lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges a
 # --- use ------------------------------------------------------------------------------------------------
 
 run: $(VENV)/.local ## serve the agent endpoint on this machine (PORT=, STORE=, MODEL=)
+	@$(BIN)/python -m infra.commands.agent_lock --check
 	@PYTHONPATH=layer:client:. $(BIN)/python -m local
 
 # --- check ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra.packaging.agent_requirements import check_agent_lock
 from infra.packaging.built_code import built_code
 from infra.packaging.python_package import ROOT
 from infra.packaging.runtime_layer_build import LayerTarget, build_runtime_layer, describe, require_uv
@@ -16,12 +17,15 @@ _CACHE = ROOT / ".cache" / "layers"
 
 
 class RuntimeLayer(Construct):
-    """Strands, Powertools and boto3, from the lock that the tests ran with.
+    """Strands, Powertools, boto3 and the packages of the user's own agent, from the locks that the tests ran with.
 
     Args:
         scope: Parent construct.
         construct_id: Id within it.
         target: The function's Python and processor.
+
+    Raises:
+        PackageError: The agent's requirements are not those of their lock, or the layer cannot be built.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, target: LayerTarget) -> None:
@@ -29,8 +33,10 @@ class RuntimeLayer(Construct):
         if Stack.of(self).bundling_required:
             require_uv()  # said here, in one line, not out of the depths of the CDK
 
+        own_lock = check_agent_lock()
+
         def build(output: Path) -> None:
-            report = build_runtime_layer(_LOCK, target, output, _CACHE)
+            report = build_runtime_layer(_LOCK, target, output, _CACHE, own_lock)
             sys.stderr.write(describe("runtime layer", target, report) + "\n")
 
         self.layer = lambda_.LayerVersion(

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from infra.packaging.agent_requirements import shortened
 from infra.packaging.bytecode import compile_tree, remove_bytecode
 from infra.packaging.interpreters import Interpreter, find_interpreter, tool
 from infra.packaging.shipped_files import PackageError, folder_size, normalise, set_modes, shipped_mode
@@ -27,6 +28,7 @@ _PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manyli
 _INSTALLER_FILES: Final = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json")
 INSTALLED_AS: Final = "/opt/python"
 LIMIT_BYTES: Final = 250 * 1024 * 1024  # Lambda: function and layers together, unzipped
+_REST_BYTES: Final = 5_000_000  # of which function and session layer need less than half
 
 
 class LayerBuildError(PackageError):
@@ -54,14 +56,18 @@ class LayerReport:
         size_bytes: All files together, as Lambda unpacks them.
         files: How many they are.
         compiled_with: The interpreter's full version, or ``None`` without byte code.
+        own_bytes: What of it the agent's own packages add.
     """
 
     size_bytes: int
     files: int
     compiled_with: str | None
+    own_bytes: int = 0
 
 
-def build_runtime_layer(lock: Path, target: LayerTarget, output: Path, cache: Path) -> LayerReport:
+def build_runtime_layer(
+    lock: Path, target: LayerTarget, output: Path, cache: Path, own_lock: Path | None = None
+) -> LayerReport:
     """Fill ``output`` with the layer's content (``python/...``).
 
     Args:
@@ -69,6 +75,7 @@ def build_runtime_layer(lock: Path, target: LayerTarget, output: Path, cache: Pa
         target: Python version and processor.
         output: An existing folder.
         cache: Where built layers are kept between calls.
+        own_lock: The packages of the user's own agent, if there are any.
 
     Returns:
         Size and kind of what was built.
@@ -78,15 +85,16 @@ def build_runtime_layer(lock: Path, target: LayerTarget, output: Path, cache: Pa
     """
     if not _is_usable(cache):
         with tempfile.TemporaryDirectory() as own:
-            return build_runtime_layer(lock, target, output, Path(own))
+            return build_runtime_layer(lock, target, output, Path(own), own_lock)
     interpreter = find_interpreter(target.python_version)
-    kept = cache / _cache_key(lock, target, interpreter)
+    locks = [lock] if own_lock is None else [lock, own_lock]
+    kept = cache / _cache_key(locks, target, interpreter)
     if not (kept / "report.json").is_file():
         # Built aside and renamed: an interrupted build leaves nothing that looks finished, and of two builds at the
         # same time the second finds the first one's, which has the same bytes.
         with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as scratch:
             built = Path(scratch) / "built"
-            report = _build(lock, target, interpreter, built)
+            report = _build(locks, target, interpreter, built)
             (built / "report.json").write_text(json.dumps(asdict(report)), encoding="utf-8")
             set_modes(built)  # whoever builds next may be another user
             with contextlib.suppress(OSError):
@@ -126,6 +134,8 @@ def require_uv() -> Path:
 def describe(name: str, target: LayerTarget, report: LayerReport) -> str:
     """One line for whoever watches the build."""
     line = f"{name}: {report.size_bytes / 1e6:.1f} MB unzipped in {report.files} files"
+    if report.own_bytes:
+        line += f", {report.own_bytes / 1e6:.1f} MB of it packages of your agent"
     if report.compiled_with is None:
         return (
             f"{line}; WITHOUT byte code: no Python {target.python_version} on this machine. Cold starts will take a"
@@ -134,19 +144,37 @@ def describe(name: str, target: LayerTarget, report: LayerReport) -> str:
     return f"{line}; byte code of Python {report.compiled_with}"
 
 
-def _build(lock: Path, target: LayerTarget, interpreter: Interpreter | None, folder: Path) -> LayerReport:
+def _build(locks: list[Path], target: LayerTarget, interpreter: Interpreter | None, folder: Path) -> LayerReport:
     packages = folder / "layer" / "python"
     packages.mkdir(parents=True)
-    install_packages(lock, target, packages)
+    of_kit: set[Path] = set()
+    for lock in locks:
+        of_kit = _sources(packages)
+        install_packages(lock, target, packages)
     prune(packages)
+    own = _sources(packages) - of_kit if len(locks) > 1 else set()
     if interpreter is not None:
         compile_tree(packages, interpreter, INSTALLED_AS)
     size_bytes, files = folder_size(packages)
-    if size_bytes > LIMIT_BYTES:
+    own_bytes = sum(path.stat().st_size for path in packages.rglob("*") if path.is_file() and _source(path) in own)
+    if size_bytes > LIMIT_BYTES - _REST_BYTES:
+        of_own = f", {own_bytes / 1e6:.0f} MB of it packages of your agent" if own_bytes else ""
         raise LayerBuildError(
-            f"the runtime layer has {size_bytes / 1e6:.0f} MB, Lambda takes {LIMIT_BYTES / 1e6:.0f} MB"
+            f"the runtime layer has {size_bytes / 1e6:.0f} MB unzipped{of_own}. Lambda takes {LIMIT_BYTES / 1e6:.0f} "
+            f"MB, and function and session library need up to {_REST_BYTES / 1e6:.0f} MB of that"
         )
-    return LayerReport(size_bytes, files, None if interpreter is None else interpreter.full_version)
+    return LayerReport(size_bytes, files, None if interpreter is None else interpreter.full_version, own_bytes)
+
+
+def _sources(packages: Path) -> set[Path]:
+    return {_source(path) for path in packages.rglob("*") if path.is_file()}
+
+
+def _source(path: Path) -> Path:
+    """The module that byte code was made from; of any other file, the file itself."""
+    if path.parent.name != "__pycache__":
+        return path
+    return path.parent.parent / f"{path.name.partition('.')[0]}.py"
 
 
 def install_packages(lock: Path, target: LayerTarget, packages: Path) -> None:
@@ -169,7 +197,10 @@ def install_packages(lock: Path, target: LayerTarget, packages: Path) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - uv and our own arguments
     if done.returncode != 0:
-        raise LayerBuildError(f"uv could not install {lock.name} for {target}:\n{done.stderr.strip()}")
+        raise LayerBuildError(
+            f"{lock.parent.name}/{lock.name} cannot be installed for Python {target.python_version} on "
+            f"{target.architecture}:\n{shortened(done.stderr)}"
+        )
 
 
 def prune(packages: Path) -> None:
@@ -190,8 +221,8 @@ def prune(packages: Path) -> None:
             shutil.rmtree(tests)
 
 
-def _cache_key(lock: Path, target: LayerTarget, interpreter: Interpreter | None) -> str:
-    digest = hashlib.sha256(lock.read_bytes())
+def _cache_key(locks: list[Path], target: LayerTarget, interpreter: Interpreter | None) -> str:
+    digest = hashlib.sha256(b"\0".join(lock.read_bytes() for lock in locks))
     for part in (
         target.python_version,
         target.architecture,

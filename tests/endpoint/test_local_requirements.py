@@ -25,5 +25,5 @@ def test_make_run_installs_the_local_lock_and_make_deploy_ships_the_endpoints() 
     layer = (root / "infra" / "constructs" / "runtime_layer.py").read_text()
 
     assert re.search(r"^run: \$\(VENV\)/\.local ", makefile, re.MULTILINE)
-    assert re.search(r"^\$\(VENV\)/\.local: requirements/local\.txt ", makefile, re.MULTILINE)
+    assert re.search(r"^\$\(VENV\)/\.local: requirements/local\.txt requirements/agent\.txt ", makefile, re.MULTILINE)
     assert '"endpoint.txt"' in layer
