@@ -88,9 +88,10 @@ RUNTIME_CLIENTS ?= 3.0.1 3.0.2 3.1.0 3.1.1 4.0.0 4.0.1 4.0.2 4.0.3 4.0.4 4.1.0 4
 compat-s3: $(VENV)/.dev .venv-localstack/.installed ## run the suites that touch S3 on another implementation of it, LocalStack's (ARGS=)
 	@PYTHONPATH=layer:client:. $(BIN)/python -m tests.compat_s3 $(ARGS)
 
+# KMS changes ETags only, which no release of Strands sees: that store is left to `make test`.
 compat: $(COMPAT_VERSIONS:%=.venv-strands-%/.installed) ## run the contract suite on each Strands release we name (COMPAT_VERSIONS=)
 	@for version in $(COMPAT_VERSIONS); do \
-		echo "Strands $$version"; .venv-strands-$$version/bin/python -m pytest -q tests/contract $(ARGS) || exit 1; \
+		echo "Strands $$version"; .venv-strands-$$version/bin/python -m pytest -q tests/contract -k "not kms" $(ARGS) || exit 1; \
 	done
 
 .PHONY: transport-matrix
