@@ -10,6 +10,7 @@ from infra.packaging.python_package import ROOT
 
 SOURCE = ROOT / "build" / "docs-source"
 LIBRARY = ROOT / "layer" / "agent_sessions"
+CLIENT = ROOT / "client" / "agent_sessions_client"
 _TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 
 
@@ -39,25 +40,27 @@ def lay_out(destination: Path = SOURCE) -> list[Path]:
     for page in destination.rglob("*.md"):
         page.write_text(_site_links(page, destination), encoding="utf-8")
     reference = destination / "reference"
-    reference.mkdir()
-    pages = [_write_page(reference, name) for name in public_modules(LIBRARY)]
-    rows = [f"| [`{page.stem}`]({page.name}) | {_first_line(LIBRARY / f'{page.stem}.py')} |" for page in pages]
-    index = [
-        "# API reference",
-        "",
-        "What `agent_sessions` offers, module by module.",
-        "",
-        "| module | holds |",
-        "|---|---|",
-    ]
-    (reference / "index.md").write_text("\n".join([*index, *rows]) + "\n", encoding="utf-8")
+    lines, pages = ["# API reference"], []
+    for package, folder in ((LIBRARY, reference), (CLIENT, reference / "client")):
+        written = _write_pages(package, folder)
+        pages += written
+        lines += ["", f"What `{package.name}` offers, module by module.", "", "| module | holds |", "|---|---|"]
+        lines += [
+            f"| [`{page.stem}`]({page.relative_to(reference)}) | {_first_line(package / f'{page.stem}.py')} |"
+            for page in written
+        ]
+    (reference / "index.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return pages
 
 
-def _write_page(folder: Path, name: str) -> Path:
-    page = folder / f"{name}.md"
-    page.write_text(f"# `agent_sessions.{name}`\n\n::: agent_sessions.{name}\n", encoding="utf-8")
-    return page
+def _write_pages(package: Path, folder: Path) -> list[Path]:
+    folder.mkdir()
+    pages = []
+    for module in public_modules(package):
+        name = f"{package.name}.{module}"
+        pages.append(folder / f"{module}.md")
+        pages[-1].write_text(f"# `{name}`\n\n::: {name}\n", encoding="utf-8")
+    return pages
 
 
 def _first_line(module: Path) -> str:
