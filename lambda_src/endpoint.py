@@ -180,6 +180,7 @@ class Endpoint:
         idempotency_key: str,
         watch: Callable[[TurnEvent], object],
         goes_on: Callable[[], bool],
+        after_id: int = -1,
     ) -> dict[str, Any]:
         """Take one turn, or follow it if the same request is being worked on already.
 
@@ -193,6 +194,7 @@ class Endpoint:
             idempotency_key: The caller's name for the request.
             watch: Gets each event of a turn that is followed.
             goes_on: Tells whether anybody wants to hear more of it.
+            after_id: The last message of a turn that is followed which is known already.
 
         Raises:
             EndpointError: When there is no reply.
@@ -207,7 +209,7 @@ class Endpoint:
                 # Whoever holds the lease may be about to store the first message of this very turn.
                 turn = self.turn_of_request(owner, session_id, body, idempotency_key)
                 if turn is not None and turn.state() is RUNNING:
-                    return turn.follow(watch, goes_on=goes_on)
+                    return turn.follow(watch, after_id=after_id, goes_on=goes_on)
                 wait = min(following.LOOK_SECONDS, give_up_at - time.monotonic())
                 if wait <= 0:
                     raise

@@ -81,17 +81,19 @@ class TurnRoutes:
         body: Annotated[contract.TurnBody, Body(description="The turn.")],
         idempotency_key: IdempotencyKey = None,
         prefer: Prefer = None,
+        last_event_id: LastEventId = None,
     ) -> Reply:
         """Take one turn of a conversation; the session is made when there is none."""
         if prefers_async(prefer) and Accepting.is_possible(self._endpoint):
             return self._accept(session_id, body, idempotency_key)
-        return self._answer(session_id, body, idempotency_key, status_code=200, headers={})
+        return self._answer(session_id, body, idempotency_key, last_event_id, status_code=200, headers={})
 
     def start_session(
         self,
         body: Annotated[contract.FirstTurnBody, Body(description="The first turn.")],
         idempotency_key: IdempotencyKey = None,
         prefer: Prefer = None,
+        last_event_id: LastEventId = None,
     ) -> Reply:
         """Start a session under a new id that cannot be guessed, with its first turn."""
         owner = self._request.owner()
@@ -100,13 +102,14 @@ class TurnRoutes:
         if prefers_async(prefer) and Accepting.is_possible(self._endpoint):
             return self._accept(session_id, turn, idempotency_key)
         location = {"Location": f"/sessions/{session_id}"}
-        return self._answer(session_id, turn, idempotency_key, status_code=201, headers=location)
+        return self._answer(session_id, turn, idempotency_key, last_event_id, status_code=201, headers=location)
 
     def _answer(
         self,
         session_id: str,
         body: contract.TurnBody,
         idempotency_key: str | None,
+        last_event_id: str | None,
         *,
         status_code: int,
         headers: dict[str, str],
@@ -122,14 +125,23 @@ class TurnRoutes:
             idempotency_key=idempotency_key,
         )
         if form == accept.EVENTS:
-            return self._stream(session_id, self._streaming(take, session_id, body, idempotency_key), headers)
+            after_id = _message_id(last_event_id)
+            return self._stream(session_id, self._streaming(take, session_id, body, idempotency_key, after_id), headers)
         reply = contract.TurnReply.model_validate(take())
         return Response(status_code=status_code, content_type=accept.JSON, body=reply, headers={**headers})
 
     def _streaming(
-        self, take: Callable[..., dict[str, Any]], session_id: str, body: contract.TurnBody, idempotency_key: str | None
+        self,
+        take: Callable[..., dict[str, Any]],
+        session_id: str,
+        body: contract.TurnBody,
+        idempotency_key: str | None,
+        after_id: int,
     ) -> TurnApart:
-        """The turn. If the same request is being worked on already, that turn is followed."""
+        """The turn. If the same request is being worked on already, that turn is followed.
+
+        Only what is followed can be known already: a turn that is taken stores other messages.
+        """
         if idempotency_key is None:
             return TurnApart(lambda feed: take(watch=feed.put))
         owner, has_time = self._request.owner(), self._request.has_time()
@@ -140,6 +152,7 @@ class TurnRoutes:
                 *(owner, session_id, body, idempotency_key),
                 watch=feed.put,
                 goes_on=lambda: feed.is_read and has_time(),
+                after_id=after_id,
             )
 
         return TurnApart(take_or_follow)

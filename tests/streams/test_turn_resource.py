@@ -84,6 +84,18 @@ def test_who_follows_again_says_what_it_has_seen_last(serve: Serve) -> None:
     assert followed(last_event_id="99") == []
 
 
+def test_head_is_a_method_that_no_path_takes_and_its_answer_has_no_body(serve: Serve) -> None:
+    served = serve("Hello.")
+    turn_id = served.say("Hi").json()["turn_id"]
+
+    for path in (f"/sessions/chat/turns/{turn_id}", "/sessions/chat", "/sessions", "/health"):
+        answer = served.request("HEAD", path)
+        assert (answer.status_code, answer.content) == (405, b"")
+        assert "GET" in answer.headers["allow"].split(", ")
+        assert "HEAD" not in answer.headers["allow"]
+    assert view_of(served, turn_id)["status"] == "answered"  # over the same connection
+
+
 @pytest.mark.parametrize("none", ["-1", "x", "1.0", "01", "1" * 40])
 def test_a_last_event_id_that_is_none_is_400(serve: Serve, none: str) -> None:
     served = serve("Hello.")
@@ -164,6 +176,28 @@ def test_the_same_request_again_follows_its_turn_instead_of_being_refused(
     assert (again[0].data["turn_id"], again[-1].data) == (first["turn_id"], reply)
     assert other.status_code == 422
     assert len(served.model.requests) == 2
+
+
+def test_the_same_request_again_says_what_it_has_seen_last(serve: Serve, followers_look_often: Any) -> None:
+    served = serve(*SLOW)
+    followers_look_often(served)
+
+    with served.telling("6*7?", idempotency_key="one") as stream:
+        stream.until("message", message_id=1)
+        again = served.tell("6*7?", idempotency_key="one", last_event_id="1")
+        none = served.say("6*7?", accept=EVENTS, idempotency_key="one", last_event_id="x")
+
+    assert [event.id for event in again if event.name == "message"] == ["2", "3"]
+    assert again[-1].name == "reply"
+    assert (none.status_code, problem_of(none)) == (400, "malformed-request")
+
+
+def test_of_a_turn_that_is_taken_everything_is_told_whatever_was_seen_before(serve: Serve) -> None:
+    served = serve("Hello.")
+
+    told = served.tell("Hi", last_event_id="7")
+
+    assert [event.id for event in told if event.name == "message"] == ["0", "1"]
 
 
 @pytest.mark.parametrize("lease_wait_seconds", ["0.5", "30"], ids=["looks once more", "looks while it waits"])
