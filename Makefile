@@ -33,9 +33,15 @@ $(VENV)/.dev: requirements/dev.txt requirements/agent.txt pyproject.toml $(UV)
 
 setup: $(VENV)/.dev ## install everything a developer needs into .venv
 
+# Providers of models whose SDK is a package of its own: each has an extra, and a lock of the endpoint with it.
+PROVIDERS := openai anthropic
+
 lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt
-	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local --extra client --extra cdk --extra dev -o requirements/dev.txt
+	for provider in $(PROVIDERS); do \
+		$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra $$provider -c requirements/dev.txt -o requirements/endpoint-$$provider.txt || exit 1; \
+	done
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local --extra client --extra cdk --extra dev $(PROVIDERS:%=--extra %) -o requirements/dev.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/docs.in -o requirements/docs.txt

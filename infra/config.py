@@ -17,8 +17,8 @@ from pydantic_core import PydanticUseDefault
 
 from infra.agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
 from infra.packaging.python_package import ROOT
-from infra.policies.bedrock_model import ALLOWED as MODEL_ALLOWED
-from infra.policies.bedrock_model import model_id_of
+from infra.policies.model_choice import ALLOWED as MODEL_ALLOWED
+from infra.policies.model_choice import check_model, key_of
 
 # Written by `cdk acknowledge`, the one key of the CDK itself without ':' or '/'.
 _CDK_KEYS: Final = frozenset({"acknowledged-issue-numbers"})
@@ -78,7 +78,7 @@ class KitConfig(BaseModel):
     agent_model: str = _setting(
         DEFAULT_MODEL,
         MODEL_ALLOWED,
-        "The model of the default agent. The function may call this one and no other.",
+        "The model of the default agent. Of Bedrock's, the function may call this one and no other.",
     )
     agent_system_prompt: str | None = _setting(
         None,
@@ -200,8 +200,8 @@ class KitConfig(BaseModel):
 
     @field_validator("agent_model")
     @classmethod
-    def _check_bedrock_model(cls, value: str) -> str:
-        model_id_of(value)
+    def _check_model(cls, value: str) -> str:
+        check_model(value)
         return value
 
     @field_validator("agent_system_prompt")
@@ -233,6 +233,16 @@ class KitConfig(BaseModel):
     def _public_needs_two_keys(self) -> Self:
         if (self.auth == "none") != self.allow_public:
             raise ValueError("auth: `auth=none` and `allow_public=true` go together or not at all")
+        return self
+
+    @model_validator(mode="after")
+    def _the_model_has_its_key(self) -> Self:
+        key = key_of(self.agent_model)
+        if key is not None and key not in self.agent_secrets:
+            raise ValueError(
+                f"agent_model={self.agent_model!r}: its provider needs a key; name {key} in `agent_secrets`, such as "
+                f'{{"{key}": "secretsmanager:<name>"}}'
+            )
         return self
 
     @model_validator(mode="after")

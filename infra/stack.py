@@ -14,6 +14,7 @@ from infra.constructs.session_layer import SessionLayer
 from infra.packaging.python_package import ROOT
 from infra.packaging.runtime_layer_build import LayerTarget
 from infra.policies.agent_policy import read_agent_policy
+from infra.policies.model_choice import package_of
 
 AGENT_FOLDER = ROOT / "lambda_src" / "agent"
 
@@ -63,7 +64,10 @@ class KitStack(Stack):
             parameter_name=f"{parameters}/session-layer-arn",
         )
         self.runtime_layer = RuntimeLayer(
-            self, "RuntimeLayer", target=LayerTarget(config.python_version, config.architecture)
+            self,
+            "RuntimeLayer",
+            target=LayerTarget(config.python_version, config.architecture),
+            provider_package=package_of(config.agent_model),
         )
         self.endpoint = AgentEndpoint(
             self,

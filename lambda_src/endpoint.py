@@ -264,12 +264,12 @@ class Endpoint:
 
     def prime(self) -> None:
         """Do once, before a snapshot, what every restored process would otherwise do in its first turn."""
-        from lambda_src.models.providers import build_model
+        from lambda_src.models.providers import prime_model
 
         load_agents()
         with self._opening:
             self._store = self._store or self._open()
-        build_model(self.settings)
+        prime_model(self.settings)
         secrets.forget()  # a snapshot holds none
 
     def forget_store(self) -> None:

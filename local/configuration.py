@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_sessions.store_url import FolderAddress, StoreUrlError, allowed_forms, parse_store_url, shown
+from lambda_src.models.providers import PROVIDER_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ OFFLINE = "offline"
 SESSIONS_FOLDER = ".sessions"
 
 # The provider's part of MODEL, and the package it needs beyond what the endpoint is installed with.
-PACKAGES = {"bedrock": None, "ollama": "ollama", "openai": "openai"}
+PACKAGES = {"bedrock": None, "anthropic": "anthropic", "ollama": "ollama", "openai": "openai"}
 
 
 class ConfigurationError(ValueError):
@@ -78,11 +79,14 @@ def read_configuration(environment: Mapping[str, str], folder: Path) -> Configur
 
 
 def check_credentials(configuration: Configuration) -> None:
-    """Refuse to start if parts are on AWS and there are no credentials. Else only the first request would say so.
+    """Refuse to start without the credentials or the key that parts need. Else only the first request would say so.
 
     Raises:
         ConfigurationError: when there are no credentials.
     """
+    key = PROVIDER_KEYS.get(configuration.model.partition(":")[0])
+    if key is not None and not (os.environ.get(key) or key in os.environ.get("AGENT_SECRETS", "")):
+        raise ConfigurationError(f"MODEL={configuration.model} needs {key}. Set it, or write {key}=... into .env.")
     if not configuration.settings_on_aws:
         return
     import boto3

@@ -12,7 +12,8 @@ from infra.packaging.built_code import built_code
 from infra.packaging.python_package import ROOT
 from infra.packaging.runtime_layer_build import LayerTarget, build_runtime_layer, describe, require_uv
 
-_LOCK = ROOT / "requirements" / "endpoint.txt"
+_LOCKS = ROOT / "requirements"
+_LOCK = _LOCKS / "endpoint.txt"
 _CACHE = ROOT / ".cache" / "layers"
 
 
@@ -23,26 +24,30 @@ class RuntimeLayer(Construct):
         scope: Parent construct.
         construct_id: Id within it.
         target: The function's Python and processor.
+        provider_package: The SDK that the model's provider needs, if it needs one: it has a lock of its own.
 
     Raises:
         PackageError: The agent's requirements are not those of their lock, or the layer cannot be built.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, target: LayerTarget) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, target: LayerTarget, provider_package: str | None = None
+    ) -> None:
         super().__init__(scope, construct_id)
         if Stack.of(self).bundling_required:
             require_uv()  # said here, in one line, not out of the depths of the CDK
 
+        lock = _LOCK if provider_package is None else _LOCKS / f"endpoint-{provider_package}.txt"
         own_lock = check_agent_lock()
 
         def build(output: Path) -> None:
-            report = build_runtime_layer(_LOCK, target, output, _CACHE, own_lock)
+            report = build_runtime_layer(lock, target, output, _CACHE, own_lock)
             sys.stderr.write(describe("runtime layer", target, report) + "\n")
 
         self.layer = lambda_.LayerVersion(
             self,
             "Layer",
-            code=built_code(self, _LOCK.parent, build),
+            code=built_code(self, _LOCKS, build),
             description=f"Strands, Powertools and boto3 for Python {target.python_version} on {target.architecture}",
             compatible_runtimes=[python_runtime(target.python_version)],
             compatible_architectures=[cpu_architecture(target.architecture)],

@@ -1,10 +1,11 @@
-"""Leave to invoke one Bedrock model."""
+"""Leave to invoke one Bedrock model; a model of another provider needs none, but a key."""
 
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.policies.bedrock_model import model_grants
+from infra.policies.model_choice import is_on_bedrock
 
 _ACTIONS = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
 
@@ -14,14 +15,13 @@ def model_statements(scope: Construct, agent_model: str) -> list[iam.PolicyState
 
     Args:
         scope: A construct of the stack the role is in.
-        agent_model: ``bedrock:<model id, inference profile id or ARN>``.
+        agent_model: ``provider:model``, as :func:`infra.policies.model_choice.check_model` takes it.
 
     Returns:
-        One statement for each distinct condition.
-
-    Raises:
-        ValueError: When it is no Bedrock model.
+        One statement for each distinct condition; none for another provider than Bedrock.
     """
+    if not is_on_bedrock(agent_model):
+        return []
     stack = Stack.of(scope)
     grants = model_grants(agent_model, partition=stack.partition, region=stack.region, account=stack.account)
     return [
@@ -36,5 +36,7 @@ def model_statements(scope: Construct, agent_model: str) -> list[iam.PolicyState
 
 def wildcards(agent_model: str) -> list[str]:
     """The resources of :func:`model_statements` that hold a wildcard, as cdk-nag spells them."""
+    if not is_on_bedrock(agent_model):
+        return []
     grants = model_grants(agent_model, partition="<AWS::Partition>", region="<AWS::Region>", account="<AWS::AccountId>")
     return [resource for grant in grants for resource in grant.resources if "*" in resource]

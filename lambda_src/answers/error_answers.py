@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions import exceptions as sessions
 from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import aws_error, code_of, unwrapped
-from lambda_src.answers.model_refusals import refusal_of
+from lambda_src.answers.model_refusals import refusal_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,12 +25,21 @@ _THROTTLED = {
     "ServiceQuotaExceededException",
     "ModelNotReadyException",
 }
+# Of a provider's own API. Anthropic says 529 when it is overloaded.
+_THROTTLED_STATUSES = {429, 529}
+_ACCESS_STATUSES = {401, 403}
+_UNKNOWN_MODEL_STATUS = 404
 _ACCESS = {"AccessDeniedException", "UnrecognizedClientException", "NoCredentialsError", "PartialCredentialsError"}
 _ACCESS_HELP = (
     "The model provider refused access ({code}). For Amazon Bedrock: the function's role needs "
     "bedrock:InvokeModelWithResponseStream on the model, the model must be offered in this region, and the first use "
     "of an Anthropic model in an account needs its use-case form (Bedrock console, Model catalog) and AWS Marketplace "
     "permissions. New access can take some minutes."
+)
+
+_KEY_HELP = (
+    "The model provider refused access ({status}). Whoever runs the endpoint has to look at the provider's key and at "
+    "what its account may use. A key that was replaced is used after five minutes at most."
 )
 
 
@@ -131,13 +140,14 @@ ANSWERS: Mapping[type, Callable[[Any], errors.EndpointError]] = {
 
 
 def _for_model(error: BaseException) -> errors.EndpointError:
+    return _of_status(error) or _of_words(error)
+
+
+def _of_words(error: BaseException) -> errors.EndpointError:
     name, code = type(error).__name__, code_of(error) or ""
     message = str(aws_error(error).get("Message", ""))
     if name == "ModelThrottledException" or code[:1].upper() + code[1:] in _THROTTLED:
-        return errors.ModelThrottledError(
-            "The model provider asks to slow down. The session is unharmed; send the request again later.",
-            retry_after_seconds=THROTTLE_RETRY_SECONDS,
-        )
+        return _throttled()
     # Before its form is filled in, Bedrock hides an Anthropic model behind ResourceNotFoundException.
     if {code, name} & _ACCESS or (code == "ResourceNotFoundException" and "use case details" in message):
         return errors.ModelAccessError(_ACCESS_HELP.format(code=code or name))
@@ -156,4 +166,26 @@ def _for_model(error: BaseException) -> errors.EndpointError:
         )
     return errors.ModelFailedError(
         f"The model failed ({code or name}). The session is unharmed; send the request again."
+    )
+
+
+def _of_status(error: BaseException) -> errors.EndpointError | None:
+    """The answer for what a provider's own API says with a status; ``None`` where its words count, or AWS' code."""
+    status = None if aws_error(error) else status_of(error)
+    if status in _THROTTLED_STATUSES:
+        return _throttled()
+    if status in _ACCESS_STATUSES:
+        return errors.ModelAccessError(_KEY_HELP.format(status=status))
+    if status == _UNKNOWN_MODEL_STATUS:
+        return errors.ModelFailedError(
+            "The model's provider knows no such model. The session is unharmed; sending the request again does not "
+            "help."
+        )
+    return None
+
+
+def _throttled() -> errors.EndpointError:
+    return errors.ModelThrottledError(
+        "The model provider asks to slow down. The session is unharmed; send the request again later.",
+        retry_after_seconds=THROTTLE_RETRY_SECONDS,
     )

@@ -68,9 +68,9 @@ def refusal_of(error: BaseException) -> Refusal | None:
     if aws_error(error):
         code = code_of(error) or name
         return Refusal(code, suspects) if _aws_refuses(error, code) else None
-    if name in _REFUSING_NAMES or _status(error) in _REFUSING_STATUSES:
+    if name in _REFUSING_NAMES or status_of(error) in _REFUSING_STATUSES:
         return Refusal(name, suspects)
-    if isinstance(error, _MISTAKES) and _status(error) is None:
+    if isinstance(error, _MISTAKES) and status_of(error) is None:
         return Refusal(name, suspects, certain=False)
     return None
 
@@ -83,7 +83,7 @@ def _aws_refuses(error: BaseException, code: str) -> bool:
     return code.lower() == "modelerrorexception" and original in _REFUSING_STATUSES
 
 
-def _status(error: BaseException) -> int | None:
+def status_of(error: BaseException) -> int | None:
     """The HTTP status that a provider's error carries, wherever its SDK keeps it."""
     response = getattr(error, "response", None)
     for holder in (error, response):

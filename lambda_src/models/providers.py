@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from lambda_src.runtime import aws
+from lambda_src.secrets import secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
     from lambda_src.settings import Settings
 
-BEDROCK_READ_TIMEOUT_SECONDS = 120
+MODEL_READ_TIMEOUT_SECONDS = 120
+ANTHROPIC_MAX_TOKENS = 8192
+"""The longest answer. Anthropic's API has no default; all models since Claude 3.5 take this."""
 
 
 def bedrock(model_id: str, settings: Settings) -> Model:
@@ -39,17 +43,35 @@ def _bedrock(model_id: str, attempts: int) -> Model:
     return BedrockModel(
         boto_session=aws.boto_session(),
         boto_client_config=Config(
-            retries={"mode": "standard", "total_max_attempts": attempts}, read_timeout=BEDROCK_READ_TIMEOUT_SECONDS
+            retries={"mode": "standard", "total_max_attempts": attempts}, read_timeout=MODEL_READ_TIMEOUT_SECONDS
         ),
         model_id=model_id,
     )
 
 
-def openai(model_id: str, settings: Settings) -> Model:  # noqa: ARG001 - every provider is called alike
-    """A model of OpenAI's API, or of a compatible one; the SDK reads OPENAI_API_KEY and OPENAI_BASE_URL."""
+def openai(model_id: str, settings: Settings) -> Model:
+    """A model of OpenAI's API, or of a compatible one at OPENAI_BASE_URL."""
     from strands.models.openai import OpenAIModel
 
-    return OpenAIModel(model_id=model_id)
+    return OpenAIModel(client_args=_client_args("openai", settings), model_id=model_id)
+
+
+def anthropic(model_id: str, settings: Settings) -> Model:
+    """A model of Anthropic's API, or of a compatible one at ANTHROPIC_BASE_URL."""
+    from strands.models.anthropic import AnthropicModel
+
+    return AnthropicModel(
+        client_args=_client_args("anthropic", settings), model_id=model_id, max_tokens=ANTHROPIC_MAX_TOKENS
+    )
+
+
+def _client_args(provider: str, settings: Settings) -> dict[str, Any]:
+    # The key is asked for in every turn, so that a replaced one is used within five minutes.
+    return {
+        "api_key": secret(PROVIDER_KEYS[provider]),
+        "max_retries": settings.agent_model_attempts - 1,
+        "timeout": MODEL_READ_TIMEOUT_SECONDS,
+    }
 
 
 def ollama(model_id: str, settings: Settings) -> Model:  # noqa: ARG001 - every provider is called alike
@@ -59,15 +81,32 @@ def ollama(model_id: str, settings: Settings) -> Model:  # noqa: ARG001 - every 
     return OllamaModel(os.environ.get("OLLAMA_HOST", "http://localhost:11434"), model_id=model_id)
 
 
-MODEL_PROVIDERS: dict[str, Callable[[str, Settings], Model]] = {"bedrock": bedrock, "openai": openai, "ollama": ollama}
-PROVIDER_PACKAGES = {"openai": "openai", "ollama": "ollama"}
+MODEL_PROVIDERS: dict[str, Callable[[str, Settings], Model]] = {
+    "anthropic": anthropic,
+    "bedrock": bedrock,
+    "ollama": ollama,
+    "openai": openai,
+}
+PROVIDER_PACKAGES = {"anthropic": "anthropic", "ollama": "ollama", "openai": "openai"}
 """The optional package each provider imports; those not listed need nothing more."""
+
+PROVIDER_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
+"""The secret that a provider asks for; those not listed need none."""
 
 
 def build_model(settings: Settings) -> Model:
     """The model that ``AGENT_MODEL`` names."""
     provider, _, model_id = settings.agent_model.partition(":")
     return MODEL_PROVIDERS[provider](model_id, settings)
+
+
+def prime_model(settings: Settings) -> None:
+    """Do once, before a snapshot, what every process would do for its first model. A snapshot holds no key."""
+    provider = settings.agent_model.partition(":")[0]
+    if provider in PROVIDER_KEYS:
+        import_module(f"strands.models.{provider}")
+    else:
+        build_model(settings)
 
 
 aws.on_restore(_bedrock.cache_clear)

@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 
+from lambda_src.models.providers import PROVIDER_KEYS
 from local import configuration
 from local.configuration import Configuration, ConfigurationError, check_credentials, read_configuration
 from local.dotenv_file import read_dotenv
@@ -64,13 +65,13 @@ def test_a_folder_with_odd_letters_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "my sessions # 1").is_dir()
 
 
-@pytest.mark.parametrize("text", ["gpt", "bedrock", "bedrock:", "offline:", "anthropic:claude", "openai: "])
+@pytest.mark.parametrize("text", ["gpt", "bedrock", "bedrock:", "offline:", "acme:claude", "openai: "])
 def test_a_model_is_one_of_the_known_ones(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"MODEL=.* Allowed: offline \(the default\), bedrock:"):
         read_configuration({"MODEL": text}, tmp_path)
 
 
-@pytest.mark.parametrize("provider", ["ollama", "openai"])
+@pytest.mark.parametrize("provider", ["anthropic", "ollama", "openai"])
 def test_a_missing_package_comes_with_its_command(
     provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,21 @@ class TestCredentials:
 
         with pytest.raises(ConfigurationError, match="nobody"):
             check_credentials(Configuration(0, "s3://b/p", "offline:history"))
+
+    @pytest.mark.parametrize(("provider", "key"), sorted(PROVIDER_KEYS.items()))
+    def test_a_provider_with_a_key_needs_it(
+        self, provider: str, key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.delenv(key, raising=False)
+        local = Configuration(0, tmp_path.as_uri(), f"{provider}:m")
+
+        with pytest.raises(
+            ConfigurationError, match=rf"MODEL={provider}:m needs {key}\. Set it, or write {key}=\.\.\."
+        ):
+            check_credentials(local)
+
+        monkeypatch.setenv(key, "xyzzy-17")
+        check_credentials(local)
 
     def test_with_credentials_it_may_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")

@@ -214,6 +214,22 @@ def test_the_deployed_layer_is_built_from_both_locks(tmp_path: Path, monkeypatch
     assert {"perch", "parrot"} <= {path.name for path in (asset / "python").iterdir()}
 
 
+def test_a_model_of_another_provider_brings_its_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "endpoint-parrot.txt").write_text(locked(wheel(tmp_path, "parrot")), encoding="utf-8")
+    monkeypatch.setattr(runtime_layer, "_LOCKS", tmp_path)
+    monkeypatch.setattr(runtime_layer, "_CACHE", tmp_path / "cache")
+
+    runtime_layer.RuntimeLayer(
+        Stack(App(outdir=str(tmp_path / "out")), "Mine"),
+        "Layer",
+        target=LayerTarget("3.13", "arm64"),
+        provider_package="parrot",
+    )
+
+    (asset,) = (tmp_path / "out").glob("asset.*.package")
+    assert (asset / "python" / "parrot").is_dir()
+
+
 def test_what_is_not_locked_is_not_deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.in"
     requirements.write_text("parrot\n", encoding="utf-8")

@@ -7,6 +7,8 @@ import pytest
 
 from infra.commands.config_docs import PAGE, page
 from infra.config import ConfigError, KitConfig, load_config
+from infra.policies.model_choice import key_of, package_of
+from lambda_src.models.providers import PROVIDER_KEYS, PROVIDER_PACKAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +45,10 @@ WRONG: dict[str, list[object]] = {
     "session_ttl_days": ["-1", "abc", "nan", "inf", 3651, "7 days"],
     "session_ttl_days_before": ["-1", "soon", "inf", 3651],
     "agent_model": [
-        "openai:gpt-5",
+        "openai:",
+        "anthropic: ",
+        "acme:gpt-5",
+        "ollama:llama3",
         "anthropic.claude-haiku-4-5-20251001-v1:0",
         "bedrock:",
         "bedrock:claude",
@@ -195,6 +200,23 @@ def test_all_problems_are_told_at_once() -> None:
 def test_a_public_endpoint_needs_two_keys_that_agree(context: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="`auth=none` and `allow_public=true` go together"):
         load_config(context)
+
+
+@pytest.mark.parametrize(
+    ("model", "key"), [("openai:gpt-5", "OPENAI_API_KEY"), ("anthropic:claude-haiku-4-5", "ANTHROPIC_API_KEY")]
+)
+def test_a_model_of_another_provider_needs_its_key(model: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"agent_model='{model}': its provider needs a key; name {key} in"):
+        load_config({"agent_model": model})
+
+    assert load_config({"agent_model": model, "agent_secrets": {key: "ssm:/chat/key"}}).agent_model == model
+
+
+def test_the_deployments_keys_are_those_that_the_function_asks_for() -> None:
+    assert {provider: key_of(f"{provider}:m") for provider in PROVIDER_KEYS} == PROVIDER_KEYS
+    for provider in PROVIDER_KEYS:
+        assert package_of(f"{provider}:m") == PROVIDER_PACKAGES[provider]
+        assert f"{PROVIDER_PACKAGES[provider]}==" in (ROOT / "requirements" / f"endpoint-{provider}.txt").read_text()
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,13 @@ def test_another_model_is_out_of_reach() -> None:
     )
 
 
+def test_a_model_of_another_provider_gives_no_leave_to_use_bedrock() -> None:
+    role = Role(agent_model="openai:gpt-5-mini", agent_secrets={"OPENAI_API_KEY": "ssm:/chat/key"})
+
+    assert not role.may_converse(GLOBAL_PROFILE)
+    assert role.may("ssm:GetParameter", f"{PARAMETER}chat/key")
+
+
 def test_a_geographic_profile_reaches_its_regions_and_no_others() -> None:
     role = Role(agent_model="bedrock:eu.amazon.nova-lite-v1:0")
     profile = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/eu.amazon.nova-lite-v1:0"
