@@ -162,7 +162,7 @@ def aws() -> Iterator[str]:
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
     session = boto3.Session("administrator", "testing", region_name=REGION)
-    tables: Any = session.client("dynamodb", endpoint_url=url)  # type: ignore[call-overload] # no stubs for it
+    tables: Any = session.client("dynamodb", endpoint_url=url)
     tables.create_table(
         TableName="orders",
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -172,7 +172,7 @@ def aws() -> Iterator[str]:
     tables.put_item(TableName="orders", Item={"id": {"S": "A-17"}, "parcel": {"S": "P-1"}})
     (create,) = [command for command in commands() if "create-secret" in command]
     name, value = re.findall(r"--name (\S+) --secret-string (\S+)", create)[0]
-    secrets: Any = session.client("secretsmanager", endpoint_url=url)  # type: ignore[call-overload] # likewise
+    secrets: Any = session.client("secretsmanager", endpoint_url=url)
     secrets.create_secret(Name=name, SecretString=value.replace("the-key", TOKEN))
     yield url
     server.stop()
