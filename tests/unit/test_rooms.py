@@ -61,8 +61,23 @@ def test_what_is_named_as_a_question_answers_yes_or_no() -> None:
     ]
 
     assert len(functions) > 100
+    assigning = [name for node, name in functions if any(_is_own(target) for target in _assigned(node))]
+    assert assigning == [], "a question changes nothing"
     answers = re.compile(r"\b(bool|TypeGuard|TypeIs)\b")
     assert [name for node, name in functions if not (node.returns and answers.search(ast.unparse(node.returns)))] == []
+
+
+def _assigned(function: ast.AST) -> list[ast.expr]:
+    """What a function assigns to."""
+    nodes = list(ast.walk(function))
+    several = [target for node in nodes if isinstance(node, ast.Assign) for target in node.targets]
+    return several + [node.target for node in nodes if isinstance(node, ast.AugAssign | ast.AnnAssign)]
+
+
+def _is_own(target: ast.expr) -> bool:
+    """Whether it belongs to ``self``."""
+    parts = target.elts if isinstance(target, ast.Tuple) else [target]
+    return any(ast.unparse(part).startswith("self.") for part in parts)
 
 
 def test_no_module_is_above_400_lines_and_a_long_one_says_why() -> None:

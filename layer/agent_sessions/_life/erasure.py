@@ -121,17 +121,17 @@ class SessionErasure:
         while self.stage is not ErasureStage.CLOSED and not self._superseded:
             if found is not None and _is_mark(self._key, found):
                 self._mark, self.stage = found.etag, ErasureStage.CLOSED
-            elif found is None and self._holds_at_most_a_lease():
+            elif found is None and not self._find_more_than_a_lease():
                 return  # no session can be found here, but older versions of one may be left
             else:
                 found = self._replace(found)
 
-    def _holds_at_most_a_lease(self) -> bool:
-        """Whether only a lease is here. Where there are no conditional deletes, a lease that was given back stays."""
+    def _find_more_than_a_lease(self) -> bool:
+        """Look for more than a lease, and count it. Without conditional deletes a lease that was given back stays."""
         lease = self._layout.lease(self._session_id)
         listed = [entry.key for entry in islice(self._objects.list(self._folder), 2)]
         self._leases = listed.count(lease)
-        return listed in ([], [lease])
+        return listed not in ([], [lease])
 
     def _would_erase_another(self, found: StoredObject | None) -> bool:
         """Whether the session here has another name, which the store does not tell from this one."""

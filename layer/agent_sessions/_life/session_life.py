@@ -81,7 +81,7 @@ class SessionLife:
             record = self._records.get(self._layout.session(session.session_id))
             if record is not None and self._is_anothers(session.session_id, record):
                 raise cannot_be_told_apart("session", session.session_id, record.key) from None
-            if record is None or self._is_alive(session.session_id, record):
+            if record is None or isinstance(self._classify_record(session.session_id, record), Lives):
                 raise
             try:
                 return self._begin_anew(session, record.stored)
@@ -118,13 +118,10 @@ class SessionLife:
     def find(self, session_id: str) -> Session | None:
         """The session; ``None`` when there is none, it has expired or it is being erased."""
         record = self._records.get(self._layout.session(session_id))
-        if (
-            record is None
-            or is_anothers(self._records.objects, self._layout, session_id, record)
-            or not self._is_alive(session_id, record)
-        ):
+        if record is None or self._is_anothers(session_id, record):
             return None
-        return self._found(session_id, record)
+        standing = self._classify_record(session_id, record)
+        return self._use(session_id, standing) if isinstance(standing, Lives) else None
 
     def find_or_begin(
         self,
@@ -152,7 +149,7 @@ class SessionLife:
                 look_too()
             standing = self._classify(session_id, likely)
             if isinstance(standing, Lives):
-                return self._found(session_id, standing.record), False
+                return self._use(session_id, standing), False
             try:
                 if standing is not None:
                     return self._begin_where(standing, session_id), not isinstance(standing, HasLostItsRecord)
@@ -166,7 +163,7 @@ class SessionLife:
         if record is not None and self._is_anothers(session_id, record):
             raise cannot_be_told_apart("session", session_id, key)
         if record is not None:
-            return by_record(record, is_alive=self._is_alive(session_id, record, likely))
+            return self._classify_record(session_id, record, likely)
         listed = self._records.objects.list(folder)
         remains = [entry for entry in listed if entry.key != self._layout.lease(session_id)]
         if any(entry.key == key for entry in remains):
@@ -197,7 +194,9 @@ class SessionLife:
             case _:
                 return self.begin(session)
 
-    def _found(self, session_id: str, record: Record) -> Session:
+    def _use(self, session_id: str, standing: Lives) -> Session:
+        """Go on with a life that was found. Its age is known from here on."""
+        record = standing.record
         problem = session_problem(record.content)
         if problem is not None:
             raise corrupt(record.key, f"not a session: {problem}")
@@ -205,23 +204,31 @@ class SessionLife:
         if session.session_id != session_id:
             raise corrupt(record.key, f"not of session {session_id!r}: it says that it is of {session.session_id!r}")
         self._records.live_in(session_id, life_of(record.content))
+        self._ages[session_id] = SessionAge.of(record, standing.last_used)
         return session
 
     def _is_anothers(self, session_id: str, record: Record) -> bool:
         return is_anothers(self._records.objects, self._layout, session_id, record)
 
-    # --- alive or not -----------------------------------------------------------------------------------
+    # --- used last ----------------------------------------------------------------------------------------
 
-    def _is_alive(
+    def _classify_record(
         self, session_id: str, record: Record, likely: Callable[[], StoredObject | None] | None = None
-    ) -> bool:
-        """Whether a session is neither being erased nor expired. Afterwards its age is known.
+    ) -> Lives | HasEnded:
+        used = record.stored.last_modified if is_erased(record) else self._read_last_use(session_id, record, likely)
+        standing = by_record(record, last_used=used, ttl_days=self.ttl_days)
+        if isinstance(standing, HasEnded) and not is_erased(record):
+            logger.info("session_id=<%s>, last_used_at=<%s> | expired", session_id, used.isoformat())
+        return standing
+
+    def _read_last_use(
+        self, session_id: str, record: Record, likely: Callable[[], StoredObject | None] | None
+    ) -> datetime:
+        """When the session was used last, or an earlier time within the ttl.
 
         A turn wrote the record, when it began the session or renewed it. If that is too long ago, an object of the last
         turn that is read anyway may be younger. Only if it is not, all objects are looked at.
         """
-        if is_erased(record):
-            return False
         now, used = record.stored.read_at, record.stored.last_modified
         if likely is not None and is_expired(used, now, self.ttl_days):
             found = likely()
@@ -229,34 +236,32 @@ class SessionLife:
                 used = max(used, found.last_modified)
         if is_expired(used, now, self.ttl_days):
             used = max(used, self._last_written(session_id, now) or used)
-        used = self._counted(session_id, record, used)
-        if is_expired(used, now, self.ttl_days):
-            logger.info("session_id=<%s>, last_used_at=<%s> | expired", session_id, used.isoformat())
-            return False
-        self._ages[session_id] = SessionAge.of(record, used)
-        return True
+        return self._counted(session_id, record, used)
 
-    def has_expired_since(self, session_id: str, now: datetime, *, but: str | None = None) -> bool:
-        """Whether the life that was found has ended meanwhile.
+    def find_later_use(self, session_id: str, now: datetime, *, but: str | None = None) -> bool:
+        """Look whether a session that was found has been used since, if it would have expired otherwise.
 
         Args:
             session_id: A session that was begun or found.
             now: The storage's time.
             but: A key that does not count as use: the caller has just written it, not knowing that it was too late.
+
+        Returns:
+            Whether the life goes on.
         """
         if not is_expired(self._ages[session_id].last_used, now, self.ttl_days):
-            return False
+            return True
         record = self._records.get(self._layout.session(session_id))
         if record is not None and (is_erased(record) or not self.is_current(session_id, record)):
-            return True
+            return False
         used = [self._last_written(session_id, now, but=but), record.stored.last_modified if record else None]
         last_used = max((at for at in used if at is not None), default=None)
         if last_used is not None and record is not None:
             last_used = self._counted(session_id, record, last_used)
         if last_used is None or is_expired(last_used, now, self.ttl_days):
-            return True
+            return False
         self._ages[session_id].last_used = last_used  # another agent of the session, in another process
-        return False
+        return True
 
     def is_current(self, session_id: str, record: Record) -> bool:
         """Whether a session's record is of the life that was found."""
@@ -282,7 +287,7 @@ class SessionLife:
     # --- ending -----------------------------------------------------------------------------------------
 
     def _begin_anew(self, session: Session, found: StoredObject | None) -> Session:
-        """Begin a new life in the place of one that ends: erase what is left, and keep the key taken meanwhile.
+        """Begin a new life in the place of one that ends: erase what is left behind a mark, then replace the mark.
 
         Args:
             session: The new life's record.
@@ -299,7 +304,7 @@ class SessionLife:
         return self.begin(session, expect=Unchanged(mark))
 
     def _find_survivor(self, session_id: str, remains: list[ListedObject]) -> Record | None:
-        """Among the records below a session that has lost its own, one that says its life goes on."""
+        """A record that shows that the session still lives, although ``session.json`` is gone."""
         from agent_sessions._life.last_use import last_use
 
         keys = [entry.key for entry in remains]

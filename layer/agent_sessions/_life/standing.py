@@ -35,9 +35,11 @@ class Lives(NamedTuple):
 
     Attributes:
         record: Its record.
+        last_used: When it was used last, or an earlier time within the ttl.
     """
 
     record: Record
+    last_used: datetime
 
 
 class HasEnded(NamedTuple):
@@ -69,9 +71,17 @@ class IsNew(NamedTuple):
 Standing = Lives | HasEnded | HasLostItsRecord | IsNew
 
 
-def by_record(record: Record, *, is_alive: bool) -> Standing:
-    """The standing of a session that has a record."""
-    return Lives(record) if is_alive else HasEnded(record.stored)
+def by_record(record: Record, *, last_used: datetime, ttl_days: float) -> Lives | HasEnded:
+    """The standing of a session that has a record.
+
+    Args:
+        record: The session's record.
+        last_used: When the session was used last, or an earlier time within the ttl.
+        ttl_days: Days after its last use at which a session expires; 0 for never.
+    """
+    if is_erased(record) or is_expired(last_used, record.stored.read_at, ttl_days):
+        return HasEnded(record.stored)
+    return Lives(record, last_used)
 
 
 def by_remains(remains: Sequence[ListedObject], survivor: Record | None) -> Standing:
@@ -89,7 +99,7 @@ def by_remains(remains: Sequence[ListedObject], survivor: Record | None) -> Stan
 
 
 def goes_on(record: Record, *, is_head: bool, used: datetime, ttl_days: float) -> bool:
-    """Whether the life goes on, according to a record that has lost its session's record.
+    """Whether a record shows that its session still lives, although ``session.json`` is gone.
 
     Args:
         record: The record.

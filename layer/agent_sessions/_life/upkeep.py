@@ -75,7 +75,7 @@ class Upkeep:
         Raises:
             SessionNotFoundError: The session has expired since it was opened.
         """
-        if self._life.has_expired_since(self._session_id, version.written_at, but=key):
+        if not self._life.find_later_use(self._session_id, version.written_at, but=key):
             self._records.take_back(key, version)
             raise self._expired()
         self.note_use(version.written_at)
@@ -104,7 +104,7 @@ class Upkeep:
         # By this machine's clock it may be too late; the storage's clock decides.
         found = self._records.get(self._layout.session(self._session_id))
         now = found.stored.read_at if found is not None else None
-        if now is None or self._life.has_expired_since(self._session_id, now):
+        if now is None or not self._life.find_later_use(self._session_id, now):
             raise self._expired()
 
     def before_writing(self) -> None:

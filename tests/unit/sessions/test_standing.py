@@ -24,11 +24,24 @@ def listed(key: str, age: timedelta) -> ListedObject:
     return ListedObject(key, "e", NOW - age, 10)
 
 
-def test_a_record_that_is_alive_lives_and_another_has_ended() -> None:
-    found = record(incarnation="one")
+@pytest.mark.parametrize(
+    ("kit", "used_before", "ttl_days", "lives"),
+    [
+        pytest.param({}, DAY, 30, True, id="used within the ttl"),
+        pytest.param({}, 31 * DAY, 30, False, id="used before the ttl"),
+        pytest.param({}, 400 * DAY, 0, True, id="sessions never expire"),
+        pytest.param({"erased": True}, DAY, 30, False, id="being erased"),
+        pytest.param({"erased": True}, DAY, 0, False, id="being erased, and sessions never expire"),
+    ],
+)
+def test_a_session_with_a_record_lives_while_it_is_used_and_nobody_erases_it(
+    kit: dict[str, Any], used_before: timedelta, ttl_days: float, lives: bool
+) -> None:
+    found, used = record(incarnation="one", **kit), NOW - used_before
 
-    assert by_record(found, is_alive=True) == Lives(found)
-    assert by_record(found, is_alive=False) == HasEnded(found.stored)
+    standing = by_record(found, last_used=used, ttl_days=ttl_days)
+
+    assert standing == (Lives(found, used) if lives else HasEnded(found.stored))
 
 
 def test_where_nothing_is_left_the_session_is_new() -> None:
