@@ -143,6 +143,8 @@ release-notes: $(VENV)/.dev ## print what the changelog says of a release (TAG=v
 .PHONY: bench bench-bounds bench-coldstart
 bench: $(VENV)/.dev ## measure the session managers side by side (ARGS=--quick, --publish; see docs/BENCHMARKS.md)
 	@PYTHONPATH=layer:client:. $(BIN)/python -m bench $(ARGS)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.first_word $(ARGS)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.large_answer $(ARGS)
 
 bench-bounds: $(VENV)/.dev ## measure what each route costs at 20,000 messages and 5,000 sessions (ARGS=--quick, --publish)
 	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.bounds $(ARGS)
