@@ -49,7 +49,7 @@ class LongModel:
     async def stream(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
         """Speak."""
         yield {"messageStart": {"role": "assistant"}}
-        for _ in range(self.answer_bytes // len(PIECE)):
+        for _piece in range(self.answer_bytes // len(PIECE)):
             yield {"contentBlockDelta": {"delta": {"text": PIECE}}}
             await asyncio.sleep(0)  # as one that is read from a connection
         yield {"contentBlockStop": {}}

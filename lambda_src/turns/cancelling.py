@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_sessions.exceptions import SessionException
 from lambda_src.answers.diagnosis import diagnosis
@@ -17,9 +17,12 @@ from lambda_src.answers.logs import logger
 from lambda_src.runtime.stoppable import StoppedError, StopSignal, stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
     from strands import Agent
+    from strands.hooks import AfterModelCallEvent
+
+Result = TypeVar("Result")
 
 LOOK_SECONDS = 1.0
 """How often a turn looks whether it is to be cancelled."""
@@ -95,6 +98,36 @@ class Cancellation:
             agent.cancel()
         finally:
             self._model_is_asked = False
+
+    async def cut_retry(self, deciding: Coroutine[Any, Any, Result], event: AfterModelCallEvent) -> Result | None:
+        """Let hooks decide whether a model that failed is asked again. They may wait before they say so.
+
+        If the turn is cancelled meanwhile, they are not waited for, and the model is said to be asked again: that call
+        ends before it begins, as a whole message.
+
+        Returns:
+            What the hooks came to; ``None`` if they were not waited for.
+        """
+        decided, stopped = asyncio.ensure_future(deciding), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        unlisten = self.signal.listen(lambda: loop.call_soon_threadsafe(stopped.set))
+        if self.signal.is_set:
+            stopped.set()
+        stopping = asyncio.ensure_future(stopped.wait())
+        self._model_is_asked = True  # or is about to be: Strands learns of the cancellation in that call
+        try:
+            await asyncio.wait({decided, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if decided.done():
+                return decided.result()
+            event.retry = True
+            return None
+        finally:
+            self._model_is_asked = False
+            unlisten()
+            stopping.cancel()
+            if not decided.done():
+                decided.cancel()
+                await asyncio.wait({decided}, timeout=TOOL_SECONDS)
 
     async def cut_tool(self, tool_use_id: str, events: AsyncIterator[Any]) -> AsyncGenerator[Any]:
         """Pass on a tool's events. If the turn is cancelled and the tool does not end, they end in an error result."""

@@ -47,7 +47,7 @@ def endpoint_error_of(event: AfterToolCallEvent) -> EndpointError | None:
 def contain(agent: Agent, cancellation: Cancellation) -> None:
     """Contain an agent's tools and hooks, and stop it from printing. The agent is made for one turn."""
     from strands.handlers import PrintingCallbackHandler, null_callback_handler
-    from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent
+    from strands.hooks import AfterModelCallEvent, AfterToolCallEvent, BeforeToolCallEvent
 
     if type(agent.callback_handler) is PrintingCallbackHandler:  # the default: nobody chose it
         agent.callback_handler = null_callback_handler
@@ -68,6 +68,8 @@ def contain(agent: Agent, cancellation: Cancellation) -> None:
 
     async def tell_contained(event: Any) -> Any:
         with Contained():
+            if isinstance(event, AfterModelCallEvent) and event.exception is not None:
+                return await cancellation.cut_retry(tell(event), event) or (event, [])
             return await tell(event)
 
     agent.hooks.invoke_callbacks_async = tell_contained  # type: ignore[method-assign] # this agent's hooks only

@@ -1,14 +1,15 @@
 """A turn that is cancelled: whatever it is doing, it ends soon, in good order, and the next one works."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from strands import Agent, tool
+from strands import Agent, ModelRetryStrategy, tool
 
 from tests.doubles.s3_server import S3Server
-from tests.doubles.scripted_model import Pause, tool_use
+from tests.doubles.scripted_model import Pause, throttled, tool_use
 from tests.endpoint.test_local_run import Running, start
 from tests.streams.conftest import Serve
 from tests.streams.served import EVENTS, Gate, Served, names, problem_of, text_of, told_text
@@ -168,6 +169,49 @@ def test_a_finished_call_behind_which_the_model_goes_on_is_answered(serve: Serve
     assert reply["stop_reason"] == "cancelled"
     assert pairs_are_valid(served)
     assert served.say("Hello?").status_code == 200
+
+
+def test_a_retry_strategy_of_the_agent_s_own_is_not_waited_for(serve: Serve) -> None:
+    throttled_once = threading.Event()
+
+    class Noting(ModelRetryStrategy):
+        def is_retryable(self, exception: Exception) -> bool:
+            throttled_once.set()
+            return super().is_retryable(exception)
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        agent = agent_with()(session_manager, settings)
+        agent.hooks.add_hook(Noting(initial_delay=60))
+        return agent
+
+    served = serve(throttled(), otherwise="Hello.", build_agent=build)
+
+    with served.telling("Hi") as stream:
+        turn_id = next(iter(stream)).data["turn_id"]
+        assert throttled_once.wait(10)
+        began = time.monotonic()
+        cancel(served, turn_id)
+        reply = stream.until("reply")[-1].data
+        took = time.monotonic() - began
+
+    assert took < SOON_SECONDS
+    assert (reply["stop_reason"], text_of(reply["message"])) == (
+        "cancelled",
+        "(This turn was cancelled before there was an answer.)",
+    )
+    assert served.say("Hello?").json()["stop_reason"] == "end_turn"
+    assert [line.partition(":")[0] for line in served.said()] == ["user", "assistant"] * 2
+
+
+def test_a_retry_strategy_of_the_agent_s_own_is_waited_for_in_a_turn_that_goes_on(serve: Serve) -> None:
+    def build(session_manager: Any, settings: Any) -> Any:
+        agent = agent_with()(session_manager, settings)
+        agent.hooks.add_hook(ModelRetryStrategy(initial_delay=1))
+        return agent
+
+    served = serve(throttled(), "Hello.", build_agent=build)
+
+    assert text_of(served.say("Hi").json()["message"]) == "Hello."
 
 
 def test_a_turn_that_is_over_cannot_be_cancelled(serve: Serve) -> None:
