@@ -155,7 +155,7 @@ class RepositorySessionManager(SessionManager):
         stored_agent = self._stored(agent)
         found = stored_agent.find_turn(key)
         if found is None and stored_agent.next_id == 0 and not self._began_here:
-            found = self._journal.find_elsewhere(agent.agent_id, key)
+            found = self._journal.turns.find_elsewhere(agent.agent_id, key)
         return found
 
     def answer_request(self, agent: Any, request: TurnRequest) -> None:

@@ -56,7 +56,7 @@ class AgentState:
         record.conversation_manager_state = self.removed.in_records(agent, record.conversation_manager_state)
         state = comparable(record)
         unchanged = state == self._stored and not is_bidirectional(agent)
-        if unchanged and not self._journal.needs_update(agent.agent_id):
+        if unchanged and not self._journal.turns.needs_update(agent.agent_id):
             return
         self._journal.update_agent(record)
         self._stored = state

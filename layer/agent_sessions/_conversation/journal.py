@@ -1,11 +1,8 @@
 """What a session manager needs of whatever keeps its session.
 
 A :class:`Journal` has two forms. ``RepositoryJournal`` works over any :class:`SessionRepository`, by its documented
-methods alone. ``ObjectJournal`` works over a store of objects and adds what only that can do: it refuses a turn as a
-whole, finds messages that were stored meanwhile, and writes a turn's last records together.
+methods alone. ``ObjectJournal`` works over a store of objects, which can keep turns as a whole: see ``whole_turns``.
 """
-
-# ruff: noqa: B027 - what only a store of objects adds does nothing elsewhere
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
     from strands.types.content import Message
 
     from agent_sessions._conversation.orchestrators import Orchestrators
-    from agent_sessions.turn_request import TurnRecord
+    from agent_sessions._conversation.whole_turns import WholeTurns
     from agent_sessions.types import Session, SessionAgent, SessionMessage
 
 
@@ -59,7 +56,10 @@ class Journal(ABC):
     told_of_stored: Callable[[str, int], object] | None = None
     """Told the agent and the id of each new message that is stored, in order, on whatever thread has stored it."""
 
-    # --- what every repository can do ---------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def turns(self) -> WholeTurns:
+        """What is done for a turn as a whole, where that can be done."""
 
     @abstractmethod
     def open(self) -> tuple[Session, bool]:
@@ -130,40 +130,3 @@ class Journal(ABC):
     def _tell_stored(self, agent_id: str, message_id: int) -> None:
         if self.told_of_stored is not None:
             self.told_of_stored(agent_id, message_id)
-
-    # --- what a store of objects adds; elsewhere there is nothing of it -------------------------------------
-
-    def key_of_agent(self, agent_id: str) -> str | None:  # noqa: ARG002
-        """The key of an agent's record, where there are keys."""
-        return None
-
-    def read_later(self, agent_id: str) -> tuple[int, list[tuple[int, Message]]]:
-        """When the restored conversation is not the stored one: from which id on it is another, and what is there."""
-        raise NotImplementedError(f"{type(self).__name__} never restores a conversation that is not whole")
-
-    def has_later(self, agent_id: str) -> bool:  # noqa: ARG002
-        """Whether messages are stored that the restored conversation lacks: a turn was cut off, or is under way."""
-        return False
-
-    def find_elsewhere(self, agent_id: str, key: str) -> TurnRecord | None:  # noqa: ARG002
-        """The turn of another agent of the session that answered the request of this key."""
-        return None
-
-    def fence(self, agent_id: str) -> None:
-        """Let nobody else go on from here: refuse when somebody has, and have those refused who come later."""
-
-    def needs_update(self, agent_id: str) -> bool:  # noqa: ARG002
-        """Whether the agent's record has to be written although its value has not changed."""
-        return False
-
-    def begin_turn(self, agent_id: str) -> None:
-        """A turn of the agent begins."""
-
-    def close_turn(self, agent_id: str) -> None:
-        """The turn is ending: what is written from now on may be written at once, by :meth:`end_turn`."""
-
-    def end_turn(self, agent_id: str) -> None:
-        """Return when everything of the turn is durable, or raise why it is not."""
-
-    def abandon_turn(self, agent_id: str) -> None:
-        """The turn has failed: return when nothing is being written any more."""

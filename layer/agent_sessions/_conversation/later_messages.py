@@ -46,7 +46,7 @@ def take_over_later(
     Returns:
         The id of the next message.
     """
-    first_id, later = journal.read_later(agent.agent_id)
+    first_id, later = journal.turns.read_later(agent.agent_id)
     if newcomer is not None and newcomer.message_id is not None:
         stored_id = newcomer.message_id
         later = [*(item for item in later if item[0] < stored_id), (stored_id, newcomer.message)]

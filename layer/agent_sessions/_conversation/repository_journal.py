@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.journal import Appended, Conversation, Journal
 from agent_sessions._conversation.orchestrators import Orchestrators
+from agent_sessions._conversation.whole_turns import WholeTurns
 from agent_sessions._conversation.window import split_window
 from agent_sessions._records.shapes import agent_problem, message_problem
 from agent_sessions.exceptions import SessionCorruptError, SessionException, SessionNotFoundError
@@ -32,6 +33,11 @@ class RepositoryJournal(Journal):
         self.repository = repository
         self.session_id = session_id
         self.orchestrators = Orchestrators(repository, session_id)
+
+    @property
+    def turns(self) -> WholeTurns:
+        """Nothing is done for a turn as a whole."""
+        return WholeTurns()
 
     def open(self) -> tuple[Session, bool]:
         """See :meth:`Journal.open`."""

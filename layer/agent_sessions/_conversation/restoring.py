@@ -46,7 +46,7 @@ def restore_agent(agent: Any, record: SessionAgent, journal: Journal) -> StoredA
 
     logger.debug("session_id=<%s>, agent_id=<%s> | restoring an agent", journal.session_id, agent.agent_id)
     conversation_manager = getattr(agent, "conversation_manager", None)
-    key = journal.key_of_agent(agent.agent_id)
+    key = journal.turns.key_of_agent(agent.agent_id)
     with understanding("an agent's state", session_id=journal.session_id, key=key):
         found = _restore_conversation_manager(conversation_manager, record, journal.session_id)
     prepended, removed, same_class = found

@@ -210,7 +210,7 @@ class StoredAgent:
     def catch_up(self, agent: Any) -> bool:
         """Take over what is stored beyond the restored conversation; says whether there was anything."""
         with self._lock:
-            if not self._journal.has_later(self._agent_id):
+            if not self._journal.turns.has_later(self._agent_id):
                 return False
             self._take_over_later(agent)
             return True
@@ -307,7 +307,7 @@ class StoredAgent:
 
     def _begin_turn(self) -> None:
         self._fenced = False
-        self._journal.begin_turn(self._agent_id)
+        self._journal.turns.begin_turn(self._agent_id)
 
     def record_model_call(self, *, stop_reason: str | None, failed: bool, invocation: object = None) -> None:
         """The model has answered, or has not."""
@@ -334,12 +334,12 @@ class StoredAgent:
             finally:
                 self._invocations.end(invocation)
                 if self.failure is not None:
-                    self._journal.abandon_turn(self._agent_id)
+                    self._journal.turns.abandon_turn(self._agent_id)
                 elif self.in_turn:
                     self._begin_turn()  # for those that go on
 
     def _end_turn(self, agent: Any, *, model_failed: bool) -> None:
-        self._journal.close_turn(self._agent_id)
+        self._journal.turns.close_turn(self._agent_id)
         self.turns.end(self.next_id)
         refused: UnstorableValueError | None = None
         try:
@@ -352,7 +352,7 @@ class StoredAgent:
             logger.error("agent_id=<%s> | the state could not be stored: %s", self._agent_id, named(error))
         if self.failure is None:
             self.changes.store_repairs()
-            self._journal.end_turn(self._agent_id)
+            self._journal.turns.end_turn(self._agent_id)
         if refused is not None:
             raise refused
 
@@ -368,7 +368,7 @@ class StoredAgent:
                 return
             self.refuse_after_failure()
             with self._no_more_after_failure():
-                self._journal.fence(self._agent_id)
+                self._journal.turns.fence(self._agent_id)
             self._fenced = True
 
     def find_turn(self, key: str) -> TurnRecord | None:

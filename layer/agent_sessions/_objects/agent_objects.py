@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.journal import Conversation
+from agent_sessions._conversation.whole_turns import Later
 from agent_sessions._conversation.window import split_window
 from agent_sessions._objects.agent_content import AgentContent
 from agent_sessions._objects.assembly import Stated
@@ -26,8 +27,6 @@ from agent_sessions.values import may_hold_marks
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
-
-    from strands.types.content import Message
 
     from agent_sessions._records.layout import Layout
     from agent_sessions._records.records import Records, Version
@@ -165,14 +164,14 @@ class AgentObjects:
         pinned, window = split_window(found.messages, removed_message_count)
         return Conversation(pinned, window, self.next_id)
 
-    def later(self) -> tuple[int, list[tuple[int, Message]]]:
-        """The id of the first message beyond the restored conversation, and the messages from there on."""
+    def later(self) -> Later:
+        """The messages beyond the restored conversation."""
         first_id = self.next_id
         found = self._messages.read_behind(first_id)
         if self._consolidates:
             self._tail |= {number: Entry.of(record.content, record.stored.etag) for number, record in found.items()}
         self.next_id = max(found, default=first_id - 1) + 1
-        return first_id, [(number, message_in(record).to_message()) for number, record in found.items()]
+        return Later(first_id, [(number, message_in(record).to_message()) for number, record in found.items()])
 
     def key_of(self, message_id: int) -> str:
         """The key of a message."""

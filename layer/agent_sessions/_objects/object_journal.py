@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent_sessions._conversation.journal import Appended, Conversation, Journal
+from agent_sessions._conversation.whole_turns import Later, WholeTurns
 from agent_sessions._life.upkeep import Upkeep
 from agent_sessions._objects.agent_objects import AgentObjects
 from agent_sessions._objects.orchestrators import OrchestratorObjects
@@ -25,8 +26,6 @@ from agent_sessions.turn_request import TurnLog
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
-
-    from strands.types.content import Message
 
     from agent_sessions._life.session_life import SessionLife
     from agent_sessions._records.layout import Layout
@@ -43,7 +42,7 @@ AGENTS_SEARCHED = 500
 """Agents of a session whose turns a new agent looks through for a request that another one has answered."""
 
 
-class ObjectJournal(Journal):
+class ObjectJournal(Journal, WholeTurns):
     """Opens one session and writes its turns.
 
     Args:
@@ -84,6 +83,11 @@ class ObjectJournal(Journal):
         self._writers: dict[str, TurnWriter] = {}
         self._upkeep = Upkeep(records, layout, life, session_id, time_left=time_left)
         self.orchestrators = OrchestratorObjects(records, layout, session_id, self._upkeep)
+
+    @property
+    def turns(self) -> ObjectJournal:
+        """This journal: it keeps turns as a whole."""
+        return self
 
     # --- restoring --------------------------------------------------------------------------------------
 
@@ -151,7 +155,7 @@ class ObjectJournal(Journal):
         return self._lease is not None and self._lease.held
 
     def key_of_agent(self, agent_id: str) -> str:
-        """See :meth:`Journal.key_of_agent`."""
+        """See :meth:`WholeTurns.key_of_agent`."""
         return self._layout.agent(self.session_id, agent_id)
 
     def create_agent(self, session_agent: SessionAgent) -> None:
@@ -165,14 +169,14 @@ class ObjectJournal(Journal):
         """See :meth:`Journal.read_conversation`."""
         return self._writers[session_agent.agent_id].agent.conversation(removed_message_count)
 
-    def read_later(self, agent_id: str) -> tuple[int, list[tuple[int, Message]]]:
-        """See :meth:`Journal.read_later`. Whoever is faster once more is no turn that was cut off."""
+    def read_later(self, agent_id: str) -> Later:
+        """See :meth:`WholeTurns.read_later`. Whoever is faster once more is no turn that was cut off."""
         writer = self._writers[agent_id]
         writer.end = None
         return writer.agent.later()
 
     def has_later(self, agent_id: str) -> bool:
-        """See :meth:`Journal.has_later`. Costs one read; in a folder a restore has read everything there is."""
+        """See :meth:`WholeTurns.has_later`. Costs one read; in a folder a restore has read everything there is."""
         end = self._writers[agent_id].end
         if end is None:
             return False  # it was created here, or has been written to
@@ -184,7 +188,7 @@ class ObjectJournal(Journal):
         return [message_in(record) for record in self._records.own_many(self.session_id, keys)]
 
     def find_elsewhere(self, agent_id: str, key: str) -> TurnRecord | None:
-        """See :meth:`Journal.find_elsewhere`. Costs a listing of the agents, and a read for each of them."""
+        """See :meth:`WholeTurns.find_elsewhere`. Costs a listing of the agents, and a read for each of them."""
         listed = list_agent_ids(self._records.objects, self._layout, self.session_id)
         others = [other for other in islice(listed, AGENTS_SEARCHED) if other != agent_id]
         records = self._records.own_many(
@@ -211,7 +215,7 @@ class ObjectJournal(Journal):
         self._writers[agent_id].rewrite(message_id, change, redacts=redacts)
 
     def fence(self, agent_id: str) -> None:
-        """See :meth:`Journal.fence`: the agent's record is written anew, which every other writer has to do."""
+        """See :meth:`WholeTurns.fence`: the agent's record is written anew, which every other writer has to do."""
         self._writers[agent_id].fence()
 
     def update_agent(self, session_agent: SessionAgent) -> None:
@@ -219,21 +223,21 @@ class ObjectJournal(Journal):
         self._writers[session_agent.agent_id].update(session_agent)
 
     def needs_update(self, agent_id: str) -> bool:
-        """See :meth:`Journal.needs_update`: a message was stored outside of a turn, and the tail lacks it."""
+        """See :meth:`WholeTurns.needs_update`: a message was stored outside of a turn, and the tail lacks it."""
         return self._writers[agent_id].needs_update
 
     def begin_turn(self, agent_id: str) -> None:
-        """See :meth:`Journal.begin_turn`."""
+        """See :meth:`WholeTurns.begin_turn`."""
         self._writers[agent_id].begin()
 
     def close_turn(self, agent_id: str) -> None:
-        """See :meth:`Journal.close_turn`."""
+        """See :meth:`WholeTurns.close_turn`."""
         self._writers[agent_id].close()
 
     def end_turn(self, agent_id: str) -> None:
-        """See :meth:`Journal.end_turn`."""
+        """See :meth:`WholeTurns.end_turn`."""
         self._writers[agent_id].finish()
 
     def abandon_turn(self, agent_id: str) -> None:
-        """See :meth:`Journal.abandon_turn`."""
+        """See :meth:`WholeTurns.abandon_turn`."""
         self._writers[agent_id].abandon()
