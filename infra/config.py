@@ -18,7 +18,7 @@ from pydantic_core import PydanticUseDefault
 from infra.agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
 from infra.packaging.python_package import ROOT
 from infra.policies.model_choice import ALLOWED as MODEL_ALLOWED
-from infra.policies.model_choice import check_model, key_of
+from infra.policies.model_choice import GUARDRAIL, check_model, key_of, problem_with_bedrock_options
 
 # Written by `cdk acknowledge`, the one key of the CDK itself without ':' or '/'.
 _CDK_KEYS: Final = frozenset({"acknowledged-issue-numbers"})
@@ -79,6 +79,31 @@ class KitConfig(BaseModel):
         DEFAULT_MODEL,
         MODEL_ALLOWED,
         "The model of the default agent. Of Bedrock's, the function may call this one and no other.",
+    )
+    agent_guardrail_id: str | None = _setting(
+        None,
+        "a guardrail's id or ARN; unset: none",
+        "The guardrail of Amazon Bedrock that judges what is asked and answered. The function may apply this one.",
+        pattern=GUARDRAIL,
+    )
+    agent_guardrail_version: str = _setting(
+        "DRAFT",
+        "a guardrail's version: a number, or `DRAFT`",
+        "Which version of `agent_guardrail_id` judges.",
+        pattern=r"^([1-9][0-9]{0,7}|DRAFT)$",
+    )
+    agent_prompt_caching: bool = _setting(
+        False,
+        "`true` or `false`",
+        "Whether Bedrock keeps what a model was shown for some minutes, and reads it again at a lower price. Writing "
+        "it costs more; it pays for long conversations, on models that can.",
+    )
+    agent_thinking_tokens: int | None = _setting(
+        None,
+        "a whole number from 1024 to 64000, with a model of Anthropic's on Bedrock; unset: no thinking",
+        "How many tokens the model may think before it answers.",
+        ge=1024,
+        le=64_000,
     )
     agent_system_prompt: str | None = _setting(
         None,
@@ -243,6 +268,17 @@ class KitConfig(BaseModel):
                 f"agent_model={self.agent_model!r}: its provider needs a key; name {key} in `agent_secrets`, such as "
                 f'{{"{key}": "secretsmanager:<name>"}}'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _only_bedrock_has_these(self) -> Self:
+        if problem := problem_with_bedrock_options(
+            self.agent_model,
+            has_guardrail=self.agent_guardrail_id is not None,
+            caches=self.agent_prompt_caching,
+            thinks=self.agent_thinking_tokens is not None,
+        ):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

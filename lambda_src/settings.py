@@ -81,6 +81,16 @@ class Settings(BaseModel):
     agent_model_attempts: int = Field(
         default=3, ge=1, le=10, description="How often one Bedrock call is tried before the turn fails."
     )
+    agent_guardrail_id: str | None = Field(
+        default=None, description="The guardrail of Amazon Bedrock, id or ARN, that judges what is asked and answered."
+    )
+    agent_guardrail_version: str = Field(default="DRAFT", description="The guardrail's version: a number, or DRAFT.")
+    agent_prompt_caching: bool = Field(
+        default=False, description="Whether Bedrock keeps what it was shown for minutes, and reads it at a lower price."
+    )
+    agent_thinking_tokens: int | None = Field(
+        default=None, ge=1024, description="How many tokens a Claude model on Bedrock may think before it answers."
+    )
     agent_id: Annotated[str, AfterValidator(lambda value: check_identifier("agent", value))] = Field(
         default="default", description="The agent a request speaks to when it names none."
     )

@@ -16,7 +16,7 @@ from infra.constructs.session_bucket import PREFIX, SessionBucket
 from infra.packaging.built_code import built_code
 from infra.packaging.python_package import ROOT, copy_package
 from infra.policies.agent_policy import AgentStatement, agent_statements, wide_resources
-from infra.policies.model_access import model_statements, wildcards
+from infra.policies.model_access import guardrail_statements, model_statements, wildcards
 from infra.policies.nag_waivers import waive
 from infra.policies.secret_access import secret_place, secret_statements
 
@@ -128,6 +128,7 @@ class AgentEndpoint(Construct):
         places = [secret_place(text) for text in config.agent_secrets.values()]
         for statement in (
             *model_statements(self, config.agent_model),
+            *guardrail_statements(self, config.agent_guardrail_id),
             *secret_statements(self, places),
             *agent_statements(self, agent_policy),
         ):
@@ -195,7 +196,13 @@ def _code(scope: Construct, python_version: str) -> lambda_.AssetCode:
 
 def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
     # Names as in lambda_src/settings.py; a test reads these values with it.
-    prompt = {} if config.agent_system_prompt is None else {"AGENT_SYSTEM_PROMPT": config.agent_system_prompt}
+    optional = {
+        "AGENT_SYSTEM_PROMPT": config.agent_system_prompt,
+        "AGENT_GUARDRAIL_ID": config.agent_guardrail_id,
+        "AGENT_GUARDRAIL_VERSION": config.agent_guardrail_version if config.agent_guardrail_id else None,
+        "AGENT_PROMPT_CACHING": "true" if config.agent_prompt_caching else None,
+        "AGENT_THINKING_TOKENS": str(config.agent_thinking_tokens) if config.agent_thinking_tokens else None,
+    }
     secrets = {"AGENT_SECRETS": json.dumps(dict(config.agent_secrets))} if config.agent_secrets else {}
     return {
         "SESSION_STORE": store.url,
@@ -208,7 +215,7 @@ def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
         "STREAMING": str(config.streaming).lower(),
         # The function's own name would be a circle in the template; Lambda tells it to the process.
         "ASYNC_FUNCTION": f":{_ALIAS}",
-        **prompt,
+        **{name: value for name, value in optional.items() if value is not None},
         **secrets,
         **config.agent_environment,
         "POWERTOOLS_SERVICE_NAME": config.stack_name,

@@ -40,3 +40,20 @@ def wildcards(agent_model: str) -> list[str]:
         return []
     grants = model_grants(agent_model, partition="<AWS::Partition>", region="<AWS::Region>", account="<AWS::AccountId>")
     return [resource for grant in grants for resource in grant.resources if "*" in resource]
+
+
+def guardrail_statements(scope: Construct, guardrail_id: str | None) -> list[iam.PolicyStatement]:
+    """The statement a role needs so that a guardrail judges its model's calls.
+
+    Source: Amazon Bedrock user guide, "Permissions to use guardrails with a model".
+
+    Args:
+        scope: A construct of the stack the role is in.
+        guardrail_id: The guardrail's id or ARN, if there is one.
+    """
+    if guardrail_id is None:
+        return []
+    stack = Stack.of(scope)
+    here = f"arn:{stack.partition}:bedrock:{stack.region}:{stack.account}:guardrail/{guardrail_id}"
+    arn = guardrail_id if guardrail_id.startswith("arn:") else here
+    return [iam.PolicyStatement(actions=["bedrock:ApplyGuardrail"], resources=[arn])]

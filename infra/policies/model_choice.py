@@ -14,6 +14,8 @@ ALLOWED: Final = (
     + "; "
     + " or ".join(f"`{provider}:<model id>` with `{key}` in `agent_secrets`" for provider, key in _KEYS.items())
 )
+# Amazon Bedrock API reference, ApplyGuardrail: guardrailIdentifier.
+GUARDRAIL: Final = r"^([a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+)$"
 
 
 def check_model(agent_model: str) -> None:
@@ -48,3 +50,15 @@ def package_of(agent_model: str) -> str | None:
     """The extra, and the part of a lock's name, of the model's provider; ``None`` for what is there anyway."""
     provider = agent_model.partition(":")[0]
     return provider if provider in _KEYS else None
+
+
+def problem_with_bedrock_options(agent_model: str, *, has_guardrail: bool, caches: bool, thinks: bool) -> str | None:
+    """What of Bedrock's is asked for with a model that has it not, in a sentence; ``None`` if nothing."""
+    if not is_on_bedrock(agent_model):
+        asked = {"agent_guardrail_id": has_guardrail, "agent_prompt_caching": caches, "agent_thinking_tokens": thinks}
+        for key, is_asked in asked.items():
+            if is_asked:
+                return f"{key}: only models on Bedrock have it, and `agent_model` is {agent_model!r}"
+    elif thinks and ":arn:" not in agent_model and "anthropic." not in agent_model:
+        return f"agent_thinking_tokens: only Anthropic's models have it, and `agent_model` is {agent_model!r}"
+    return None

@@ -31,21 +31,45 @@ ANTHROPIC_MAX_TOKENS = 8192
 
 def bedrock(model_id: str, settings: Settings) -> Model:
     """A model on Amazon Bedrock, over the boto3 session that the store uses too."""
-    return _bedrock(model_id, settings.agent_model_attempts)
+    return _bedrock(
+        model_id,
+        settings.agent_model_attempts,
+        settings.agent_guardrail_id,
+        settings.agent_guardrail_version,
+        caching=settings.agent_prompt_caching,
+        thinking_tokens=settings.agent_thinking_tokens,
+    )
 
 
 @lru_cache(maxsize=4)
-def _bedrock(model_id: str, attempts: int) -> Model:
+def _bedrock(
+    model_id: str,
+    attempts: int,
+    guardrail_id: str | None,
+    guardrail_version: str,
+    *,
+    caching: bool,
+    thinking_tokens: int | None,
+) -> Model:
     # Kept between invocations: it holds configuration and an HTTP client, nothing of a conversation.
     from botocore.config import Config
-    from strands.models import BedrockModel
+    from strands.models import BedrockModel, CacheConfig
 
+    options: dict[str, Any] = {}
+    if guardrail_id is not None:
+        options |= {"guardrail_id": guardrail_id, "guardrail_version": guardrail_version}
+    if caching:
+        options["cache_config"] = CacheConfig(strategy="auto")
+    if thinking_tokens is not None:
+        thinking = {"type": "enabled", "budget_tokens": thinking_tokens}
+        options["additional_request_fields"] = {"thinking": thinking}
     return BedrockModel(
         boto_session=aws.boto_session(),
         boto_client_config=Config(
             retries={"mode": "standard", "total_max_attempts": attempts}, read_timeout=MODEL_READ_TIMEOUT_SECONDS
         ),
         model_id=model_id,
+        **options,
     )
 
 

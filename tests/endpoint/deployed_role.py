@@ -77,6 +77,7 @@ class DeployedRole:
             os.environ.get("SESSION_STORE", ""),
             os.environ.get("AGENT_MODEL", ""),
             os.environ.get("AGENT_SECRETS", ""),
+            os.environ.get("AGENT_GUARDRAIL_ID", ""),
         )
         needed = _needed(request)
         for call in needed:
@@ -106,8 +107,12 @@ class DeployedRole:
 
 
 @functools.cache
-def _statements(agent_model: str, agent_secrets: str) -> tuple[str, str]:
-    given: dict[str, Any] = {"agent_model": agent_model, "agent_secrets": agent_secrets}
+def _statements(agent_model: str, agent_secrets: str, guardrail_id: str) -> tuple[str, str]:
+    given: dict[str, Any] = {
+        "agent_model": agent_model,
+        "agent_secrets": agent_secrets,
+        "agent_guardrail_id": guardrail_id,
+    }
     template = synthesize(**{key: value for key, value in given.items() if value})
     documents = [*template.of_type("AWS::IAM::Policy"), *template.of_type("AWS::S3::BucketPolicy")]
     found = [s for document in documents for s in document["Properties"]["PolicyDocument"]["Statement"]]
@@ -115,8 +120,8 @@ def _statements(agent_model: str, agent_secrets: str) -> tuple[str, str]:
 
 
 @functools.cache
-def _deployed_statements(store_url: str, agent_model: str, agent_secrets: str) -> list[Statement]:
-    text, bucket = _statements(agent_model, agent_secrets)
+def _deployed_statements(store_url: str, agent_model: str, agent_secrets: str, guardrail_id: str) -> list[Statement]:
+    text, bucket = _statements(agent_model, agent_secrets, guardrail_id)
     store = urllib.parse.urlsplit(store_url)
     if store.scheme == "s3":
         # The same template, deployed with this bucket and prefix.
@@ -125,17 +130,20 @@ def _deployed_statements(store_url: str, agent_model: str, agent_secrets: str) -
     return statements
 
 
-def deployed_statements(store_url: str = "", agent_model: str = "", agent_secrets: str = "") -> list[Statement]:
+def deployed_statements(
+    store_url: str = "", agent_model: str = "", agent_secrets: str = "", guardrail_id: str = ""
+) -> list[Statement]:
     """Everything that has a say about the function's requests: its role's policies and its bucket's.
 
     Args:
         store_url: Where the function under test keeps its sessions; other than in S3, the bucket is the template's.
         agent_model: Its model. A model that is not Bedrock's leaves the role with the default.
         agent_secrets: Where its secrets are, as ``AGENT_SECRETS`` says.
+        guardrail_id: The guardrail that judges its model's calls, if there is one.
     """
     model = agent_model if agent_model.startswith("bedrock:") else ""
     with _one_at_a_time:  # the CDK's kernel is one process behind a pipe
-        return _deployed_statements(store_url, model, agent_secrets)
+        return _deployed_statements(store_url, model, agent_secrets, guardrail_id)
 
 
 def _allows(role: list[Statement], call: Call | ModelCall) -> bool:
@@ -145,9 +153,11 @@ def _allows(role: list[Statement], call: Call | ModelCall) -> bool:
 def _needed(request: AWSPreparedRequest) -> set[Call | ModelCall]:
     url = urllib.parse.urlsplit(request.url)
     converse = _CONVERSE.fullmatch(url.path)
-    if converse:
-        return set(_model_calls(urllib.parse.unquote(converse["model"]), _BEDROCK_ACTIONS[converse["operation"]]))
     body = request.body if isinstance(request.body, bytes) else b""
+    if converse:
+        action = _BEDROCK_ACTIONS[converse["operation"]]
+        calls: set[Call | ModelCall] = set(_model_calls(urllib.parse.unquote(converse["model"]), action))
+        return calls | _guardrail_calls(json.loads(body))
     target: Any = request.headers.get("X-Amz-Target")  # bytes, once it is signed
     if target:
         return {_secret_call(target.decode(), json.loads(body))}
@@ -177,6 +187,14 @@ def _model_calls(model: str, action: str) -> list[ModelCall]:
             (through, ("aws:RequestedRegion", "unspecified")),
         ),
     ]
+
+
+def _guardrail_calls(body: dict[str, Any]) -> set[Call | ModelCall]:
+    guardrail = body.get("guardrailConfig")
+    if guardrail is None:
+        return set()
+    arn = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:guardrail/{guardrail['guardrailIdentifier']}"
+    return {ModelCall("bedrock:ApplyGuardrail", arn)}
 
 
 def _secret_call(target: str, body: dict[str, Any]) -> Call:

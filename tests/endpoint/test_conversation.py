@@ -2,10 +2,11 @@
 
 import base64
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.doubles.bedrock_server import BedrockServer, tool_use
+from tests.doubles.bedrock_server import BedrockServer, Guardrail, tool_use
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import Function, text_of
 
@@ -137,3 +138,38 @@ def test_any_text_comes_back_as_it_was(reply: str, scripted: Callable[..., tuple
     assert text_of(function.reply(reply)) == reply
     stored = function.http("GET", "/sessions/chat/messages").json["messages"]
     assert [message["message"]["content"][0]["text"] for message in stored] == [reply, reply]
+
+
+def test_a_guardrail_judges_each_call_and_its_verdict_is_the_answer(store: dict[str, str]) -> None:
+    blocked: list[Any] = ["I cannot talk about that.", Guardrail("input")]
+    with BedrockServer("Hello.", blocked) as bedrock:
+        function = on_bedrock(bedrock, store, AGENT_GUARDRAIL_ID="abc123", AGENT_GUARDRAIL_VERSION="7")
+
+        function.reply("Hi")
+        reply = function.reply("Something else")
+
+        assert [request.body["guardrailConfig"]["guardrailIdentifier"] for request in bedrock.requests] == [
+            "abc123"
+        ] * 2
+        assert {request.body["guardrailConfig"]["guardrailVersion"] for request in bedrock.requests} == {"7"}
+        assert reply["stop_reason"] == "guardrail_intervened"
+
+
+def test_prompt_caching_and_thinking_are_what_the_model_is_asked_for(file_store: dict[str, str]) -> None:
+    with BedrockServer(otherwise="Hello.") as bedrock:
+        function = on_bedrock(bedrock, file_store, AGENT_PROMPT_CACHING="true", AGENT_THINKING_TOKENS="2048")
+
+        function.reply("Hi")
+
+        (request,) = bedrock.requests
+        assert request.body["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2048}}
+        assert "cachePoint" in str(request.body["messages"][-1])
+
+
+def test_without_them_the_model_is_asked_for_none_of_it(file_store: dict[str, str]) -> None:
+    with BedrockServer(otherwise="Hello.") as bedrock:
+        on_bedrock(bedrock, file_store).reply("Hi")
+
+        (request,) = bedrock.requests
+        assert not {"guardrailConfig", "additionalModelRequestFields"} & request.body.keys()
+        assert "cachePoint" not in str(request.body)

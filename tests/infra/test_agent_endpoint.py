@@ -63,6 +63,19 @@ def test_the_functions_environment_has_the_agents_own_variables_and_only_the_pla
     assert "AGENT_SECRETS" not in function(synthesize())["Environment"]["Variables"]
 
 
+def test_what_bedrock_offers_beside_the_model_reaches_the_function() -> None:
+    template = synthesize(
+        agent_guardrail_id="abc123", agent_guardrail_version="7", agent_prompt_caching=True, agent_thinking_tokens=2048
+    )
+
+    settings = load_settings(function(template)["Environment"]["Variables"])
+
+    assert (settings.agent_guardrail_id, settings.agent_guardrail_version) == ("abc123", "7")
+    assert (settings.agent_prompt_caching, settings.agent_thinking_tokens) == (True, 2048)
+    plain = load_settings(function(synthesize())["Environment"]["Variables"])
+    assert (plain.agent_guardrail_id, plain.agent_prompt_caching, plain.agent_thinking_tokens) == (None, False, None)
+
+
 def test_no_name_of_the_functions_own_environment_can_be_chosen_for_the_agent() -> None:
     for name in function(synthesize(agent_system_prompt="Hi"))["Environment"]["Variables"]:
         with pytest.raises(ValueError, match=name):

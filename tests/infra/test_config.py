@@ -57,6 +57,10 @@ WRONG: dict[str, list[object]] = {
         "bedrock:arn:aws:s3:::bucket",
         "bedrock:arn:aws:bedrock:eu-west-1:111122223333:guardrail/abc",
     ],
+    "agent_guardrail_id": ["My Guardrail", "arn:aws:bedrock:eu-west-1:111122223333:prompt/abc", "*"],
+    "agent_guardrail_version": ["0", "latest", "draft", "-1"],
+    "agent_prompt_caching": ["perhaps"],
+    "agent_thinking_tokens": ["1023", "64001", "some"],
     "agent_system_prompt": ["ä" * 1501],
     "agent_window_messages": ["1", "10001", "ten", "2.5"],
     "agent_environment": [
@@ -210,6 +214,24 @@ def test_a_model_of_another_provider_needs_its_key(model: str, key: str) -> None
         load_config({"agent_model": model})
 
     assert load_config({"agent_model": model, "agent_secrets": {key: "ssm:/chat/key"}}).agent_model == model
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("agent_guardrail_id", "abc123"), ("agent_prompt_caching", "true"), ("agent_thinking_tokens", "2048")],
+)
+def test_what_only_bedrock_has_is_refused_with_another_provider(key: str, value: str) -> None:
+    other = {"agent_model": "openai:gpt-5", "agent_secrets": {"OPENAI_API_KEY": "ssm:/chat/key"}}
+
+    with pytest.raises(ConfigError, match=rf"{key}: only models on Bedrock have it, and `agent_model` is 'openai:"):
+        load_config({**other, key: value})
+
+    load_config({key: value})
+
+
+def test_only_anthropics_models_think() -> None:
+    with pytest.raises(ConfigError, match="agent_thinking_tokens: only Anthropic's models have it"):
+        load_config({"agent_thinking_tokens": 2048, "agent_model": "bedrock:amazon.nova-lite-v1:0"})
 
 
 def test_the_deployments_keys_are_those_that_the_function_asks_for() -> None:

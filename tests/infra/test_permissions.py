@@ -164,6 +164,16 @@ def test_a_model_of_another_provider_gives_no_leave_to_use_bedrock() -> None:
     assert role.may("ssm:GetParameter", f"{PARAMETER}chat/key")
 
 
+GUARDRAIL = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:guardrail/abc123"
+
+
+@pytest.mark.parametrize("named", ["abc123", GUARDRAIL])
+def test_the_one_guardrail_may_be_applied(named: str) -> None:
+    assert Role(agent_guardrail_id=named).may("bedrock:ApplyGuardrail", GUARDRAIL)
+    assert not Role(agent_guardrail_id=named).may("bedrock:ApplyGuardrail", f"{GUARDRAIL}4")
+    assert not Role().may("bedrock:ApplyGuardrail", GUARDRAIL)
+
+
 def test_a_geographic_profile_reaches_its_regions_and_no_others() -> None:
     role = Role(agent_model="bedrock:eu.amazon.nova-lite-v1:0")
     profile = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/eu.amazon.nova-lite-v1:0"
