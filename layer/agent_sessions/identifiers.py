@@ -1,11 +1,17 @@
 """Checks every identifier before it becomes part of a key or a path."""
 
+import re
 import unicodedata
 
 from agent_sessions.exceptions import InvalidIdentifierError
 
 MAX_IDENTIFIER_BYTES = 240
 """A file name may hold 255 bytes; ``multi_agent_`` and a temporary file's suffix need the rest."""
+
+
+_RECORD_NAME = re.compile(
+    r"(session|agent|multi_agent|lease|history|cancel|message_(0|[1-9][0-9]*)|turn_[0-9a-f-]+)\.json\Z"
+)
 
 
 def check_identifier(kind: str, value: str) -> str:
@@ -37,6 +43,11 @@ def check_message_id(value: int) -> int:
     if value < 0:
         raise InvalidIdentifierError(f"message_id={value!r} | message id must not be negative")
     return value
+
+
+def is_record_name(name: str) -> bool:
+    """Whether the last part of a key is a record's. No folder of a session has such a name, whatever its ids are."""
+    return _RECORD_NAME.match(name) is not None
 
 
 def look_alike(one: str, other: str) -> bool:

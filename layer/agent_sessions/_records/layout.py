@@ -21,7 +21,6 @@ from agent_sessions.object_store import Key
 
 _MESSAGE_NAME = re.compile(r"message_(0|[1-9][0-9]*)\.json\Z")
 _HEAD = re.compile(r"(agents/agent_[^/]+/agent|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z", re.DOTALL)
-_RECORD_NAME = re.compile(r"(session|agent|multi_agent|lease|history|cancel|message_(0|[1-9][0-9]*))\.json\Z")
 _AGENT_KEY = re.compile(r"agents/agent_(?P<agent_id>[^/]+)/(?P<rest>.+)\Z", re.DOTALL)
 _WRITTEN_BY_TURNS = re.compile(
     r"(agents/agent_[^/]+/(agent|messages/message_(0|[1-9][0-9]*))|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z",
@@ -106,11 +105,6 @@ def message_id_of(key: str) -> int | None:
     """The index a message's key names, or ``None`` when the key is no message's."""
     found = _MESSAGE_NAME.match(key.rpartition("/")[2])
     return int(found.group(1)) if found else None
-
-
-def is_record_name(name: str) -> bool:
-    """Whether the last part of a key is a record's. No folder of a session has such a name, whatever its ids are."""
-    return _RECORD_NAME.match(name) is not None
 
 
 def agent_id_of(key_in_session: str) -> tuple[str, str] | None:

@@ -11,7 +11,6 @@ import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from agent_sessions._records.layout import is_record_name
 from agent_sessions._storage.file_errors import (
     left_over,
     not_a_file,
@@ -22,6 +21,7 @@ from agent_sessions._storage.file_locks import LOCKS, FileLocks
 from agent_sessions._storage.file_paths import FilePaths, check_folder
 from agent_sessions._storage.file_system import TEMPORARY, FileSystem, NotAFileError, read_file
 from agent_sessions._storage.folders import drop_empty, entries_of, make_folders, walk
+from agent_sessions.identifiers import is_record_name
 from agent_sessions.object_store import (
     Absent,
     Erased,
