@@ -106,7 +106,7 @@ class Endpoint:
             if accepted is not None:
                 self.in_time(accepted.look_up, remaining_seconds)
             turn = stream_turn(
-                use.open_session,
+                use.open_session if accepted is None else lambda: accepted.checked(use.open_session()),
                 lambda session: build_agent(session, settings),
                 body,
                 use.limit,

@@ -11,7 +11,7 @@ that a wish which comes at that moment is not lost. After that it is a turn like
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from agent_sessions.exceptions import SessionNotFoundError
 from lambda_src.answers import errors
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from agent_sessions.session_store import SessionStore
     from lambda_src.turns.turn_events import TurnEvent
+
+Opened = TypeVar("Opened")
 
 
 class TakenTurn:
@@ -78,6 +80,15 @@ class TakenTurn:
         self._is_cancelled = accepted is not None and accepted.is_cancelled
         if not is_known:
             raise errors.NotFoundError("The session was erased since this turn was accepted. Nothing was done.")
+
+    def checked(self, session: Opened) -> Opened:
+        """The session that was opened for the turn, if it is still the one in which the turn was accepted.
+
+        Raises:
+            NotFoundError: It was erased after :meth:`look_up`, and this one has been begun in its place.
+        """
+        self.look_up()
+        return session
 
     def _has_begun_before(self) -> bool:
         """Whether the turn's messages tell of it: an earlier try has begun it, or it was delivered twice."""
