@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from lambda_src.models.simplify import STEPS, Step, is_prompt
+from agent_sessions.turn_request import is_prompt
+from lambda_src.models.simplify import STEPS, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

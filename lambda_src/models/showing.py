@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionException
+from agent_sessions.turn_request import is_prompt
 from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.logs import logger
 from lambda_src.models import marks
@@ -20,7 +21,6 @@ from lambda_src.models.simplify import (
     described,
     has_media,
     has_more_than_text,
-    is_prompt,
     leave_out,
     simplified,
     turns_of,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from agent_sessions.turn_request import is_prompt
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -52,11 +54,6 @@ class Entry(NamedTuple):
     def with_content(self, content: list[Block]) -> Entry:
         """The same message with another content; a message needs one."""
         return Entry(self.position, {**self.message, "content": content or [{"text": _NOTHING}]})
-
-
-def is_prompt(message: Message) -> bool:
-    """Whether a message begins a turn: the user says something that is no tool's result."""
-    return message["role"] == "user" and not any("toolResult" in block for block in message["content"])
 
 
 def has_more_than_text(message: Message) -> bool:

@@ -1,4 +1,4 @@
-"""Makes ordinary errors of what would end a process, a task or a generator when somebody else's code merely failed.
+"""Turns ``SystemExit`` and the like, raised by other people's code, into ordinary errors.
 
 ``sys.exit()`` in a tool, a ``CancelledError`` from a model's client, a ``GeneratorExit``, or a group of such: none is
 an ``Exception``, so neither Strands nor anybody else catches it. Here each becomes an ordinary error, as near as

@@ -107,7 +107,7 @@ class TakenTurn:
         return self._is_cancelled or self._store.is_asked_to_cancel(self._session_id, agent_id, turn_id)
 
     def _settle(self) -> None:
-        """Have the record say no more than it has to: from now on the messages tell what becomes of the turn."""
+        """Remove the record of the acceptance: the turn has begun, and its messages tell what becomes of it."""
         if self._begun_as == self.turn_id:
             removed = self._turns.remove(self.turn_id)
             self._is_cancelled = self._is_cancelled or (removed is not None and removed.is_cancelled)

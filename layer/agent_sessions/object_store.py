@@ -292,7 +292,7 @@ class ObjectStore(ABC):
 
     @property
     def hints(self) -> dict[str, str]:
-        """What one session suggests of the next: shared by all stores of one client, and never relied upon."""
+        """Guesses that one restore leaves for the next, such as the agent to ask for. A wrong one costs a read."""
         return {}
 
     def is_named_exactly(self, prefix: str) -> bool:  # noqa: ARG002 - most stores take every name for itself

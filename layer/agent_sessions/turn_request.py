@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent_sessions.types import is_message_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from strands.types.content import Message
 
@@ -196,7 +196,7 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
         if begun is not None:
             found.append(begun)
             under_way = True
-        elif _is_prompt(record):
+        elif is_prompt(record.message):
             under_way = False
         elif under_way:
             found[-1] = found[-1]._replace(last_id=record.message_id)
@@ -205,7 +205,7 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
 
 def begins_turn(record: SessionMessage) -> bool:
     """Whether a message is the first of a turn, no matter who wrote it."""
-    return _turn_begun_by(record) is not None or _is_prompt(record)
+    return _turn_begun_by(record) is not None or is_prompt(record.message)
 
 
 def _turn_begun_by(record: SessionMessage) -> TurnRecord | None:
@@ -223,7 +223,6 @@ def stop_reason_of(record: SessionMessage) -> str | None:
     return stated if isinstance(stated, str) else None
 
 
-def _is_prompt(record: SessionMessage) -> bool:
+def is_prompt(message: Mapping[str, Any]) -> bool:
     """Whether a message begins a turn, no matter who wrote it: the user says something that is no tool's result."""
-    message = record.message
     return message["role"] == "user" and not any("toolResult" in block for block in message["content"])

@@ -111,7 +111,7 @@ def check(message: Message) -> None:
 
 
 def put_back(message: Message, before: Message | None, messages: list[Message]) -> None:
-    """Take a refused message out of a conversation again, so that nobody has it who has not stored it.
+    """Take a message that the storage refused out of the conversation in memory.
 
     Args:
         message: The very object, where it stands last.

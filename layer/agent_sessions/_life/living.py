@@ -102,7 +102,7 @@ class _Scan:
         self._listings = 0
 
     def judge(self, names: list[str]) -> Iterable[tuple[str, bool | None]]:
-        """Whether each of some sessions lives, in their order; ``None`` from where this scan has come to its end."""
+        """Tell of each session, in order, whether it lives; ``None`` for those that this scan does not come to."""
         ids = [name for name in names if _is_identifier(name)]
         if self._in_expired_run:
             self._pass_expired(ids)

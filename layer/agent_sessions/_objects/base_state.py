@@ -10,6 +10,7 @@
       │             believed│ │let go   UNNAMED ◄── written, from anywhere
       ▼                     ▼ │            │
     UNKNOWN ◄── write failed  NAMED ◄──────┘ named: the agent's record has been written
+                                             (let go meanwhile: STRAY)
 
 A base is derived, so that whatever happens to it loses nothing. What it must not do is to hold a message that has been
 redacted. So a base that no record names is removed: one that was found (``STRAY``) by the next turn, one of our own

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from agent_sessions.object_store import ObjectStore
 
-HEAD_START_SECONDS = 0.02
+WRITER_HEAD_START_SECONDS = 0.02
 """Before the first of some writes begins that nobody waits for: Strands needs some milliseconds to call the model."""
 
 
@@ -49,7 +49,7 @@ class OrderedWriter:
             self._running = True
             self._wanted.clear()
         try:
-            submit(self._objects, self._drain, head_start=HEAD_START_SECONDS, wanted=self._wanted)
+            submit(self._objects, self._drain, head_start=WRITER_HEAD_START_SECONDS, wanted=self._wanted)
         except BaseException as error:
             # Nobody will run it: whoever waits must not wait for ever.
             with self._condition:

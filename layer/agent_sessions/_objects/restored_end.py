@@ -42,7 +42,7 @@ class RestoredEnd:
         self._layout = layout
         self._agent = agent
         asks = agent.stated_next_id is not None and not holds_lease
-        # Asked later, behind others that wait for a connection, it would show who came after this restore.
+        # It is sent now. If it waited for a connection, it could find a message that was written after this restore.
         self._next = self._ask_for(agent.stated_next_id or 0, begun=True) if asks else None
         self._last: Future[StoredObject | None] | None = None
 

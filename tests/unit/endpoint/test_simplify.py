@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_sessions.turn_request import is_prompt
 from lambda_src.models.marks import told
-from lambda_src.models.simplify import MEDIA, STEPS, Entry, Lost, Step, is_prompt, simplified
+from lambda_src.models.simplify import MEDIA, STEPS, Entry, Lost, Step, simplified
 
 SOURCE = {"source": {"bytes": b"..."}}
 PLAIN = st.sampled_from([{"text": "words"}, {"text": " "}, {"text": "half \ud83d"}])
