@@ -24,6 +24,7 @@ from lambda_src.runtime.escapes import Contained
 from lambda_src.runtime.event_loop import run_to_end
 from lambda_src.turns.agent_events import events_of, listen
 from lambda_src.turns.cancelling import Cancellation
+from lambda_src.turns.closing import close_tools
 from lambda_src.turns.containment import contain
 from lambda_src.turns.interrupts import agent_input
 from lambda_src.turns.repeats import Asked, OutcomeRecorder, plan
@@ -149,6 +150,7 @@ async def _take_turn(
     loop = asyncio.get_running_loop()
     stop_at = loop.time() + limit.seconds
     hard_stop = asyncio.timeout(limit.hard_seconds)
+    agent: Agent | None = None
     try:
         async with hard_stop:
             session = open_session()
@@ -192,6 +194,9 @@ async def _take_turn(
         if isinstance(error, TimeoutError) and hard_stop.expired():
             raise out_of_time() from None
         raise answer_for(error, calls.error) from error
+    finally:
+        if agent is not None:
+            await close_tools(agent)
 
 
 def _end_what_began(session: RepositorySessionManager, agent: Agent) -> None:
