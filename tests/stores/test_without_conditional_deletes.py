@@ -11,6 +11,7 @@ from strands import Agent
 
 from agent_sessions._storage.s3_conditions import trust
 from agent_sessions._storage.s3_objects import S3Objects
+from agent_sessions.accepted_turns import AcceptedTurn
 from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError, SessionStorageError
 from agent_sessions.lease import SessionLease
 from agent_sessions.object_store import Absent
@@ -54,6 +55,24 @@ def keys_in(behind: S3Client, bucket: str) -> list[str]:
 def agent_of(place: SessionStore, *script: str, lease: SessionLease | None = None, session_id: str = "chat") -> Agent:
     manager = place.session_manager(session_id, lease=lease)
     return Agent(agent_id="a", model=ScriptedModel(*script), session_manager=manager, callback_handler=None)
+
+
+# --- accepted turns -------------------------------------------------------------------------------------
+
+
+def test_an_accepted_turn_is_gone_when_it_has_begun_and_can_be_promised_again(place: SessionStore) -> None:
+    turn = AcceptedTurn("one", "a", None, 1_773_342_238.25)
+    place.accepted_turns("chat").accept(turn, begins_session=True)
+    place.accepted_turns("chat").ask_to_cancel("one")
+
+    removed = place.accepted_turns("chat").remove("one")
+    gone = place.accepted_turns("chat").read("one")
+    again = place.accepted_turns("chat").accept(turn)
+
+    assert removed == turn._replace(is_cancelled=True)
+    assert gone is None
+    assert again == (turn, True)
+    assert place.accepted_turns("chat").read("one") == turn
 
 
 # --- leases ---------------------------------------------------------------------------------------------
