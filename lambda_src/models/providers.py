@@ -53,12 +53,14 @@ def _bedrock(
 ) -> Model:
     # Kept between invocations: it holds configuration and an HTTP client, nothing of a conversation.
     from botocore.config import Config
-    from strands.models import BedrockModel, CacheConfig
+    from strands.models import BedrockModel
 
     options: dict[str, Any] = {}
     if guardrail_id is not None:
         options |= {"guardrail_id": guardrail_id, "guardrail_version": guardrail_version}
     if caching:
+        from strands.models import CacheConfig
+
         options["cache_config"] = CacheConfig(strategy="auto")
     if thinking_tokens is not None:
         thinking = {"type": "enabled", "budget_tokens": thinking_tokens}
