@@ -530,7 +530,7 @@ def test_a_turn_that_was_cancelled_is_not_an_answer_though_its_record_was_not_wr
     function.models["script"] = ScriptedModel(slowly, otherwise="Fine.")
     s3.faults.add(Fault("error", verb="PUT", key="*/agent.json", times=None, code="SlowDown"))
 
-    late = function.say("think hard", context=Context(remaining_seconds=3), **KEYED)
+    late = function.say("think hard", context=Context(remaining_seconds=4), **KEYED)
     s3.faults.clear()
     before = said(function)
     again = function.reply("think hard", **KEYED)
