@@ -69,14 +69,6 @@ class Tool:
 
 
 @dataclass(frozen=True)
-class Node:
-    """A node of a graph or swarm."""
-
-    node_id: str
-    status: str | None = None
-
-
-@dataclass(frozen=True)
 class Message:
     """A message of the turn is stored.
 
@@ -117,13 +109,12 @@ class Reply:
         return text_of(self.message.get("content"))
 
 
-Event = TurnBegan | Text | Reasoning | Tool | Node | Message | Reply
-_PLAIN: dict[str, type[TurnBegan | Text | Reasoning | Tool | Node | Message]] = {
+Event = TurnBegan | Text | Reasoning | Tool | Message | Reply
+_PLAIN: dict[str, type[TurnBegan | Text | Reasoning | Tool | Message]] = {
     "turn": TurnBegan,
     "text": Text,
     "reasoning": Reasoning,
     "tool": Tool,
-    "node": Node,
     "message": Message,
 }
 
@@ -168,6 +159,6 @@ def text_of(content: Any) -> str:
     return "".join(block["text"] for block in blocks if isinstance(block, dict) and isinstance(block.get("text"), str))
 
 
-def _known(kind: type[TurnBegan | Text | Reasoning | Tool | Node | Message], value: dict[str, Any]) -> Event:
+def _known(kind: type[TurnBegan | Text | Reasoning | Tool | Message], value: dict[str, Any]) -> Event:
     names = kind.__dataclass_fields__
     return kind(**{name: item for name, item in value.items() if name in names})

@@ -1,5 +1,4 @@
 """The door for turns: taking one, as one reply or as a stream, seeing what became of one, cancelling one."""
-# Over 300 lines: one resource, with every way to take it, see it and stop it.
 
 import re
 import secrets
@@ -52,6 +51,9 @@ LastEventId = Annotated[
 ]
 Reply = Response[contract.TurnReply | contract.RunningTurn | None]
 """A reply, or a 202 for one to come; none where the reply is streamed instead."""
+
+
+_NO_EVENT = "Last-Event-ID is the id of no event of this turn."
 
 
 class TurnRoutes:
@@ -202,6 +204,8 @@ class TurnRoutes:
         after_id = _message_id(last_event_id) if form == accept.EVENTS else -1
         turn = self._request.in_time(lambda: self._find(session_id, turn_id, agent_id))
         if form == accept.EVENTS:
+            if after_id >= 0 and not self._request.in_time(lambda: turn.has_told(after_id)):
+                raise MalformedRequestError(_NO_EVENT)
             goes_on = self._request.has_time()
             has_to_come = isinstance(turn, AwaitedTurn)
             follower = TurnApart(
@@ -266,5 +270,5 @@ def _message_id(last_event_id: str | None) -> int:
     if not last_event_id:
         return -1
     if not re.fullmatch("0|[1-9][0-9]{0,14}", last_event_id):
-        raise MalformedRequestError("Last-Event-ID is the id of no event of a turn.")
+        raise MalformedRequestError(_NO_EVENT)
     return int(last_event_id)

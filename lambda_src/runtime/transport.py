@@ -63,7 +63,7 @@ def install(
 ) -> bool:
     """Have HTTP answers streamed from now on, where this process is Lambda's.
 
-    report: Is told what went wrong after an answer had begun.
+    Args:
         streaming: Whether the function's URL takes answers in that form.
         report: Is told what went wrong after an answer had begun.
         environment: Variables to read instead of the process's own.

@@ -54,12 +54,18 @@ def state_of_accepted(turn: AcceptedTurn) -> TurnState:
     """What is to be said of a turn that has not begun."""
     if turn.refusal is not None:
         return TurnState("failed", problem=_error_of(turn.refusal))
-    return RUNNING if time.time() - turn.accepted_at < BEGUN_WITHIN_SECONDS else cut_off()
+    if turn.is_cancelled:
+        return TurnState("cancelled")  # who takes it finds the wish, and does nothing but note that
+    return RUNNING if _may_begin(turn) else cut_off()
 
 
 def is_over(turn: AcceptedTurn) -> bool:
-    """Whether nobody waits for this turn any more, so that its request can be accepted again."""
-    return turn.taken_as is not None or state_of_accepted(turn) is not RUNNING
+    """Whether nobody will take this turn any more, so that its request can be accepted again."""
+    return turn.taken_as is not None or turn.refusal is not None or not _may_begin(turn)
+
+
+def _may_begin(turn: AcceptedTurn) -> bool:
+    return time.time() - turn.accepted_at < BEGUN_WITHIN_SECONDS
 
 
 def refusal_for(error: errors.EndpointError) -> dict[str, Any]:
@@ -105,6 +111,10 @@ class AwaitedTurn:
         """Have it stop as soon as it begins. Returns whether it has not begun yet."""
         return self._turns.ask_to_cancel(self.turn_id)
 
+    def has_told(self, message_id: int) -> bool:  # noqa: ARG002
+        """Whether a follower can have seen this message: nothing has been told yet."""
+        return False
+
     def follow(
         self,
         watch: Callable[[TurnEvent], object],
@@ -127,8 +137,8 @@ class AwaitedTurn:
         try:
             turn = self._begun(accepted)  # what is stored of a turn itself counts more than what its record says
         except errors.NotFoundError:
-            problem = None if accepted is None else state_of_accepted(accepted).problem
-            if problem is None:
+            if accepted is None:
                 raise
-            raise problem from None
+            nobody_took_it = errors.TurnCutOffError("The turn was cancelled before it began, and nobody took it.")
+            raise (state_of_accepted(accepted).problem or nobody_took_it) from None
         return turn.follow(watch, after_id=after_id, goes_on=goes_on, sleep=sleep)

@@ -1,4 +1,4 @@
-"""The queue between a turn and the reader of its stream. The turn never waits for it.
+"""The queue between a turn, or somebody who follows it, and the reader of a stream. The turn never waits for it.
 
 A slow reader finds what has come meanwhile, joined. A reader that is too slow is dropped: its stream ends without a
 reply, the turn goes on, and the reader can follow the rest from the storage. A reader that has left costs nothing.
@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lambda_src.turns.turn_events import Completed, ReasoningDelta, TextDelta
+from lambda_src.turns.turn_events import Completed, MessageStored, ReasoningDelta, TextDelta
 
 if TYPE_CHECKING:
     from lambda_src.turns.turn_events import TurnEvent
@@ -64,10 +64,13 @@ class Feed:
         return self._is_open
 
     def put(self, event: TurnEvent) -> None:
-        """Queue an event for the reader. Returns at once."""
+        """Queue an event for the reader. Returns at once, but for a follower's messages: they wait for the reader."""
         if isinstance(event, Completed):
             return  # the reply says so, once the lease is given back
         with self._changed:
+            if isinstance(event, MessageStored) and event.content is not None:
+                # Only a follower tells contents. It is not the turn, so that it waits for its reader.
+                self._changed.wait_for(lambda: not self._waiting or not self._is_open)
             if not self._is_open or self._has_ended:
                 return  # nobody reads, or nobody waits for the turn any more
             if isinstance(event, TextDelta | ReasoningDelta):
@@ -122,6 +125,7 @@ class Feed:
             if not self._waiting:
                 return None
             event = self._waiting.popleft()
+            self._changed.notify_all()
             if isinstance(event, Replied | Failed):
                 self._drop()
             elif isinstance(event, _Said):

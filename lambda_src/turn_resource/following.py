@@ -16,6 +16,7 @@ from agent_sessions.turn_request import begins_turn
 from lambda_src.answers import errors
 from lambda_src.content import shown
 from lambda_src.turn_resource.turn_status import RUNNING, TurnState, lacks_last_message, state_of
+from lambda_src.turns.replays import restored_messages_of
 from lambda_src.turns.turn_events import MessageStored, Restored, reply_of
 
 if TYPE_CHECKING:
@@ -107,6 +108,13 @@ class FollowedTurn:
         """The reply, when there is one."""
         return None if state.replay is None else reply_of(self.session_id, state.replay.restored, state.replay.reply)
 
+    def has_told(self, message_id: int) -> bool:
+        """Whether a follower can have seen this message: it is stored, and of this turn or from before it."""
+        last_id = self.found.turn.last_id
+        if last_id is not None and message_id <= last_id:
+            return True
+        return not self.found.has_ended and self._read(message_id) is not None
+
     def follow(
         self,
         watch: Callable[[TurnEvent], object],
@@ -130,9 +138,8 @@ class FollowedTurn:
             EndpointError: The turn has ended without one.
             FollowedNoLongerError: Nobody wants to hear more.
         """
-        turn, outcome = self.found.turn, self.found.turn.outcome or {}
-        restored_messages = outcome.get("reply", {}).get("restored_messages", turn.first_id or 0)
-        watch(Restored(self.found.agent_id, restored_messages, turn.turn_id))
+        turn = self.found.turn
+        watch(Restored(self.found.agent_id, restored_messages_of(turn), turn.turn_id))
         state = self._tell_messages(watch, after_id, goes_on, sleep)
         if state.problem is not None:
             raise state.problem

@@ -110,7 +110,8 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
     if asked.key is not None or asked.after_crash:
         session.catch_up(agent)
     found = session.find_turn(agent, asked.key) if asked.key is not None else None
-    new = Turn(TurnRequest(asked.turn_id or uuid.uuid4().hex, asked.key, asked.body))
+    restored = len(agent.messages)
+    new = Turn(TurnRequest(asked.turn_id or uuid.uuid4().hex, asked.key, asked.body, restored_messages=restored))
     if found is None:
         return new
     if found.body != asked.body:
@@ -122,7 +123,9 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
     if replay is not None:
         return replay
     if agent.messages and found.last_id == session.next_message_id(agent) - 1 and _is_open(agent.messages[-1]):
-        return Turn(TurnRequest(found.turn_id, asked.key, asked.body, found.first_id), continues=True)
+        # What it has stored itself is nothing that it remembered.
+        earlier = restored if found.restored_messages is None else found.restored_messages
+        return Turn(TurnRequest(found.turn_id, asked.key, asked.body, found.first_id, earlier), continues=True)
     return new  # it ran out of time, or the conversation has gone on without an answer to it
 
 

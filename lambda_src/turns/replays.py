@@ -81,9 +81,14 @@ def _replay(found: TurnRecord, agent_id: str, read: ReadMessage, reply: dict[str
         if reply.get("digest") not in {None, digest_of(message)}:
             return None
     return Replay(
-        Restored(agent_id, reply.get("restored_messages", found.first_id or 0), found.turn_id),
+        Restored(agent_id, reply.get("restored_messages", restored_messages_of(found)), found.turn_id),
         Completed(message, reply["stop_reason"], reply["interrupts"], reply["usage"], reply.get("left_out", [])),
     )
+
+
+def restored_messages_of(turn: TurnRecord) -> int:
+    """How many messages the agent remembered when the turn began, as its first message says."""
+    return turn.first_id or 0 if turn.restored_messages is None else turn.restored_messages
 
 
 def _record(read: ReadMessage, message_id: int) -> SessionMessage:

@@ -163,7 +163,7 @@ async def _take_turn(
                 tell(todo.reply)
                 return
             told = ToldInOrder(tell)
-            restored = Restored(agent.agent_id, len(agent.messages), todo.request.turn_id)
+            restored = Restored(agent.agent_id, todo.request.restored_messages or 0, todo.request.turn_id)
             told.add(restored)
             prompt = None if todo.continues else agent_input(agent, body)
             if body.prompt is not None and not todo.continues:

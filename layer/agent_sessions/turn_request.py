@@ -39,12 +39,14 @@ class TurnRequest(NamedTuple):
         key: Digest of the caller's idempotency key, if there is one. The endpoint takes 32 hex digits of SHA-256.
         body: Digest of what was asked, made in the same way.
         first_id: The id of the first message of a turn that was cut off and is continued.
+        restored_messages: How many messages the agent remembered when the turn began.
     """
 
     turn_id: str
     key: str | None = None
     body: str | None = None
     first_id: int | None = None
+    restored_messages: int | None = None
 
 
 class TurnRecord(NamedTuple):
@@ -57,6 +59,7 @@ class TurnRecord(NamedTuple):
         first_id: The id of its first message; ``None`` when it stored none.
         last_id: The id of its last message.
         outcome: What its caller was told, or would have been; ``None`` when the turn did not get so far.
+        restored_messages: See :class:`TurnRequest`; ``None`` when nobody noted it.
     """
 
     turn_id: str
@@ -65,6 +68,7 @@ class TurnRecord(NamedTuple):
     first_id: int | None
     last_id: int | None
     outcome: dict[str, Any] | None
+    restored_messages: int | None = None
 
 
 class TurnLog:
@@ -139,7 +143,8 @@ class TurnLog:
         if request is None:
             return None
         if self._first_id is None:
-            return {"turn": {"id": request.turn_id, "key": request.key, "body": request.body}}
+            restored = {} if request.restored_messages is None else {"restored": request.restored_messages}
+            return {"turn": {"id": request.turn_id, "key": request.key, "body": request.body, **restored}}
         if message["role"] == "assistant" and self.stop_reason is not None:
             return {"stop_reason": self.stop_reason}
         return None
@@ -164,16 +169,24 @@ class TurnLog:
         # If messages in between are unknown, the next caller that asks for a request looks at them.
         self._next_id = next_id
         last_id = None if self._first_id is None else next_id - 1
-        record = TurnRecord(request.turn_id, request.key, request.body, self._first_id, last_id, self._outcome)
+        record = TurnRecord(
+            request.turn_id,
+            request.key,
+            request.body,
+            self._first_id,
+            last_id,
+            self._outcome,
+            request.restored_messages,
+        )
         others = [other for other in self._answered if other.turn_id != record.turn_id]
         self._answered = [*others, record][-TURNS_KEPT:]
 
 
 def _is_turn(found: object) -> bool:
     """Whether a stored value is a turn."""
-    if not isinstance(found, dict) or found.keys() != set(TurnRecord._fields):
+    if not isinstance(found, dict) or found.keys() | TurnRecord._field_defaults != set(TurnRecord._fields):
         return False
-    texts, ids = [found["key"], found["body"]], [found["first_id"], found["last_id"]]
+    texts, ids = [found["key"], found["body"]], [found["first_id"], found["last_id"], found.get("restored_messages")]
     return (
         isinstance(found["turn_id"], str)
         and all(text is None or isinstance(text, str) for text in texts)
@@ -214,6 +227,7 @@ def _turn_begun_by(record: SessionMessage) -> TurnRecord | None:
         return None
     noted: dict[str, Any] = {"turn_id": turn.get("id"), "key": turn.get("key"), "body": turn.get("body")}
     noted |= {"first_id": record.message_id, "last_id": record.message_id, "outcome": None}
+    noted["restored_messages"] = turn.get("restored")
     return TurnRecord(**noted) if _is_turn(noted) else None
 
 

@@ -12,7 +12,7 @@ from tests.doubles.scripted_model import Pause, tool_use
 from tests.endpoint.test_interrupts import asking_agent
 from tests.streams.conftest import Serve
 from tests.streams.served import Gate, Served, problem_of, text_of
-from tests.streams.test_without_caller import ASYNC, store_of, turn_of, wait_for
+from tests.streams.test_without_caller import ASYNC, store_of, turn_of, wait_for, wait_for_cancelled
 
 
 def wait_no_longer(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_cancelled_before_it_begins_it_asks_no_model_and_runs_no_tool(serve: Ser
         assert served.request("DELETE", place).status_code == 202
         if accepted_again:
             assert turn_of(served.say("6*7?", idempotency_key="one", **ASYNC)) == place
-    view = wait_for(served, place, "cancelled")
+    view = wait_for_cancelled(served, place)
 
     assert text_of(view["reply"]["message"]).startswith("(This turn was cancelled")
     assert len(served.model.requests) == 1  # of the turn before
@@ -158,7 +158,7 @@ def test_turns_that_wait_are_each_cancelled_whatever_agent_they_are_of(serve: Se
     assert [answer.status_code for answer in cancelled] == [202] * 3
     assert [answer.json()["agent_id"] for answer in cancelled] == ["default", "default", "helper"]
     for place in places:
-        wait_for(served, place, "cancelled")
+        wait_for_cancelled(served, place)
     assert len(served.model.requests) == 1  # of the turn before
 
 
@@ -172,7 +172,7 @@ def test_a_cancellation_that_comes_while_the_turn_begins_is_not_lost(serve: Serv
     gate.opened.set()
 
     assert cancelled.status_code == 202
-    assert wait_for(served, place, "cancelled")["reply"]["stop_reason"] == "cancelled"
+    assert wait_for_cancelled(served, place)["reply"]["stop_reason"] == "cancelled"
 
 
 def test_nothing_of_the_record_is_left_when_the_turn_is_over(serve: Serve, tmp_path: Path) -> None:

@@ -81,7 +81,40 @@ def test_who_follows_again_says_what_it_has_seen_last(serve: Serve) -> None:
     assert followed() == ["0", "1", "2", "3"]
     assert followed(last_event_id="1") == ["2", "3"]
     assert followed(last_event_id="3") == []
-    assert followed(last_event_id="99") == []
+
+
+def test_an_id_that_a_running_turn_has_not_come_to_is_400(serve: Serve) -> None:
+    served = serve(["One ", Pause(2.0), "two."])
+
+    with served.telling("Count") as stream:
+        turn_id = next(iter(stream)).data["turn_id"]
+        place = f"/sessions/chat/turns/{turn_id}"
+        early = served.request("GET", place, accept=EVENTS, last_event_id="1")
+        stream.until("reply")
+
+    assert (early.status_code, problem_of(early)) == (400, "malformed-request")
+    assert served.request("GET", place, accept=EVENTS, last_event_id="1").status_code == 200
+
+
+def test_whoever_asks_and_whenever_a_turn_restored_as_many_messages(serve: Serve, followers_look_often: Any) -> None:
+    """The window is shorter than the conversation, and nobody counts what lies below it."""
+    served = serve(*["Hello."] * 5, ["One ", Pause(2.0), "two."], AGENT_WINDOW_MESSAGES="4")
+    followers_look_often(served)
+    for number in range(5):
+        served.say(str(number))
+
+    with served.telling("Count") as stream:
+        began = next(iter(stream)).data
+        place = f"/sessions/chat/turns/{began['turn_id']}"
+        with served.open("GET", place) as follower:
+            meanwhile = next(iter(follower)).data
+            follower.until("reply")
+        reply = stream.until("reply")[-1].data
+    with served.open("GET", place) as follower:
+        afterwards = next(iter(follower)).data
+
+    counts = [told["restored_messages"] for told in (began, meanwhile, reply, afterwards)]
+    assert counts == [4] * 4
 
 
 def test_head_is_a_method_that_no_path_takes_and_its_answer_has_no_body(serve: Serve) -> None:
@@ -96,10 +129,12 @@ def test_head_is_a_method_that_no_path_takes_and_its_answer_has_no_body(serve: S
     assert view_of(served, turn_id)["status"] == "answered"  # over the same connection
 
 
-@pytest.mark.parametrize("none", ["-1", "x", "1.0", "01", "1" * 40])
+@pytest.mark.parametrize("none", ["-1", "x", "1.0", "01", "1" * 40, "99", "2"])
 def test_a_last_event_id_that_is_none_is_400(serve: Serve, none: str) -> None:
-    served = serve("Hello.")
+    """Messages 2 and 3 are there, too, of the turn behind it: whoever has seen them has not seen them of this one."""
+    served = serve("Hello.", "Bye.")
     turn_id = served.say("Hi").json()["turn_id"]
+    served.say("And?")
 
     answer = served.request("GET", f"/sessions/chat/turns/{turn_id}", accept=EVENTS, last_event_id=none)
 

@@ -44,6 +44,13 @@ def wait_for(served: Served, place: str, status: str) -> Any:
     return view
 
 
+def wait_for_cancelled(served: Served, place: str) -> Any:
+    """What is told of a cancelled turn when it is stored: before it begins, it is cancelled and has no reply."""
+    while (view := wait_for(served, place, "cancelled"))["reply"] is None:
+        time.sleep(0.05)
+    return view
+
+
 def test_a_turn_is_accepted_at_once_and_its_reply_is_where_the_answer_says(serve: Serve) -> None:
     served = serve([Pause(1.0), "Hello."])
 
@@ -111,7 +118,25 @@ def test_it_can_be_cancelled(serve: Serve) -> None:
     cancelled = served.request("DELETE", place)
 
     assert cancelled.status_code == 202
-    assert wait_for(served, place, "cancelled")["reply"]["stop_reason"] == "cancelled"
+    assert wait_for_cancelled(served, place)["reply"]["stop_reason"] == "cancelled"
+
+
+def test_one_that_waits_is_cancelled_at_once_and_stays_so_whoever_takes_it(serve: Serve) -> None:
+    served = serve(["One ", Pause(2.0), "two."], otherwise="Never said.", LEASE_WAIT_SECONDS="20")
+    with served.telling("Count") as busy:
+        next(iter(busy))
+        place = turn_of(served.say("And then?", **ASYNC))
+
+        cancelled = served.request("DELETE", place)
+        seen = served.request("GET", place).json()
+        again = served.request("DELETE", place)
+
+        assert (cancelled.status_code, seen["status"], seen["reply"]) == (202, "cancelled", None)
+        assert (again.status_code, problem_of(again)) == (409, "turn-over")
+        busy.until("reply")
+
+    assert wait_for_cancelled(served, place)["reply"]["stop_reason"] == "cancelled"
+    assert "Never said." not in str(served.request("GET", "/sessions/chat/messages").json())
 
 
 def test_accepted_twice_under_one_key_it_is_one_turn(serve: Serve) -> None:

@@ -1,5 +1,6 @@
 """What streams are made of, without a turn: whole characters, the order of what is told, the queue to a reader."""
 
+import threading
 from itertools import pairwise
 from typing import Any
 
@@ -44,6 +45,40 @@ def test_an_unpaired_surrogate_is_not_lost(text: str, cut: int) -> None:
     told = whole.add(text[:cut]) + whole.add(text[cut:]) + whole.rest()
 
     assert told.encode("utf-16", "surrogatepass") == text.encode("utf-16", "surrogatepass")
+
+
+def test_a_follower_waits_for_its_reader_and_holds_one_message_at_a_time() -> None:
+    feed, told = Feed(), threading.Event()
+
+    def follow() -> None:
+        for number in range(20):
+            feed.put(MessageStored(number, "assistant", [{"text": "x" * 500_000}]))
+        told.set()
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    seen: list[int] = []
+    while len(seen) < 20:
+        assert len(feed._waiting) <= 1
+        event = feed.take(10)
+        assert isinstance(event, MessageStored)
+        seen.append(event.message_id)
+    follower.join(10)
+
+    assert seen == list(range(20))
+    assert told.is_set()
+
+
+def test_a_follower_whose_reader_leaves_waits_no_longer() -> None:
+    feed = Feed()
+    feed.put(MessageStored(0, "user", [{"text": "Hi"}]))
+    follower = threading.Thread(target=feed.put, args=[MessageStored(1, "assistant", [{"text": "Hello"}])])
+    follower.start()
+
+    feed.leave()
+    follower.join(10)
+
+    assert not follower.is_alive()
 
 
 RESTORED = Restored("default", 0, "turn")
