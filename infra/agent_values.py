@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from infra.packaging.python_package import ROOT
-from infra.policies.secret_access import ALLOWED_PLACES, secret_place
+from infra.policies.secret_places import ALLOWED_PLACES, secret_place
 
 # Lambda user guide, "Environment variables": what a name may be, and which ones belong to the runtime.
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]+")

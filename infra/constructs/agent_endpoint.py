@@ -18,7 +18,8 @@ from infra.packaging.python_package import ROOT, copy_package
 from infra.policies.agent_policy import AgentStatement, agent_statements, wide_resources
 from infra.policies.model_access import guardrail_statements, model_statements, wildcards
 from infra.policies.nag_waivers import waive
-from infra.policies.secret_access import secret_place, secret_statements
+from infra.policies.secret_access import secret_statements
+from infra.policies.secret_places import secret_place
 
 _TASK_ROOT = "/var/task"
 _ALIAS = "live"

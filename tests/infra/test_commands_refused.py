@@ -143,6 +143,13 @@ class TestRefusals:
         assert error.count("\n") == 1
         assert said in error
 
+    @pytest.mark.parametrize("module", ["destroy", "smoke", "config_docs"])
+    def test_what_deploys_nothing_does_not_start_the_cdk(self, module: str) -> None:
+        """It takes seconds, and says on an old Node.js that it is old."""
+        look = f"import infra.commands.{module}, sys; sys.exit('aws_cdk' in sys.modules)"
+
+        assert subprocess.run([sys.executable, "-c", look], cwd=ROOT, check=False).returncode == 0
+
     def test_as_a_user_starts_it_it_is_one_line_too(self, shell: pytest.MonkeyPatch, tmp_path: Path) -> None:
         for module, arguments in (("destroy", []), ("smoke", ["https://abc.lambda-url.eu-west-1.on.aws/"])):
             done = subprocess.run(
