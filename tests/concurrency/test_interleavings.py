@@ -27,7 +27,7 @@ from tests.concurrency.interleaving import InterleavedPlace, Machine
 from tests.conftest import TOTAL
 from tests.doubles.scripted_model import ScriptedModel
 
-SEEDS = int(os.environ.get("AGENT_SESSIONS_SEEDS", "300"))
+SEEDS = int(os.environ.get("AGENT_SESSIONS_SEEDS", "200"))
 
 
 @dataclass(eq=False)
