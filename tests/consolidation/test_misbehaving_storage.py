@@ -11,7 +11,7 @@ from agent_sessions.exceptions import SessionStorageError
 from tests.consolidation.session import Durability, KitSession
 from tests.doubles.s3.faults import Fault
 
-READ_SECONDS = 0.5
+READ_SECONDS = 1.0
 
 MISBEHAVIOUR: dict[str, dict[str, Any]] = {
     "503 SlowDown": {"action": "error", "code": "SlowDown"},
