@@ -288,10 +288,13 @@ class RepositorySessionManager(SessionManager):
     def stop(self, why: SessionException) -> None:
         """Write nothing more, even if the agents go on: nobody waits for them any more.
 
+        A write that storage has refused and that waits to be repeated is not repeated either.
+
         Args:
             why: The error that every later write raises.
         """
         self._stopped = why
+        self._journal.stop()
 
     def _stored(self, agent: Any) -> StoredAgent:
         stored_agent = self._agents.get(agent.agent_id)

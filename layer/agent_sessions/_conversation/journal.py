@@ -127,6 +127,9 @@ class Journal(ABC):
     def read_records(self, agent_id: str, first_id: int, end_id: int) -> list[SessionMessage]:
         """Read the messages from one id up to another, as they are stored; what is missing is left out."""
 
+    def stop(self) -> None:  # noqa: B027 - a repository whose writes are all waited for has nothing to stop
+        """Write nothing more, and repeat no write that is on its way."""
+
     def _tell_stored(self, agent_id: str, message_id: int) -> None:
         if self.told_of_stored is not None:
             self.told_of_stored(agent_id, message_id)

@@ -108,7 +108,7 @@ class SessionLife:
             self._records.objects.make_folder(f"{folder}{name}/")
         body, _ = encode(key, session.to_dict(), incarnation)
         try:
-            written = self._records.objects.put(key, body, expect or Absent())
+            written = self._records.put(key, body, expect or Absent())
         except PreconditionFailedError as error:
             raise SessionExistsError(f"Session {session_id} already exists", session_id=session_id, key=key) from error
         self._records.live_in(session_id, incarnation)

@@ -140,7 +140,7 @@ class Upkeep:
             kit = with_used_until(kit_of(record.content), until, oldest)
             body, _ = encode(key, {**record.content, "kit": kit}, self._records.incarnation(self._session_id) or "")
             try:
-                self._records.objects.put(key, body, Unchanged(record.stored.etag))
+                self._records.put(key, body, Unchanged(record.stored.etag))
             except PreconditionFailedError as error:
                 record = parse(key, error.found)
             else:

@@ -117,12 +117,12 @@ class BaseObject:
         )
         expect: Expectation = Unchanged(etag) if etag else Absent()
         try:
-            written = self._records.objects.put(self.key, new.body, expect)
+            written = self._records.put(self.key, new.body, expect)
         except PreconditionFailedError as error:
             if etag is not None or error.found is None:
                 raise  # removed or replaced by a writer who knows more than this one
             # Left by a writer that died before any record named it; nobody believes it.
-            written = self._records.objects.put(self.key, new.body, Unchanged(error.found.etag))
+            written = self._records.put(self.key, new.body, Unchanged(error.found.etag))
         return new, written.etag
 
     def take_over(self) -> Base | None:

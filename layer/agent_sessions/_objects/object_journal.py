@@ -241,3 +241,7 @@ class ObjectJournal(Journal, WholeTurns):
     def abandon_turn(self, agent_id: str) -> None:
         """See :meth:`WholeTurns.abandon_turn`."""
         self._writers[agent_id].abandon()
+
+    def stop(self) -> None:
+        """See :meth:`Journal.stop`."""
+        self._records.stop()

@@ -28,6 +28,7 @@ from agent_sessions.exceptions import (
     SessionConflictError,
     SessionException,
     SessionNotFoundError,
+    SessionStorageError,
 )
 from agent_sessions.object_store import (
     Absent,
@@ -36,6 +37,7 @@ from agent_sessions.object_store import (
     PreconditionFailedError,
     StoredObject,
     Unchanged,
+    Written,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +82,22 @@ class Records:
         self._incarnations: dict[str, str] = {}
         # Nonces of writes whose fate is unknown: an update of ours must not lose against ourselves.
         self._unanswered: dict[str, str] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """From now on, write nothing, and repeat no write that is on its way."""
+        self._stopped = True
+
+    def put(self, key: str, body: bytes, expect: Expectation) -> Written:
+        """Write an object, as :meth:`ObjectStore.put` does, unless the writer was stopped.
+
+        Raises:
+            SessionStorageError: With the code ``Abandoned``: see :meth:`stop`.
+        """
+        if self._stopped:
+            raise SessionStorageError(f"key={key} | stopped, nothing was sent", code="Abandoned", key=key)
+        with self.objects.only_while(lambda: not self._stopped):
+            return self.objects.put(key, body, expect)
 
     def live_in(self, session_id: str, incarnation: str) -> None:
         """From now on, records of this life of the session are read and written."""
@@ -165,7 +183,7 @@ class Records:
         expect: Expectation = Absent()
         while True:
             try:
-                written = self.objects.put(key, body, expect)
+                written = self.put(key, body, expect)
             except PreconditionFailedError as error:
                 if error.found is None:
                     expect = Absent()
@@ -222,7 +240,7 @@ class Records:
         etag = known.etag
         while True:
             try:
-                written = self.objects.put(key, body, Unchanged(etag))
+                written = self.put(key, body, Unchanged(etag))
             except PreconditionFailedError as error:
                 if error.found is None:
                     raise SessionNotFoundError(
