@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from infra.packaging.python_package import ROOT
-from infra.policies.secret_places import ALLOWED_PLACES, secret_place
+from .packaging.kit_files import FUNCTION
+from .policies.secret_places import ALLOWED_PLACES, secret_place
 
 # Lambda user guide, "Environment variables": what a name may be, and which ones belong to the runtime.
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]+")
 _RUNTIMES: Final = frozenset({"PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "TZ"})
 _RUNTIMES_PREFIXES: Final = ("AWS_", "LAMBDA_", "POWERTOOLS_")
-_SETTINGS: Final = ROOT / "lambda_src" / "settings.py"
+_SETTINGS: Final = FUNCTION / "settings.py"
 
 ALLOWED_ENVIRONMENT: Final = (
     "a JSON object of names and texts; a name has letters, digits and `_`, at least two characters, begins with a "

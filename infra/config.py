@@ -9,16 +9,16 @@ none was mistyped, and a mistyped key that is silently ignored deploys something
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUseDefault
 
-from infra.agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
-from infra.packaging.python_package import ROOT
-from infra.policies.model_choice import ALLOWED as MODEL_ALLOWED
-from infra.policies.model_choice import GUARDRAIL, check_model, key_of, problem_with_bedrock_options
+from .agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
+from .packaging.kit_files import AGENT_FOLDER
+from .policies.model_choice import ALLOWED as MODEL_ALLOWED
+from .policies.model_choice import GUARDRAIL, check_model, key_of, problem_with_bedrock_options
 
 # Written by `cdk acknowledge`, the one key of the CDK itself without ':' or '/'.
 _CDK_KEYS: Final = frozenset({"acknowledged-issue-numbers"})
@@ -31,8 +31,9 @@ _PROMPT_BYTES: Final = 3_000
 # Shown in no message: somebody may have put a secret there instead of its place.
 _NOT_SHOWN: Final = ("agent_environment", "agent_secrets")
 PROD: Final = "prod"
+_UNKNOWN: Final = "extra_forbidden"  # pydantic's name for a key that is none of ours
 # Beside the default prompt: the function reads the same file.
-DEFAULT_MODEL: Final = (ROOT / "lambda_src" / "agent" / "model.txt").read_text(encoding="utf-8").strip()
+DEFAULT_MODEL: Final = (AGENT_FOLDER / "model.txt").read_text(encoding="utf-8").strip()
 
 
 class ConfigError(ValueError):
@@ -48,9 +49,20 @@ class KitConfig(BaseModel):
     """The configuration of one deployment.
 
     The attributes are documented where they are declared; ``docs/CONFIGURATION.md`` is made from them.
+
+    Raises:
+        ConfigError: A key is unknown or a value not allowed; one line for each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    if not TYPE_CHECKING:  # type checkers read the fields
+
+        def __init__(self, /, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError(_report(error)) from error
 
     stage: str = _setting(
         "dev",
@@ -332,15 +344,7 @@ def load_config(context: Mapping[str, Any]) -> KitConfig:
         ConfigError: When a key is unknown or a value not allowed; one line for each.
     """
     ours = {key: value for key, value in context.items() if ":" not in key and "/" not in key and key not in _CDK_KEYS}
-    problems = [_unknown_key(key) for key in ours if key not in KitConfig.model_fields]
-    try:
-        config = KitConfig.model_validate({key: value for key, value in ours.items() if key in KitConfig.model_fields})
-    except ValidationError as error:
-        problems.extend(_problem(dict(detail)) for detail in error.errors(include_url=False))
-        raise ConfigError(_report(problems)) from error
-    if problems:
-        raise ConfigError(_report(problems))
-    return config
+    return KitConfig(**ours)
 
 
 def allowed_values(field: FieldInfo) -> str:
@@ -349,7 +353,9 @@ def allowed_values(field: FieldInfo) -> str:
     return str(extra["allowed"]) if isinstance(extra, dict) else ""
 
 
-def _report(problems: list[str]) -> str:
+def _report(error: ValidationError) -> str:
+    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != _UNKNOWN)  # those first
+    problems = [_problem(dict(detail)) for detail in details]
     return "the configuration cannot be deployed:\n" + "\n".join(f"  {problem}" for problem in problems)
 
 
@@ -363,6 +369,8 @@ def _problem(detail: dict[str, Any]) -> str:
     if not detail["loc"]:
         return _sentence(detail)  # about several keys together; it begins with the one to change
     key = str(detail["loc"][0])
+    if detail["type"] == _UNKNOWN:
+        return _unknown_key(key)
     given = key if key in _NOT_SHOWN else f"{key}={detail['input']!r}"
     return f"{given}: {_sentence(detail)}; allowed: {allowed_values(KitConfig.model_fields[key])}"
 

@@ -11,12 +11,12 @@ from infra.constructs.agent_endpoint import AgentEndpoint
 from infra.constructs.runtime_layer import RuntimeLayer
 from infra.constructs.session_bucket import PREFIX, SessionBucket
 from infra.constructs.session_layer import SessionLayer
-from infra.packaging.python_package import ROOT
+from infra.packaging.kit_files import AGENT_FOLDER
 from infra.packaging.runtime_layer_build import LayerTarget
 from infra.policies.agent_policy import read_agent_policy
 from infra.policies.model_choice import package_of
 
-AGENT_FOLDER = ROOT / "lambda_src" / "agent"
+__all__ = ["AGENT_FOLDER", "KitStack"]
 
 
 class KitStack(Stack):
@@ -39,15 +39,7 @@ class KitStack(Stack):
             termination_protection=config.is_production,
         )
         self.agent_policy = read_agent_policy(agent_folder / "policy.json", wildcards=config.agent_policy_wildcards)
-        self.store = SessionBucket(
-            self,
-            "Store",
-            ttl_days=config.session_ttl_days,
-            ttl_days_before=config.session_ttl_days_before,
-            encryption=config.encryption,
-            versioned=config.bucket_versioning,
-            retain=config.is_production,
-        )
+        self.store = SessionBucket.configured(self, "Store", config)
         # Under these names other apps find what they need, without knowing this stack: see examples/session-report.
         parameters = f"/agent-session-kit/{config.stage}"
         ssm.StringParameter(

@@ -1,6 +1,7 @@
 """The agent behind a URL: function, role, log, alias and who may call."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -10,16 +11,21 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.config import KitConfig
-from infra.constructs.runtime_layer import cpu_architecture, python_runtime
-from infra.constructs.session_bucket import PREFIX, SessionBucket
-from infra.packaging.built_code import built_code
-from infra.packaging.python_package import ROOT, copy_package
-from infra.policies.agent_policy import AgentStatement, agent_statements, wide_resources
-from infra.policies.model_access import guardrail_statements, model_statements, wildcards
-from infra.policies.nag_waivers import waive
-from infra.policies.secret_access import secret_statements
-from infra.policies.secret_places import secret_place
+from ..config import KitConfig
+from ..packaging.agent_folder import MODEL, agent_folder, check_builder, default_model
+from ..packaging.built_code import built_code
+from ..packaging.kit_files import AGENT_FOLDER, FUNCTION
+from ..packaging.python_package import copy_package
+from ..packaging.runtime_layer_build import LayerTarget
+from ..policies.agent_policy import AgentStatement, agent_statements, read_agent_policy, wide_resources
+from ..policies.model_access import guardrail_statements, model_statements, wildcards
+from ..policies.model_choice import package_of
+from ..policies.nag_waivers import waive
+from ..policies.secret_access import secret_statements
+from ..policies.secret_places import secret_place
+from .runtime_layer import RuntimeLayer, cpu_architecture, python_runtime
+from .session_bucket import PREFIX, SessionBucket
+from .session_layer import SessionLayer
 
 _TASK_ROOT = "/var/task"
 _ALIAS = "live"
@@ -35,10 +41,25 @@ class AgentEndpoint(Construct):
     Args:
         scope: Parent construct.
         construct_id: Id within it.
-        config: The deployment's configuration.
-        store: Where sessions live. The function may read, write and delete there.
-        agent_policy: What the agent may do beside that.
-        layers: The runtime layer and the session layer.
+        config: The settings. Its ``stage`` names nothing here; in stage ``prod`` sessions and log outlive the stack.
+        agent: The folder of the user's own agent, as ``lambda_src/agent`` in the kit's repository, relative to the
+            working folder. Its ``model.txt`` is the default of ``agent_model``. ``None``: the demo agent.
+        store: Where sessions live. The function may read, write and delete there. ``None``: a bucket of its own.
+        agent_policy: What the agent may do beside that. ``None``: what ``policy.json`` in its folder says.
+        layers: The runtime layer and the session layer. ``None``: layers of its own, with the agent's packages.
+
+    Attributes:
+        config: The settings, with the agent's default model.
+        store: Where sessions live.
+        function: The function; give its agent further rights with the ``grant_...`` methods of what it needs.
+        url: The Function URL.
+
+    Raises:
+        AgentFolderError: The agent's folder is none.
+        AgentPolicyError: The agent's policy is none, or allows too much.
+        AgentRequirementsError: The agent's requirements are not those of their lock.
+        LayerBuildError: A package has no wheel for the function's processor, or the layer is too large.
+        ValueError: The bucket was made for another ``session_ttl_days``.
     """
 
     def __init__(
@@ -46,12 +67,23 @@ class AgentEndpoint(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        config: KitConfig,
-        store: SessionBucket,
-        agent_policy: list[AgentStatement],
-        layers: list[lambda_.ILayerVersion],
+        config: KitConfig | None = None,
+        agent: str | Path | None = None,
+        store: SessionBucket | None = None,
+        agent_policy: list[AgentStatement] | None = None,
+        layers: Sequence[lambda_.ILayerVersion] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        folder = agent_folder(agent)
+        self.config = config = _with_default_model(config or KitConfig(), folder)
+        if agent_policy is None:
+            agent_policy = read_agent_policy(folder / "policy.json", wildcards=config.agent_policy_wildcards)
+        self.store = store = store or SessionBucket.configured(self, "Sessions", config)
+        if store.ttl_days != config.session_ttl_days:
+            raise ValueError(
+                f"session_ttl_days={config.session_ttl_days:g}: the bucket forgets sessions after {store.ttl_days:g} "
+                "days; make both from one configuration: SessionBucket.configured(scope, id, config)"
+            )
         self.log_group = self._log_group(config)
         self.role = self._role(config, store, agent_policy)
         self.function = lambda_.Function(
@@ -61,8 +93,8 @@ class AgentEndpoint(Construct):
             runtime=python_runtime(config.python_version),
             architecture=cpu_architecture(config.architecture),
             handler="lambda_src.handler.lambda_handler",
-            code=_code(self, config.python_version),
-            layers=layers,
+            code=_code(self, config.python_version, folder),
+            layers=self._layers(config, agent) if layers is None else list(layers),
             role=self.role,
             log_group=self.log_group,
             memory_size=config.memory_mb,
@@ -103,6 +135,12 @@ class AgentEndpoint(Construct):
         """
         for statement in self._call_statements():
             grantee.grant_principal.add_to_principal_policy(statement)
+
+    def _layers(self, config: KitConfig, agent: str | Path | None) -> list[lambda_.ILayerVersion]:
+        target = LayerTarget(config.python_version, config.architecture)
+        package = package_of(config.agent_model)
+        runtime = RuntimeLayer(self, "RuntimeLayer", target=target, provider_package=package, agent=agent)
+        return [runtime.layer, SessionLayer(self, "SessionLayer", python_version=config.python_version).layer]
 
     def _log_group(self, config: KitConfig) -> logs.LogGroup:
         log_group = logs.LogGroup(
@@ -186,13 +224,26 @@ class AgentEndpoint(Construct):
         ]
 
 
-def _code(scope: Construct, python_version: str) -> lambda_.AssetCode:
-    source = ROOT / "lambda_src"
+def _with_default_model(config: KitConfig, folder: Path) -> KitConfig:
+    model = default_model(folder)
+    if "agent_model" in config.model_fields_set or model in {None, config.agent_model}:
+        return config
+    return KitConfig(**{**config.model_dump(exclude_unset=True), "agent_model": model})
 
+
+def _code(scope: Construct, python_version: str, agent: Path) -> lambda_.AssetCode:
     def build(output: Path) -> None:
-        copy_package(source, output, python_version=python_version, installed_as=_TASK_ROOT)
+        check_builder(agent)
+        copy_package(
+            FUNCTION,
+            output,
+            python_version=python_version,
+            installed_as=_TASK_ROOT,
+            instead={AGENT_FOLDER.name: agent},
+            otherwise={f"{AGENT_FOLDER.name}/{MODEL}": AGENT_FOLDER / MODEL},
+        )
 
-    return built_code(scope, source, build)
+    return built_code(scope, FUNCTION, build)
 
 
 def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
@@ -219,6 +270,6 @@ def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
         **{name: value for name, value in optional.items() if value is not None},
         **secrets,
         **config.agent_environment,
-        "POWERTOOLS_SERVICE_NAME": config.stack_name,
+        "POWERTOOLS_SERVICE_NAME": Stack.of(store).stack_name,
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }

@@ -1,6 +1,6 @@
 """The bucket in which sessions live, and who may do what with them."""
 
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -9,8 +9,10 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from agent_sessions.expiry import lifecycle_days
-from infra.policies.nag_waivers import waive
-from infra.policies.session_access import SessionPlace, delete_statements, read_statements, write_statements
+
+from ..config import KitConfig
+from ..policies.nag_waivers import waive
+from ..policies.session_access import SessionPlace, delete_statements, read_statements, write_statements
 
 PREFIX: Final = "sessions"
 
@@ -43,6 +45,7 @@ class SessionBucket(Construct):
         retain: bool,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.ttl_days = ttl_days
         removal = RemovalPolicy.RETAIN if retain else RemovalPolicy.DESTROY
         self.key: kms.Key | None = None
         if encryption == "kms":
@@ -73,6 +76,25 @@ class SessionBucket(Construct):
                 "AwsSolutions-S1": "Access logs would need a second bucket that outlives this one and holds the names "
                 "of all sessions. Who called is in the function's log; CloudTrail's data events log the rest on demand."
             },
+        )
+
+    @classmethod
+    def configured(cls, scope: Construct, construct_id: str, config: KitConfig) -> Self:
+        """The bucket of a configuration.
+
+        Args:
+            scope: Parent construct.
+            construct_id: Id within it.
+            config: Says how long sessions live, how they are encrypted, and whether they outlive the stack.
+        """
+        return cls(
+            scope,
+            construct_id,
+            ttl_days=config.session_ttl_days,
+            ttl_days_before=config.session_ttl_days_before,
+            encryption=config.encryption,
+            versioned=config.bucket_versioning,
+            retain=config.is_production,
         )
 
     @property

@@ -7,29 +7,33 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from infra.packaging.built_code import built_code
-from infra.packaging.python_package import ROOT, copy_package
-from infra.packaging.runtime_layer_build import INSTALLED_AS
+from ..packaging.built_code import built_code
+from ..packaging.kit_files import SESSION_LIBRARY
+from ..packaging.python_package import copy_package
+from ..packaging.runtime_layer_build import INSTALLED_AS
 
 
 class SessionLayer(Construct):
     """``import agent_sessions`` for functions that have boto3 anyway: pure Python, any runtime and architecture.
 
-    The ARN of the newest version is also an SSM parameter, so that other apps need not know this stack.
+    Where a name is given, the ARN of the newest version is also an SSM parameter, so that other apps need not know this
+    stack.
 
     Args:
         scope: Parent construct.
         construct_id: Id within it.
         python_version: The Python whose byte code is included. Others compile at import.
-        parameter_name: Name of the SSM parameter.
+        parameter_name: Name of the SSM parameter, if there is to be one.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, python_version: str, parameter_name: str) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, python_version: str, parameter_name: str | None = None
+    ) -> None:
         super().__init__(scope, construct_id)
 
         def build(output: Path) -> None:
             copy_package(
-                ROOT / "layer" / "agent_sessions",
+                SESSION_LIBRARY,
                 output / "python",
                 python_version=python_version,
                 installed_as=INSTALLED_AS,
@@ -38,16 +42,17 @@ class SessionLayer(Construct):
         self.layer = lambda_.LayerVersion(
             self,
             "Layer",
-            code=built_code(self, ROOT / "layer" / "agent_sessions", build),
+            code=built_code(self, SESSION_LIBRARY, build),
             description="agent_sessions: durable agent sessions on Amazon S3",
             license="Apache-2.0",
             # A new version replaces the old one; functions of other stacks still use that.
             removal_policy=RemovalPolicy.RETAIN,
         )
-        self.parameter = ssm.StringParameter(
-            self,
-            "Arn",
-            parameter_name=parameter_name,
-            string_value=self.layer.layer_version_arn,
-            description="The newest version of the agent_sessions layer",
-        )
+        if parameter_name is not None:
+            ssm.StringParameter(
+                self,
+                "Arn",
+                parameter_name=parameter_name,
+                string_value=self.layer.layer_version_arn,
+                description="The newest version of the agent_sessions layer",
+            )

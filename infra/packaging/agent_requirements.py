@@ -1,23 +1,29 @@
-"""The packages of the user's own agent: ``lambda_src/agent/requirements.in`` and its lock, ``requirements/agent.txt``.
+"""The packages of the user's own agent: ``requirements.in`` in its folder, and the lock that is made from it.
+
+The agent in this repository has its lock beside the kit's own ones, ``requirements/agent.txt``; an agent in a folder
+elsewhere has it as ``requirements.txt`` beside its ``requirements.in``.
 
 The lock is resolved under the kit's own: a package that both need is there in one version, the one that the kit's tests
 ran with. The lock names the requirements that it was made from, so that nobody deploys other packages than were meant.
 """
 
 import hashlib
+import os
+import re
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from infra.packaging.interpreters import tool
-from infra.packaging.python_package import ROOT
-from infra.packaging.shipped_files import PackageError
+from .interpreters import GET_UV, tool
+from .kit_files import AGENT_FOLDER, LOCKS
+from .shipped_files import PackageError
 
-REQUIREMENTS: Final = ROOT / "lambda_src" / "agent" / "requirements.in"
-LOCK: Final = ROOT / "requirements" / "agent.txt"
-KIT_LOCK: Final = ROOT / "requirements" / "dev.txt"
-_MADE_FROM: Final = "# made by `make lock` from lambda_src/agent/requirements.in with the hash "
+REQUIREMENTS: Final = AGENT_FOLDER / "requirements.in"
+LOCK: Final = LOCKS / "agent.txt"
+KIT_LOCK: Final = LOCKS / "dev.txt"
+_MADE_FROM: Final = re.compile(r"# made by `.*` from .*requirements\.in with the hash ([0-9a-f]+)\n")
 _OPTIONS: Final = (
     *("--quiet", "--no-config", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-annotate", "--no-header"),
@@ -28,8 +34,31 @@ class AgentRequirementsError(PackageError):
     """The agent's requirements cannot be resolved, or are not those of the lock; the message says what to do."""
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How the files of an agent are called, and what makes its lock.
+
+    Attributes:
+        requirements: The requirements.
+        lock: The lock.
+        command: What makes the lock.
+    """
+
+    requirements: str
+    lock: str
+    command: str
+
+
+_IN_REPOSITORY: Final = Wording("lambda_src/agent/requirements.in", "requirements/agent.txt", "make lock")
+
+
 def lock_agent(
-    requirements: Path = REQUIREMENTS, lock: Path = LOCK, kit_lock: Path = KIT_LOCK, options: Sequence[str] = ()
+    requirements: Path = REQUIREMENTS,
+    lock: Path = LOCK,
+    kit_lock: Path = KIT_LOCK,
+    options: Sequence[str] = (),
+    *,
+    wording: Wording = _IN_REPOSITORY,
 ) -> None:
     """Resolve the agent's requirements, and write their lock.
 
@@ -38,14 +67,15 @@ def lock_agent(
         lock: Where to write the lock. What it holds already is kept where it still fits.
         kit_lock: The kit's own packages, in the versions that they have to keep.
         options: Further options of ``uv pip compile``.
+        wording: How the lock says what it was made from.
 
     Raises:
         AgentRequirementsError: They cannot be resolved; the message names the requirement.
     """
     uv = tool("uv")
     if uv is None:
-        raise AgentRequirementsError("uv is needed to resolve requirements and is not installed. Run `make setup`.")
-    kept = "".join(line for line in _lines(lock) if not line.startswith(_MADE_FROM))
+        raise AgentRequirementsError(f"uv is needed to resolve requirements and is not installed. {GET_UV}")
+    kept = "".join(line for line in _lines(lock) if not _MADE_FROM.match(line))
     lock.write_text(kept, encoding="utf-8")
     command = [str(uv), "pip", "compile", *_OPTIONS, *options, "-c", str(kit_lock), str(requirements), "-o", str(lock)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - uv and our own arguments
@@ -54,23 +84,41 @@ def lock_agent(
             f"{requirements.name} of the agent cannot be resolved together with the kit's own packages "
             f"({kit_lock.parent.name}/{kit_lock.name}):\n{shortened(done.stderr)}"
         )
-    lock.write_text(f"{_MADE_FROM}{_digest(requirements)}\n{lock.read_text(encoding='utf-8')}", encoding="utf-8")
+    made = f"# made by `{wording.command}` from {wording.requirements} with the hash {_digest(requirements)}\n"
+    lock.write_text(made + lock.read_text(encoding="utf-8"), encoding="utf-8")
 
 
-def check_agent_lock(requirements: Path = REQUIREMENTS, lock: Path = LOCK) -> Path | None:
+def check_agent_lock(
+    requirements: Path = REQUIREMENTS, lock: Path = LOCK, *, wording: Wording = _IN_REPOSITORY
+) -> Path | None:
     """The agent's lock, if it names any package.
 
     Raises:
         AgentRequirementsError: The requirements have changed since it was made.
     """
-    made_from = [line for line in _lines(lock) if line.startswith(_MADE_FROM)]
+    made_from = [found[1] for found in map(_MADE_FROM.match, _lines(lock)) if found]
+    locked = any(line.strip() and not line.startswith("#") for line in _lines(lock))
+    if not _wanted(requirements) and not locked:
+        return None
     if requirements.exists() or made_from:
         digest = _digest(requirements) if requirements.exists() else None
-        if made_from != [f"{_MADE_FROM}{digest}\n"]:
+        if made_from != [digest]:
             raise AgentRequirementsError(
-                "lambda_src/agent/requirements.in has changed and requirements/agent.txt has not: run `make lock`"
+                f"{wording.requirements} has changed and {wording.lock} has not: run `{wording.command}`"
             )
-    return lock if any(line.strip() and not line.startswith("#") for line in _lines(lock)) else None
+    return lock if locked else None
+
+
+def own_lock(folder: Path) -> Path:
+    """Where the lock is of an agent in a folder of its own."""
+    return folder / "requirements.txt"
+
+
+def own_wording(folder: Path) -> Wording:
+    """How the files of an agent in a folder of its own are called."""
+    shown = Path(os.path.relpath(folder))
+    command = f"python -m agent_session_kit_cdk.lock {shown}"
+    return Wording(str(shown / "requirements.in"), str(own_lock(shown)), command)
 
 
 def shortened(stderr: str) -> str:
@@ -82,8 +130,12 @@ def shortened(stderr: str) -> str:
 
 def _digest(requirements: Path) -> str:
     # What is no requirement does not count: a comment may change.
+    return hashlib.sha256("\n".join(_wanted(requirements)).encode()).hexdigest()[:16]
+
+
+def _wanted(requirements: Path) -> list[str]:
     wanted = [line.partition("#")[0].strip() for line in _lines(requirements)]
-    return hashlib.sha256("\n".join(filter(None, wanted)).encode()).hexdigest()[:16]
+    return [line for line in wanted if line]
 
 
 def _lines(path: Path) -> list[str]:

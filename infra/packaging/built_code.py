@@ -15,7 +15,7 @@ from aws_cdk import Stack, Stage
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.packaging.shipped_files import fingerprint, normalise
+from .shipped_files import fingerprint, normalise
 
 
 def built_code(scope: Construct, source: Path, build: Callable[[Path], object]) -> lambda_.AssetCode:

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from infra.packaging.interpreters import Interpreter
+from .interpreters import Interpreter
 
 # A fixed number of compilers, not one for each core: which files share a process decides how often a string is
 # referenced, and the marshal format records that. Two builds on different machines must give the same bytes.

@@ -14,10 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .kit_files import IS_INSTALLED
+
 _PROBE: Final = (
     "import platform, sys; print(platform.python_implementation(), platform.python_version(), sys.executable)"
 )
 _PROBE_SECONDS: Final = 20
+GET_UV: Final = (
+    "Install it with `python -m pip install 'agent-session-kit[cdk]'`."
+    if IS_INSTALLED
+    else "Run `make setup`, or `python -m pip install --require-hashes -r requirements/bootstrap.txt`."
+)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from infra.packaging.agent_requirements import shortened
-from infra.packaging.bytecode import compile_tree, remove_bytecode
-from infra.packaging.interpreters import Interpreter, find_interpreter, tool
-from infra.packaging.shipped_files import PackageError, folder_size, normalise, set_modes, shipped_mode
+from .agent_requirements import shortened
+from .bytecode import compile_tree, remove_bytecode
+from .interpreters import GET_UV, Interpreter, find_interpreter, tool
+from .shipped_files import PackageError, folder_size, normalise, set_modes, shipped_mode
 
 # Lambda's Python 3.12 and later run on Amazon Linux 2023 (glibc 2.34), which takes wheels of either tag.
 _PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
@@ -124,10 +124,7 @@ def require_uv() -> Path:
     """
     uv = tool("uv")
     if uv is None:
-        raise LayerBuildError(
-            "uv is needed to build the runtime layer and is not installed. Run `make setup`, or "
-            "`python -m pip install --require-hashes -r requirements/bootstrap.txt`."
-        )
+        raise LayerBuildError(f"uv is needed to build the runtime layer and is not installed. {GET_UV}")
     return uv
 
 

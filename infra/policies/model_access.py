@@ -4,8 +4,8 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.policies.bedrock_model import model_grants
-from infra.policies.model_choice import is_on_bedrock
+from .bedrock_model import model_grants
+from .model_choice import is_on_bedrock
 
 _ACTIONS = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
 

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from infra.policies.bedrock_model import ALLOWED as BEDROCK_ALLOWED
-from infra.policies.bedrock_model import PROVIDER as BEDROCK
-from infra.policies.bedrock_model import model_id_of
+from .bedrock_model import ALLOWED as BEDROCK_ALLOWED
+from .bedrock_model import PROVIDER as BEDROCK
+from .bedrock_model import model_id_of
 
 # Each has an extra in pyproject.toml and a lock, requirements/endpoint-<provider>.txt. The names of the keys are those
 # in lambda_src/models/providers.py.

@@ -6,7 +6,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.policies.secret_places import SecretPlace
+from .secret_places import SecretPlace
 
 
 def secret_statements(scope: Construct, places: Iterable[SecretPlace]) -> list[iam.PolicyStatement]:

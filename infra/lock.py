@@ -1,0 +1,39 @@
+"""Writes the lock of an agent in a folder of its own: ``python -m agent_session_kit_cdk.lock FOLDER``."""
+
+import sys
+
+from .packaging.agent_folder import agent_folder
+from .packaging.agent_requirements import lock_agent, own_lock, own_wording
+from .packaging.shipped_files import PackageError
+
+_USAGE = "usage: python -m agent_session_kit_cdk.lock FOLDER [options of `uv pip compile`]\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Resolve ``FOLDER/requirements.in`` under the kit's own lock, and write ``FOLDER/requirements.txt``.
+
+    Args:
+        arguments: The folder, then options for ``uv pip compile``.
+
+    Returns:
+        0; 1 when the requirements cannot be resolved; 2 when no folder is named.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        sys.stderr.write(_USAGE)
+        return 2
+    given, *options = arguments
+    try:
+        folder = agent_folder(given)
+        requirements = folder / "requirements.in"
+        if not requirements.is_file():
+            sys.stderr.write(f"{given} has no requirements.in: its agent needs no packages, and no lock\n")
+            return 1
+        lock_agent(requirements, own_lock(folder), options=options, wording=own_wording(folder))
+    except PackageError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
