@@ -22,6 +22,7 @@ from tests.doubles.scripted_model import Request, ScriptedModel, tool_use
 
 if TYPE_CHECKING:
     from lambda_src.answers.errors import EndpointError
+    from lambda_src.endpoint import Endpoint
 
 CHANGES_ON_DISK = frozenset({"os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"})
 
@@ -107,21 +108,29 @@ def take_turns(job: dict[str, Any]) -> dict[str, Any]:
     return {"turns": told}
 
 
-def ask_endpoint(job: dict[str, Any]) -> dict[str, Any]:
-    """Send one keyed request to the endpoint, as its function's process would."""
-    from lambda_src.answers.error_answers import answer_for
-    from lambda_src.contract import TurnBody
+def endpoint_of(job: dict[str, Any], model: ScriptedModel | None = None) -> "Endpoint":
+    """The endpoint, as the process of its function has it."""
     from lambda_src.endpoint import Endpoint
     from lambda_src.models.providers import MODEL_PROVIDERS
     from lambda_src.settings import load_settings
 
-    model = ScriptedModel(otherwise=answer(job))
-    MODEL_PROVIDERS["scripted"] = lambda _name, _settings: model
+    scripted = model or ScriptedModel()
+    MODEL_PROVIDERS["scripted"] = lambda _name, _settings: scripted
     wait = str(job.get("wait_seconds", 0))
     endpoint = Endpoint(
         load_settings({"SESSION_STORE": job["url"], "AGENT_MODEL": "scripted:echo", "LEASE_WAIT_SECONDS": wait})
     )
     endpoint._store = open_store(job)
+    return endpoint
+
+
+def ask_endpoint(job: dict[str, Any]) -> dict[str, Any]:
+    """Send one keyed request to the endpoint, as its function's process would."""
+    from lambda_src.answers.error_answers import answer_for
+    from lambda_src.contract import TurnBody
+
+    model = ScriptedModel(otherwise=answer(job))
+    endpoint = endpoint_of(job, model)
     (prompt,) = job["prompts"]
     try:
         reply = endpoint.take_turn(

@@ -29,6 +29,7 @@ from lambda_src.turns.time_limit import TimeLimit
 from lambda_src.turns.turn import fold, stream_turn
 from lambda_src.turns.turn_events import MessageStored
 from tests.concurrency import machine_loop
+from tests.concurrency.interleaving import Process
 from tests.concurrency.test_interleavings import World, _held, world_of  # noqa: F401 - a fixture
 from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
 
@@ -130,6 +131,29 @@ def assert_any_model_accepts(messages: list[Any]) -> None:
         assert calls == results, messages
 
 
+def start(world: World, rounds: int, followers: list[Seen]) -> tuple[Process, list[Process]]:
+    """Start the turn, those who follow it, and often one who cancels it."""
+    turn = world.machine.start("turn", partial(take_turn, world, rounds))
+    others = [world.machine.start("follower", partial(follow, world, seen)) for seen in followers]
+    if world.machine.random.random() < 0.5:
+        place = world.place
+        cancel = partial(ask_to_cancel, place.objects, place.layout, "chat", "default", TURN_ID)
+        others.append(world.machine.start("canceller", cancel))
+    for other in others:
+        other.mortal = False
+    return turn, others
+
+
+def assert_goes_on(world: World, rounds: int, stored: list[Any], begin: int) -> None:
+    """Send the request of a turn that died again, when its lease has run out."""
+    world.machine.now += 1000
+    again = take_turn(world, rounds)
+    assert again["stop_reason"] in {"end_turn", "cancelled"}
+    after = stored_of(world)[begin:]
+    assert after[: len(stored)] == stored, f"{stored} became {after}"
+    assert_any_model_accepts(after)
+
+
 @pytest.mark.parametrize("kills", [0.0, 0.02], ids=["a turn that lives", "a turn that may die"])
 def test_in_any_interleaving_followers_see_each_stored_message_once_in_order_and_the_end(
     kills: float,
@@ -143,14 +167,7 @@ def test_in_any_interleaving_followers_see_each_stored_message_once_in_order_and
             world.take_turn(f"before{number}", "turn", 2)
         rounds, begin = draw.choice((0, 1, 2)), 2 * len(world.turns)
         followers = [Seen() for _ in range(draw.choice((1, 2)))]
-        turn = world.machine.start("turn", partial(take_turn, world, rounds))
-        others = [world.machine.start("follower", partial(follow, world, seen)) for seen in followers]
-        if draw.random() < 0.5:
-            place = world.place
-            cancel = partial(ask_to_cancel, place.objects, place.layout, "chat", "default", TURN_ID)
-            others.append(world.machine.start("canceller", cancel))
-        for other in others:
-            other.mortal = False
+        turn, others = start(world, rounds, followers)
         world.machine.kills = kills
         try:
             world.machine.run()
@@ -170,12 +187,7 @@ def test_in_any_interleaving_followers_see_each_stored_message_once_in_order_and
                     assert seen.ended in {"end_turn", "cancelled"}, seen.ended
                 endings[seen.ended] = endings.get(seen.ended, 0) + 1
             if turn.dead:
-                world.machine.now += 1000  # its lease has run out
-                again = take_turn(world, rounds)
-                assert again["stop_reason"] in {"end_turn", "cancelled"}
-                after = stored_of(world)[begin:]
-                assert after[: len(stored)] == stored, f"{stored} became {after}"
-                assert_any_model_accepts(after)
+                assert_goes_on(world, rounds, stored, begin)
         except AssertionError as error:
             raise AssertionError(
                 f"seed {seed} at {world.machine.now}: {error}\n" + "\n".join(world.machine.history)

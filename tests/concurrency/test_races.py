@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.concurrency.conftest import BUCKET
+from tests.concurrency.killing import BUCKET
 from tests.concurrency.reference import Shape, shape, stored_in, whole_turn
 from tests.concurrency.zygote import Zygote
 from tests.conftest import TOTAL
