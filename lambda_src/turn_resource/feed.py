@@ -22,6 +22,9 @@ MAX_WAITING_CHARACTERS = 1_000_000
 MAX_WAITING_EVENTS = 1_000
 """How many events may wait for a reader, where what can be joined is joined."""
 
+PIECES_KEPT_APART = 16
+"""So many pieces of text are joined into one at the latest: a small text takes more than twice its length."""
+
 
 @dataclass(frozen=True)
 class Replied:
@@ -42,10 +45,15 @@ class _Said:
 
     def __init__(self, kind: type[TextDelta | ReasoningDelta]) -> None:
         self.kind = kind
-        self.pieces: list[str] = []
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> None:
+        self._pieces.append(piece)
+        if len(self._pieces) == PIECES_KEPT_APART:
+            self._pieces = ["".join(self._pieces)]
 
     def joined(self) -> TextDelta | ReasoningDelta:
-        return self.kind("".join(self.pieces))
+        return self.kind("".join(self._pieces))
 
 
 class Feed:
@@ -86,7 +94,7 @@ class Feed:
         if not isinstance(last, _Said) or last.kind is not type(event):
             last = _Said(type(event))
             self._waiting.append(last)
-        last.pieces.append(event.text)
+        last.add(event.text)
         self._characters += len(event.text)
 
     def _drop(self) -> None:
