@@ -71,7 +71,7 @@ class Machine(Executor):
 
     # --- for whoever sets the scene ---------------------------------------------------------------------
 
-    def start(self, name: str, work: Callable[[], None]) -> Process:
+    def start(self, name: str, work: Callable[[], object]) -> Process:
         process = Process(name)
 
         def run() -> None:
