@@ -52,10 +52,10 @@ def sleep(world: World, seconds: float) -> None:
 
 def take_turn(world: World, rounds: int) -> dict[str, Any]:
     """Take the turn as the endpoint does: its agent uses a tool so often, and looks whether it is to stop."""
-    model = ScriptedModel(
-        *([Pause(0.7), "Let me see. ", tool_use("calculator", expression=f"{number}+1")] for number in range(rounds)),
-        otherwise=[Pause(0.7), "It is ", Pause(0.7), "done."],
-    )
+    calls: list[Any] = [
+        [Pause(0.7), "Let me see. ", tool_use("calculator", expression=f"{number}+1")] for number in range(rounds)
+    ]
+    model = ScriptedModel(*calls, otherwise=[Pause(0.7), "It is ", Pause(0.7), "done."])
 
     def build(manager: RepositorySessionManager) -> Agent:
         return Agent(
