@@ -16,7 +16,7 @@ from lambda_src.models import marks
 from lambda_src.models.marks import Earlier
 from lambda_src.models.simplify import (
     STEPS,
-    Entry,
+    ShownMessage,
     Step,
     described,
     has_media,
@@ -122,13 +122,15 @@ class Showing:
     def _without_positions(self, messages: Sequence[Any], steps: Sequence[Step], kept: int | None) -> list[Message]:
         return [entry.message for entry in self._entries(messages, steps, kept)[0]]
 
-    def _entries(self, messages: Sequence[Any], steps: Sequence[Step], kept: int | None) -> tuple[list[Entry], Lost]:
+    def _entries(
+        self, messages: Sequence[Any], steps: Sequence[Step], kept: int | None
+    ) -> tuple[list[ShownMessage], Lost]:
         """The conversation as the model is shown it, and what of it is left out."""
         lost: Lost = []
         start = self._start_of_turn(messages)
         earlier = self._earlier(messages)
         first = max(earlier.first, 0 if kept is None else start - kept)
-        entries = [Entry(position, message) for position, message in enumerate(messages)]
+        entries = [ShownMessage(position, message) for position, message in enumerate(messages)]
         leave_out(entries[:first], lost)
         begun = self._without_refused(entries[first:start], messages, lost)
         below = [entry for entry in begun if entry.position < earlier.below]
@@ -136,9 +138,11 @@ class Showing:
         begun = [*simplified(below, start, earlier.steps, lost), *above]
         return simplified([*begun, *entries[start:]], start, steps, lost), lost
 
-    def _without_refused(self, entries: Sequence[Entry], messages: Sequence[Any], lost: Lost) -> list[Entry]:
+    def _without_refused(
+        self, entries: Sequence[ShownMessage], messages: Sequence[Any], lost: Lost
+    ) -> list[ShownMessage]:
         """Earlier turns whose prompt this model refused: with a line in place of each file, or left out."""
-        kept: list[Entry] = []
+        kept: list[ShownMessage] = []
         for turn in turns_of(entries):
             prompt = turn[0]
             if not marks.is_refused(self._with_metadata(messages, prompt.position), self._model):
@@ -171,7 +175,7 @@ class Showing:
         if step != "older":
             return self._kept
         start = self._start_of_turn(messages)
-        turns = turns_of([Entry(position, message) for position, message in enumerate(messages[:start])])
+        turns = turns_of([ShownMessage(position, message) for position, message in enumerate(messages[:start])])
         return sum(len(turn) for turn in turns[(len(turns) + 1) // 2 :])
 
     def _is_about_the_prompt_s_files(self, refusal: Refusal, shown: Sequence[Message]) -> bool:
@@ -230,9 +234,9 @@ class Showing:
         prompt = messages[start]
         lost: Lost = []
         if has_more_than_text(prompt):
-            described(Entry(start, prompt), lost)
+            described(ShownMessage(start, prompt), lost)
         else:
-            leave_out([Entry(start, prompt)], lost)
+            leave_out([ShownMessage(start, prompt)], lost)
         marks.mark_refused(prompt, self._model, refusal.code)
         if self._untried:
             marks.mark_gave_up(prompt, start, self._model, self._gave_up(messages, below=start))

@@ -40,7 +40,7 @@ _NOTHING = "(Left out: the model refused it.)"
 _EARLIER = "(The conversation began earlier.)"
 
 
-class Entry(NamedTuple):
+class ShownMessage(NamedTuple):
     """A message on its way to the model.
 
     Attributes:
@@ -51,9 +51,9 @@ class Entry(NamedTuple):
     position: int
     message: Message
 
-    def with_content(self, content: list[Block]) -> Entry:
+    def with_content(self, content: list[Block]) -> ShownMessage:
         """The same message with another content; a message needs one."""
-        return Entry(self.position, {**self.message, "content": content or [{"text": _NOTHING}]})
+        return ShownMessage(self.position, {**self.message, "content": content or [{"text": _NOTHING}]})
 
 
 def has_more_than_text(message: Message) -> bool:
@@ -80,9 +80,9 @@ def _kind(block: Block) -> str:
     return next(iter(block), "nothing")
 
 
-def turns_of(entries: Sequence[Entry]) -> list[list[Entry]]:
+def turns_of(entries: Sequence[ShownMessage]) -> list[list[ShownMessage]]:
     """The entries, turn by turn."""
-    turns: list[list[Entry]] = []
+    turns: list[list[ShownMessage]] = []
     for entry in entries:
         if not turns or is_prompt(entry.message):
             turns.append([])
@@ -90,7 +90,7 @@ def turns_of(entries: Sequence[Entry]) -> list[list[Entry]]:
     return turns
 
 
-def simplified(entries: Sequence[Entry], start: int, steps: Iterable[Step], lost: Lost) -> list[Entry]:
+def simplified(entries: Sequence[ShownMessage], start: int, steps: Iterable[Step], lost: Lost) -> list[ShownMessage]:
     """A conversation without what the steps give up.
 
     Args:
@@ -113,16 +113,16 @@ def simplified(entries: Sequence[Entry], start: int, steps: Iterable[Step], lost
     if "shape" in steps or "text" in steps:
         before, turn = _alternating(_spoken(before)), _spoken(turn)
         if before and turn and before[-1].message["role"] == "user":
-            before.append(Entry(before[-1].position, _said("assistant", UNANSWERED)))
+            before.append(ShownMessage(before[-1].position, _said("assistant", UNANSWERED)))
     return [*before, *turn]
 
 
-def described(entry: Entry, lost: Lost) -> Entry:
+def described(entry: ShownMessage, lost: Lost) -> ShownMessage:
     """A refused prompt, with a line in place of each block that is not text."""
     return _each(_each([entry], _without_marks, lost), _without_media, lost)[0]
 
 
-def leave_out(entries: Iterable[Entry], lost: Lost) -> None:
+def leave_out(entries: Iterable[ShownMessage], lost: Lost) -> None:
     """Note that messages are left out."""
     lost.extend((entry.position, "message") for entry in entries)
 
@@ -130,8 +130,8 @@ def leave_out(entries: Iterable[Entry], lost: Lost) -> None:
 # --- turns ----------------------------------------------------------------------------------------------
 
 
-def _answered(entries: Sequence[Entry], lost: Lost) -> list[Entry]:
-    kept: list[Entry] = []
+def _answered(entries: Sequence[ShownMessage], lost: Lost) -> list[ShownMessage]:
+    kept: list[ShownMessage] = []
     for turn in turns_of(entries):
         if _is_answered(turn):
             kept += turn
@@ -140,7 +140,7 @@ def _answered(entries: Sequence[Entry], lost: Lost) -> list[Entry]:
     return kept
 
 
-def _is_answered(turn: Sequence[Entry]) -> bool:
+def _is_answered(turn: Sequence[ShownMessage]) -> bool:
     last = turn[-1].message
     return (
         last["role"] == "assistant"
@@ -152,9 +152,9 @@ def _is_answered(turn: Sequence[Entry]) -> bool:
 # --- blocks ---------------------------------------------------------------------------------------------
 
 
-def _each(entries: Sequence[Entry], change: Callable[[Block], list[Block]], lost: Lost) -> list[Entry]:
+def _each(entries: Sequence[ShownMessage], change: Callable[[Block], list[Block]], lost: Lost) -> list[ShownMessage]:
     """Replace each block by what a step makes of it, and note what is lost."""
-    changed: list[Entry] = []
+    changed: list[ShownMessage] = []
     for entry in entries:
         content: list[Block] = []
         for block in entry.message["content"]:
@@ -229,7 +229,7 @@ def _json(value: Any) -> str:
 # --- shape ----------------------------------------------------------------------------------------------
 
 
-def _spoken(entries: Sequence[Entry]) -> list[Entry]:
+def _spoken(entries: Sequence[ShownMessage]) -> list[ShownMessage]:
     """Entries without blank text and without unpaired surrogates, which UTF-8 cannot carry."""
     return [
         entry.with_content([_sayable(block) for block in entry.message["content"] if not _is_blank(block)])
@@ -250,12 +250,12 @@ def _sayable(block: Block) -> Block:
     return block
 
 
-def _alternating(entries: Sequence[Entry]) -> list[Entry]:
+def _alternating(entries: Sequence[ShownMessage]) -> list[ShownMessage]:
     """Entries that begin with the user, and whose neighbours speak by turns."""
-    told: list[Entry] = []
+    told: list[ShownMessage] = []
     for entry in entries:
         if not told and entry.message["role"] != "user":
-            told.append(Entry(entry.position, _said("user", _EARLIER)))
+            told.append(ShownMessage(entry.position, _said("user", _EARLIER)))
         if told and told[-1].message["role"] == entry.message["role"]:
             told[-1] = told[-1].with_content([*told[-1].message["content"], *entry.message["content"]])
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.agent_state import REMOVED, AgentState
 from agent_sessions._conversation.pending_interrupts import forget_answered_interrupts
-from agent_sessions._conversation.role_runs import Restored, with_alternating_roles
+from agent_sessions._conversation.role_runs import RestoredMessage, with_alternating_roles
 from agent_sessions._conversation.stored_agent import StoredAgent
 from agent_sessions._conversation.understanding import understanding
 from agent_sessions._records.shapes import message_problem
@@ -118,7 +118,7 @@ def _restore_conversation_manager(
 
 def _acceptable(
     stored_agent: StoredAgent, stored: list[tuple[int, Message]], agent: Any, *, window_at: int
-) -> list[Restored]:
+) -> list[RestoredMessage]:
     """The restored messages as a model accepts them: tool calls with their results, roles that alternate.
 
     Args:

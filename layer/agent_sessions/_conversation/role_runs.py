@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent_sessions.tool_pairing import Repaired
 
 
-class Restored(NamedTuple):
+class RestoredMessage(NamedTuple):
     """A message of a restored conversation.
 
     Attributes:
@@ -31,7 +31,9 @@ class Restored(NamedTuple):
     sources: tuple[int, ...]
 
 
-def with_alternating_roles(messages: Sequence[Repaired], joined: Container[int], *, window_at: int) -> list[Restored]:
+def with_alternating_roles(
+    messages: Sequence[Repaired], joined: Container[int], *, window_at: int
+) -> list[RestoredMessage]:
     """Make one message of two, where the writer has noted that they were never neighbours.
 
     Pinned messages stay alone: a pin is one message's.
@@ -41,18 +43,18 @@ def with_alternating_roles(messages: Sequence[Repaired], joined: Container[int],
         joined: The positions, among the stored messages, of those that are one with the message before.
         window_at: The position where the window begins. Something may be put in between.
     """
-    restored: list[Restored] = []
+    restored: list[RestoredMessage] = []
     for item in messages:
         sources = () if item.source is None else (item.source,)
         last = restored[-1] if restored else None
         if last is None or item.source not in joined or not _may_join(last, item.message, sources, window_at):
-            restored.append(Restored(item.message, sources))
+            restored.append(RestoredMessage(item.message, sources))
         else:
-            restored[-1] = Restored(_joined(last.message, item.message), (*last.sources, *sources))
+            restored[-1] = RestoredMessage(_joined(last.message, item.message), (*last.sources, *sources))
     return restored
 
 
-def _may_join(last: Restored, message: Message, sources: tuple[int, ...], window_at: int) -> bool:
+def _may_join(last: RestoredMessage, message: Message, sources: tuple[int, ...], window_at: int) -> bool:
     is_apart = any(before < window_at for before in last.sources) and any(after >= window_at for after in sources)
     return (
         not is_apart

@@ -36,7 +36,7 @@ AGENTS_NAMED = 20
 """Agents that are named to whoever has to choose one of them."""
 
 
-class Conversation(NamedTuple):
+class ConversationPlace(NamedTuple):
     """Whose messages are read.
 
     Attributes:
@@ -90,7 +90,7 @@ def read_conversation(
     if repository.read_session(session_id) is None:
         raise SessionNotFoundError(f"Session {session_id} does not exist", key=layout.session(session_id))
     chosen = _only_agent(objects, layout, session_id) if agent_id is None else agent_id
-    conversation = Conversation(repository.records, layout, session_id, chosen)
+    conversation = ConversationPlace(repository.records, layout, session_id, chosen)
     page = read_page(conversation, first_id, limit=limit, max_bytes=max_bytes, time_is_up=time_is_up)
     is_empty = not page.messages and page.next_id is None
     if is_empty and not agents_with_records(objects, layout, session_id, [chosen]):
@@ -113,7 +113,7 @@ def _only_agent(objects: ObjectStore, layout: Layout, session_id: str) -> str:
 
 
 def read_page(
-    conversation: Conversation,
+    conversation: ConversationPlace,
     first_id: int,
     *,
     limit: int,
@@ -172,7 +172,7 @@ def _fitting(size: int, count: int, max_bytes: float) -> int:
     return max(1, int(min((max_bytes - size) / (size / count) + 1, MOST_READ)))
 
 
-def _read(conversation: Conversation, ids: range) -> Sequence[StoredObject | SessionCorruptError | None]:
+def _read(conversation: ConversationPlace, ids: range) -> Sequence[StoredObject | SessionCorruptError | None]:
     """What lies in the places of messages; an error where it is no object at all, such as a folder."""
     records, layout, session_id, agent_id = conversation
     keys = [layout.message(session_id, agent_id, message_id) for message_id in ids]
@@ -182,7 +182,7 @@ def _read(conversation: Conversation, ids: range) -> Sequence[StoredObject | Ses
         return [_read_one(conversation, key) for key in keys]
 
 
-def _read_one(conversation: Conversation, key: str) -> StoredObject | SessionCorruptError | None:
+def _read_one(conversation: ConversationPlace, key: str) -> StoredObject | SessionCorruptError | None:
     try:
         return conversation.records.objects.get(key)
     except SessionCorruptError as error:
@@ -190,7 +190,7 @@ def _read_one(conversation: Conversation, key: str) -> StoredObject | SessionCor
 
 
 def _accepted(
-    conversation: Conversation, message_id: int, stored: StoredObject | SessionCorruptError | None
+    conversation: ConversationPlace, message_id: int, stored: StoredObject | SessionCorruptError | None
 ) -> Record | None:
     """The message's record if it is of this life. Judged one by one: who stops early hears of no damage behind."""
     if isinstance(stored, SessionCorruptError):
@@ -206,7 +206,7 @@ class _Gaps:
     one request lists is known exactly; in a longer one the next message is searched.
     """
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: ConversationPlace) -> None:
         records, layout, session_id, agent_id = conversation
         self._objects = records.objects
         self._folder = layout.messages_folder(session_id, agent_id)

@@ -253,9 +253,9 @@ class ObjectSessionRepository(SessionRepository):
         """
         self._find(session_id)
         if limit is not None and limit > 0 and offset == 0:
-            from agent_sessions._objects.conversation_pages import Conversation, read_page
+            from agent_sessions._objects.conversation_pages import ConversationPlace, read_page
 
-            conversation = Conversation(self.records, self.layout, session_id, agent_id)
+            conversation = ConversationPlace(self.records, self.layout, session_id, agent_id)
             return read_page(conversation, first_id, limit=limit).messages
         ids = [message_id for message_id, _ in list_message_ids(self.objects, self.layout, session_id, agent_id)]
         keys = [self.layout.message(session_id, agent_id, message_id) for message_id in ids if message_id >= first_id]

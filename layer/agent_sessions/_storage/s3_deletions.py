@@ -34,7 +34,7 @@ _GONE = "NoSuchKey"
 _UNKNOWN_HERE = {"NotImplemented", "MethodNotAllowed"}
 
 
-class Version(NamedTuple):
+class ObjectVersion(NamedTuple):
     """A version of an object, or a delete marker.
 
     Attributes:
@@ -57,7 +57,7 @@ class Version(NamedTuple):
         return {"Key": self.key, "ETag": self.etag} if self.etag else {"Key": self.key}
 
 
-def some_versions(client: S3Client, bucket: str, prefix: str) -> tuple[list[Version], bool] | None:
+def some_versions(client: S3Client, bucket: str, prefix: str) -> tuple[list[ObjectVersion], bool] | None:
     """The first versions and delete markers below a prefix, and whether there are more.
 
     Returns:
@@ -84,7 +84,7 @@ def some_versions(client: S3Client, bucket: str, prefix: str) -> tuple[list[Vers
     # markers, or versions other than "null", only if it has had versioning.
     versioned = bool(page.get("DeleteMarkers")) or any(version_id != "null" for _, _, version_id, _ in listed)
     versions = [
-        Version(key, etag, version_id if versioned else None, current=bool(current))
+        ObjectVersion(key, etag, version_id if versioned else None, current=bool(current))
         for key, etag, version_id, current in listed
     ]
     return versions, bool(page.get("IsTruncated"))

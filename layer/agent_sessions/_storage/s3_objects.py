@@ -23,7 +23,7 @@ from agent_sessions._storage.s3_answers import (
     require,
 )
 from agent_sessions._storage.s3_client_state import hints_of, pool_of
-from agent_sessions._storage.s3_deletions import DELETE_BATCH, Deleted, Version, delete_listed, some_versions
+from agent_sessions._storage.s3_deletions import DELETE_BATCH, Deleted, ObjectVersion, delete_listed, some_versions
 from agent_sessions.exceptions import ConditionsNotKeptError
 from agent_sessions.object_store import (
     Absent,
@@ -239,7 +239,9 @@ class S3Objects(ObjectStore):
         found = some_versions(self.client, self.bucket, prefix)
         if found is None:
             # We may not list versions, or the store has none: delete what can be listed.
-            listed = [Version(entry.key, entry.etag, None, True) for entry in islice(self.list(prefix), DELETE_BATCH)]
+            listed = [
+                ObjectVersion(entry.key, entry.etag, None, True) for entry in islice(self.list(prefix), DELETE_BATCH)
+            ]
             found = listed, len(listed) == DELETE_BATCH
         versions, more = found
         doomed = [entry for entry in versions if not (entry.current and entry.key in keep)]
@@ -248,7 +250,7 @@ class S3Objects(ObjectStore):
         done = self._delete(doomed, conditional=conditional)
         return Erased(done.objects, more or done.changed > 0)
 
-    def _delete(self, doomed: Sequence[Version], *, conditional: bool) -> Deleted:
+    def _delete(self, doomed: Sequence[ObjectVersion], *, conditional: bool) -> Deleted:
         # If a condition would be ignored or refused, delete without it. The caller has marked the session.
         entries = doomed if conditional else [entry._replace(etag=None) for entry in doomed]
         return delete_listed(self.client, self.bucket, [entry.identifier for entry in entries])

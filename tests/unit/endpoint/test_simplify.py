@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_sessions.turn_request import is_prompt
 from lambda_src.models.marks import told
-from lambda_src.models.simplify import MEDIA, STEPS, Entry, Lost, Step, simplified
+from lambda_src.models.simplify import MEDIA, STEPS, Lost, ShownMessage, Step, simplified
 
 SOURCE = {"source": {"bytes": b"..."}}
 PLAIN = st.sampled_from([{"text": "words"}, {"text": " "}, {"text": "half \ud83d"}])
@@ -44,7 +44,7 @@ ALL: list[Step] = [step for step in STEPS if step not in {"older", "history"}]
 def simple(before: list[Any], turn: list[Any], *steps: Step) -> tuple[list[Any], Lost]:
     prompt = {"role": "user", "content": [{"text": "Hello"}]}
     lost: Lost = []
-    entries = [Entry(position, message) for position, message in enumerate([*before, prompt, *turn])]
+    entries = [ShownMessage(position, message) for position, message in enumerate([*before, prompt, *turn])]
     return [entry.message for entry in simplified(entries, len(before), steps, lost)], lost
 
 
