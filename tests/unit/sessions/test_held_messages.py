@@ -34,14 +34,14 @@ def test_equal_messages_are_not_the_same_message() -> None:
 
 def test_a_copy_with_the_same_id_and_more_blocks_extends_the_latest_record() -> None:
     before = user("first", tracking_id="t")
-    longer = {**before, "content": [*before["content"], {"text": "second"}]}
+    longer: Any = {**before, "content": [*before["content"], {"text": "second"}]}
 
     assert held(before).extended_by(longer, [longer]) == Extension(0, [{"text": "second"}])
 
 
 def test_a_dictionary_used_again_while_the_first_is_still_there_is_a_new_message() -> None:
     before = user("first", tracking_id="t")
-    longer = {**before, "content": [*before["content"], {"text": "second"}]}
+    longer: Any = {**before, "content": [*before["content"], {"text": "second"}]}
 
     assert held(before).extended_by(longer, [before, longer]) is None
 
@@ -70,7 +70,7 @@ def test_a_message_follows_what_is_gone_when_its_neighbour_of_the_same_role_has_
 
 
 def test_records_of_removed_messages_are_let_go_except_the_latest_and_the_pinned() -> None:
-    pinned = {**user("pinned"), "metadata": {"custom": {"pinned": True}}}
+    pinned: Any = {**user("pinned"), "metadata": {"custom": {"pinned": True}}}
     messages = [user("a"), pinned, user("c"), user("d")]
     records = held(*messages)
 
