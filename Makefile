@@ -34,7 +34,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/agent.txt pyproject.toml $(UV)
 setup: $(VENV)/.dev ## install everything a developer needs into .venv
 
 # Providers of models whose SDK is a package of its own: each has an extra, and a lock of the endpoint with it.
-PROVIDERS := openai anthropic
+PROVIDERS := openai anthropic gemini ollama litellm
 
 lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -18,7 +18,13 @@ from pydantic_core import PydanticUseDefault
 from .agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
 from .packaging.kit_files import AGENT_FOLDER
 from .policies.model_choice import ALLOWED as MODEL_ALLOWED
-from .policies.model_choice import GUARDRAIL, check_model, key_of, problem_with_bedrock_options
+from .policies.model_choice import (
+    GUARDRAIL,
+    URL,
+    check_model,
+    problem_with_bedrock_options,
+    problem_with_provider,
+)
 
 # Written by `cdk acknowledge`, the one key of the CDK itself without ':' or '/'.
 _CDK_KEYS: Final = frozenset({"acknowledged-issue-numbers"})
@@ -91,6 +97,20 @@ class KitConfig(BaseModel):
         DEFAULT_MODEL,
         MODEL_ALLOWED,
         "The model of the default agent. Of Bedrock's, the function may call this one and no other.",
+    )
+    agent_model_url: str | None = _setting(
+        None,
+        "an address such as `https://models.example.com/v1`, without credentials; unset: the provider's own",
+        "Where the API of another provider than Bedrock is: a proxy, a compatible server, or Ollama.",
+        pattern=URL,
+    )
+    agent_max_tokens: int | None = _setting(
+        None,
+        "a whole number from 1 to 1000000; unset: what the model allows, and 8192 with `anthropic:`, whose API wants "
+        "a number",
+        "How many tokens one answer of the model may have, thinking included.",
+        ge=1,
+        le=1_000_000,
     )
     agent_guardrail_id: str | None = _setting(
         None,
@@ -273,23 +293,17 @@ class KitConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _the_model_has_its_key(self) -> Self:
-        key = key_of(self.agent_model)
-        if key is not None and key not in self.agent_secrets:
-            raise ValueError(
-                f"agent_model={self.agent_model!r}: its provider needs a key; name {key} in `agent_secrets`, such as "
-                f'{{"{key}": "secretsmanager:<name>"}}'
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _only_bedrock_has_these(self) -> Self:
-        if problem := problem_with_bedrock_options(
+    def _the_provider_has_what_it_needs(self) -> Self:
+        problem = problem_with_provider(
+            self.agent_model, secrets=self.agent_secrets.keys(), url=self.agent_model_url
+        ) or problem_with_bedrock_options(
             self.agent_model,
             has_guardrail=self.agent_guardrail_id is not None,
             caches=self.agent_prompt_caching,
-            thinks=self.agent_thinking_tokens is not None,
-        ):
+            thinking_tokens=self.agent_thinking_tokens,
+            max_tokens=self.agent_max_tokens,
+        )
+        if problem:
             raise ValueError(problem)
         return self
 

@@ -66,6 +66,15 @@ def secret(name: str) -> str:
     raise _unavailable()
 
 
+def has_secret(name: str) -> bool:
+    """Whether there is a secret of this name. It is not read, and may be missing where it is said to be.
+
+    Args:
+        name: Its name in ``agent_secrets``; on this machine, the environment variable.
+    """
+    return bool(name in secret_places(os.environ.get("AGENT_SECRETS") or "{}") or os.environ.get(name))
+
+
 def secret_places(text: str) -> Mapping[str, SecretPlace]:
     """Read ``AGENT_SECRETS``.
 

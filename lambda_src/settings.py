@@ -2,8 +2,8 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,11 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.store_url import parse_store_url, shown
-from lambda_src.models.providers import MODEL_PROVIDERS, PROVIDER_PACKAGES
+from lambda_src.models.providers import MODEL_PROVIDERS, is_installed
 from lambda_src.secrets import secret_places
 
 # The CDK app reads the same file.
 DEFAULT_MODEL = Path(__file__).with_name("agent").joinpath("model.txt").read_text(encoding="utf-8").strip()
+
+_ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
 
 
 class SettingsError(ValueError):
@@ -31,8 +33,7 @@ def _model(value: str) -> str:
     provider, separator, model_id = value.partition(":")
     if not separator or not model_id.strip() or provider not in MODEL_PROVIDERS:
         raise ValueError(f"must be provider:model with a provider of {', '.join(sorted(MODEL_PROVIDERS))}")
-    package = PROVIDER_PACKAGES.get(provider)
-    if package is not None and find_spec(package) is None:
+    if not is_installed(provider):
         raise ValueError(f"needs a package that is not installed: pip install 'strands-agents[{provider}]'")
     return value
 
@@ -40,6 +41,12 @@ def _model(value: str) -> str:
 def _days(value: float) -> float:
     if not math.isfinite(value) or value < 0:
         raise ValueError("must be a number of days, or 0 for sessions that never expire")
+    return value
+
+
+def _address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("must be http://host or https://host, with or without a port and a path, and no credentials")
     return value
 
 
@@ -72,6 +79,13 @@ class Settings(BaseModel):
     agent_model: Annotated[str, AfterValidator(_model)] = Field(
         default=DEFAULT_MODEL, description="provider:model of the default agent."
     )
+    agent_model_url: Annotated[str | None, AfterValidator(_address)] = Field(
+        default=None,
+        description="Where the API of another provider than Bedrock is, instead of the provider's own address.",
+    )
+    agent_max_tokens: int | None = Field(
+        default=None, ge=1, description="How many tokens an answer of the model may have; unset: as many as it can."
+    )
     agent_system_prompt: str | None = Field(
         default=None, description="System prompt of the default agent instead of lambda_src/agent/prompt.md."
     )
@@ -79,7 +93,7 @@ class Settings(BaseModel):
         default=40, ge=2, le=10_000, description="Messages of the conversation that the model is shown."
     )
     agent_model_attempts: int = Field(
-        default=3, ge=1, le=10, description="How often one Bedrock call is tried before the turn fails."
+        default=3, ge=1, le=10, description="How often one call of the model is tried before the turn fails."
     )
     agent_guardrail_id: str | None = Field(
         default=None, description="The guardrail of Amazon Bedrock, id or ARN, that judges what is asked and answered."

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_sessions.store_url import FolderAddress, StoreUrlError, allowed_forms, parse_store_url, shown
-from lambda_src.models.providers import PROVIDER_KEYS
+from lambda_src.models.providers import PROVIDER_KEYS, PROVIDER_PACKAGES, is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +19,8 @@ DEFAULT_WORDS_PER_SECOND = 10.0
 OFFLINE = "offline"
 SESSIONS_FOLDER = ".sessions"
 
-# The provider's part of MODEL, and the package it needs beyond what the endpoint is installed with.
-PACKAGES = {"bedrock": None, "anthropic": "anthropic", "ollama": "ollama", "openai": "openai"}
+# The provider's part of MODEL.
+PROVIDERS = ("bedrock", *sorted(PROVIDER_PACKAGES))
 
 
 class ConfigurationError(ValueError):
@@ -154,11 +153,10 @@ def _model(text: str) -> str:
     if text == OFFLINE:
         return f"{OFFLINE}:history"
     provider, _, model_id = text.partition(":")
-    if provider not in PACKAGES or not model_id.strip():
-        choices = ", ".join(f"{name}:<model id>" for name in PACKAGES)
+    if provider not in PROVIDERS or not model_id.strip():
+        choices = ", ".join(f"{name}:<model id>" for name in PROVIDERS)
         raise ConfigurationError(f"MODEL={text!r} is not known. Allowed: {OFFLINE} (the default), {choices}.")
-    package = PACKAGES[provider]
-    if package is not None and find_spec(package) is None:
+    if not is_installed(provider):
         raise ConfigurationError(
             f"MODEL={text} needs a package that is not installed. Install it with: "
             f"{_python()} -m pip install 'strands-agents[{provider}]'"

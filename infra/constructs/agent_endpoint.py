@@ -250,6 +250,8 @@ def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
     # Names as in lambda_src/settings.py; a test reads these values with it.
     optional = {
         "AGENT_SYSTEM_PROMPT": config.agent_system_prompt,
+        "AGENT_MODEL_URL": config.agent_model_url,
+        "AGENT_MAX_TOKENS": str(config.agent_max_tokens) if config.agent_max_tokens else None,
         "AGENT_GUARDRAIL_ID": config.agent_guardrail_id,
         "AGENT_GUARDRAIL_VERSION": config.agent_guardrail_version if config.agent_guardrail_id else None,
         "AGENT_PROMPT_CACHING": "true" if config.agent_prompt_caching else None,

@@ -26,6 +26,12 @@ from .shipped_files import PackageError, folder_size, normalise, set_modes, ship
 _PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 # Written by the installer: where it ran, when, and hashes of the scripts in bin/, which hold this machine's paths.
 _INSTALLER_FILES: Final = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json")
+# LiteLLM's package is its server, too. With that server's web pages, and with native code for which it has Python in
+# reserve, its layer would exceed what Lambda takes.
+_NEVER_USED: Final = (
+    *("litellm/proxy/_experimental/out", "litellm/proxy/swagger", "litellm/rust_bridge/_native*.so"),
+    *("hf_xet", "hf_xet-*.dist-info"),  # what downloads models from Hugging Face faster
+)
 INSTALLED_AS: Final = "/opt/python"
 LIMIT_BYTES: Final = 250 * 1024 * 1024  # Lambda: function and layers together, unzipped
 _REST_BYTES: Final = 5_000_000  # of which function and session layer need less than half
@@ -157,8 +163,9 @@ def _build(locks: list[Path], target: LayerTarget, interpreter: Interpreter | No
     if size_bytes > LIMIT_BYTES - _REST_BYTES:
         of_own = f", {own_bytes / 1e6:.0f} MB of it packages of your agent" if own_bytes else ""
         raise LayerBuildError(
-            f"the runtime layer has {size_bytes / 1e6:.0f} MB unzipped{of_own}. Lambda takes {LIMIT_BYTES / 1e6:.0f} "
-            f"MB, and function and session library need up to {_REST_BYTES / 1e6:.0f} MB of that"
+            f"the runtime layer of {locks[0].parent.name}/{locks[0].name} has {size_bytes / 1e6:.0f} MB "
+            f"unzipped{of_own}. Lambda takes {LIMIT_BYTES / 1e6:.0f} MB, and function and session library need up to "
+            f"{_REST_BYTES / 1e6:.0f} MB of that"
         )
     return LayerReport(size_bytes, files, None if interpreter is None else interpreter.full_version, own_bytes)
 
@@ -212,6 +219,9 @@ def prune(packages: Path) -> None:
     for metadata in packages.glob("*.dist-info"):
         for name in _INSTALLER_FILES:
             (metadata / name).unlink(missing_ok=True)
+    for unused in _NEVER_USED:
+        for path in sorted(packages.glob(unused)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     # Only where a package keeps its own: a module called `tests` that code imports would be a file.
     for tests in sorted(packages.glob("*/**/tests")):
         if tests.is_dir():

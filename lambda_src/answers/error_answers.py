@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions import exceptions as sessions
 from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import aws_error, code_of, unwrapped
-from lambda_src.answers.model_refusals import refusal_of, status_of
+from lambda_src.answers.model_refusals import is_about_the_account, refusal_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,9 +25,9 @@ _THROTTLED = {
     "ServiceQuotaExceededException",
     "ModelNotReadyException",
 }
-# Of a provider's own API. Anthropic says 529 when it is overloaded.
-_THROTTLED_STATUSES = {429, 529}
-_ACCESS_STATUSES = {401, 403}
+# Of a provider's own API. When it is overloaded, Anthropic says 529, and Google, OpenAI and Ollama say 503.
+_THROTTLED_STATUSES = {429, 503, 529}
+_ACCESS_STATUSES = {401, 402, 403}
 _UNKNOWN_MODEL_STATUS = 404
 _ACCESS = {"AccessDeniedException", "UnrecognizedClientException", "NoCredentialsError", "PartialCredentialsError"}
 _ACCESS_HELP = (
@@ -174,7 +174,7 @@ def _of_status(error: BaseException) -> errors.EndpointError | None:
     status = None if aws_error(error) else status_of(error)
     if status in _THROTTLED_STATUSES:
         return _throttled()
-    if status in _ACCESS_STATUSES:
+    if status in _ACCESS_STATUSES or (status is not None and is_about_the_account(error)):
         return errors.ModelAccessError(_KEY_HELP.format(status=status))
     if status == _UNKNOWN_MODEL_STATUS:
         return errors.ModelFailedError(

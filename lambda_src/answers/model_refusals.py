@@ -16,7 +16,8 @@ from lambda_src.answers.diagnosis import aws_error, code_of
 
 Suspect = Literal["marks", "media", "tools", "shape", "length"]
 
-_REFUSING_STATUSES = {400, 413, 415, 422}
+_BAD_REQUEST = 400
+_REFUSING_STATUSES = {_BAD_REQUEST, 413, 415, 422}
 _REFUSING_AWS_CODES = {"validationexception", "paramvalidationerror"}
 _REFUSING_NAMES = {"ParamValidationError"}
 _OVERFLOW = "ContextWindowOverflowException"
@@ -26,9 +27,12 @@ _MISTAKES = (TypeError, KeyError, AttributeError, NotImplementedError, UnicodeEr
 # Providers use the same codes when a model cannot be called this way. No conversation is to blame for that.
 _ABOUT_THE_MODEL = re.compile(
     r"model identifier|on-demand throughput|inference profile|credit balance|billing|api[ _-]?key"
-    r"|maximum tokens you requested|model_not_found|model .{0,80}does not exist",
+    r"|maximum tokens you requested|model_not_found|model .{0,80}does not exist|llm provider not provided"
+    r"|user location",
     re.IGNORECASE,
 )
+# What Google and Anthropic say with status 400, where others say 401, 402 or 403.
+_ABOUT_THE_ACCOUNT = re.compile(r"api[ _-]?key|credit balance|billing|user location", re.IGNORECASE)
 
 _SUSPECTS: dict[Suspect, re.Pattern[str]] = {
     "marks": re.compile(r"cach|thinking|reasoning|signature|guard_?content|citation", re.IGNORECASE),
@@ -81,6 +85,11 @@ def _aws_refuses(error: BaseException, code: str) -> bool:
     # AWS only hosts this model, and passes its status on.
     original = getattr(error, "response", {}).get("originalStatusCode")
     return code.lower() == "modelerrorexception" and original in _REFUSING_STATUSES
+
+
+def is_about_the_account(error: BaseException) -> bool:
+    """Whether a provider's own API refuses the key, or the account behind it, with a status that says less."""
+    return status_of(error) == _BAD_REQUEST and _ABOUT_THE_ACCOUNT.search(_words(error)) is not None
 
 
 def status_of(error: BaseException) -> int | None:

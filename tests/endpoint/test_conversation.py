@@ -155,13 +155,17 @@ def test_a_guardrail_judges_each_call_and_its_verdict_is_the_answer(store: dict[
         assert reply["stop_reason"] == "guardrail_intervened"
 
 
-def test_prompt_caching_and_thinking_are_what_the_model_is_asked_for(file_store: dict[str, str]) -> None:
+def test_prompt_caching_thinking_and_the_longest_answer_are_what_the_model_is_asked_for(
+    file_store: dict[str, str],
+) -> None:
     with BedrockServer(otherwise="Hello.") as bedrock:
-        function = on_bedrock(bedrock, file_store, AGENT_PROMPT_CACHING="true", AGENT_THINKING_TOKENS="2048")
+        settings = {"AGENT_PROMPT_CACHING": "true", "AGENT_THINKING_TOKENS": "2048", "AGENT_MAX_TOKENS": "4096"}
+        function = on_bedrock(bedrock, file_store, **settings)
 
         function.reply("Hi")
 
         (request,) = bedrock.requests
+        assert request.body["inferenceConfig"]["maxTokens"] == 4096
         assert request.body["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2048}}
         assert "cachePoint" in str(request.body["messages"][-1])
 
@@ -172,4 +176,5 @@ def test_without_them_the_model_is_asked_for_none_of_it(file_store: dict[str, st
 
         (request,) = bedrock.requests
         assert not {"guardrailConfig", "additionalModelRequestFields"} & request.body.keys()
+        assert "maxTokens" not in request.body.get("inferenceConfig", {})
         assert "cachePoint" not in str(request.body)

@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from lambda_src.models.providers import PROVIDER_KEYS
+from lambda_src.models.providers import PROVIDER_KEYS, PROVIDER_PACKAGES
 from local import configuration
 from local.configuration import Configuration, ConfigurationError, check_credentials, read_configuration
 from local.dotenv_file import read_dotenv
@@ -71,11 +71,11 @@ def test_a_model_is_one_of_the_known_ones(text: str, tmp_path: Path) -> None:
         read_configuration({"MODEL": text}, tmp_path)
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "ollama", "openai"])
+@pytest.mark.parametrize("provider", sorted(PROVIDER_PACKAGES))
 def test_a_missing_package_comes_with_its_command(
     provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(configuration, "find_spec", lambda _name: None)
+    monkeypatch.setattr(configuration, "is_installed", lambda _provider: False)
 
     with pytest.raises(ConfigurationError, match=rf"-m pip install 'strands-agents\[{provider}\]'$") as caught:
         read_configuration({"MODEL": f"{provider}:llama"}, tmp_path)
@@ -84,7 +84,7 @@ def test_a_missing_package_comes_with_its_command(
 
 
 def test_an_installed_package_is_all_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configuration, "find_spec", lambda _name: object())
+    monkeypatch.setattr(configuration, "is_installed", lambda _provider: True)
 
     assert read_configuration({"MODEL": "ollama:llama3"}, tmp_path).model == "ollama:llama3"
 

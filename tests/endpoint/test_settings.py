@@ -26,6 +26,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SESSION_TTL_DAYS": "0.5",
         "ENDPOINT_AUTH": "local",
         "AGENT_MODEL": "bedrock:eu.amazon.nova-lite-v1:0",
+        "AGENT_MODEL_URL": "http://localhost:11434",
+        "AGENT_MAX_TOKENS": "4096",
         "AGENT_SYSTEM_PROMPT": "Be brief.",
         "ALLOW_UNCONDITIONAL": "True",
         "AGENT_WINDOW_MESSAGES": "6",
@@ -75,9 +77,12 @@ def test_every_setting_is_described() -> None:
         ("SESSION_TTL_DAYS", "nan", "0 for sessions that never expire"),
         ("SESSION_TTL_DAYS", "a month", "number"),
         ("ENDPOINT_AUTH", "jwt", "'iam', 'local' or 'none'"),
-        ("AGENT_MODEL", "claude", "provider:model with a provider of anthropic, bedrock, ollama, openai"),
-        ("AGENT_MODEL", "bedrock:", "provider:model with a provider of anthropic, bedrock, ollama, openai"),
-        ("AGENT_MODEL", "acme:model", "provider:model with a provider of anthropic, bedrock, ollama, openai"),
+        ("AGENT_MODEL", "claude", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),
+        ("AGENT_MODEL", "bedrock:", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),
+        ("AGENT_MODEL", "acme:model", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),
+        ("AGENT_MODEL_URL", "models.example.com", "http://host or https://host"),
+        ("AGENT_MODEL_URL", "https://me:pass@models.example.com", "no credentials"),
+        ("AGENT_MAX_TOKENS", "0", "greater than or equal to 1"),
         ("AGENT_WINDOW_MESSAGES", "1", "greater than or equal to 2"),
         ("AGENT_WINDOW_MESSAGES", "forty", "integer"),
         ("AGENT_MODEL_ATTEMPTS", "0", "greater than or equal to 1"),
@@ -114,7 +119,7 @@ def test_all_wrong_values_are_named_at_once() -> None:
 
 
 def test_a_model_whose_package_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lambda_src.settings.find_spec", lambda name: None)
+    monkeypatch.setattr("lambda_src.models.providers.find_spec", lambda name: None)
 
     with pytest.raises(SettingsError, match=r"AGENT_MODEL='ollama:llama3'.*pip install 'strands-agents\[ollama\]'"):
         load_settings({**STORE, "AGENT_MODEL": "ollama:llama3"})

@@ -76,6 +76,19 @@ def test_what_bedrock_offers_beside_the_model_reaches_the_function() -> None:
     assert (plain.agent_guardrail_id, plain.agent_prompt_caching, plain.agent_thinking_tokens) == (None, False, None)
 
 
+def test_where_the_model_is_and_how_much_it_may_say_reach_the_function() -> None:
+    template = synthesize(
+        agent_model="ollama:llama3.2", agent_model_url="https://ollama.example.com", agent_max_tokens="4096"
+    )
+
+    settings = load_settings(function(template)["Environment"]["Variables"])
+
+    assert (settings.agent_model, settings.agent_model_url) == ("ollama:llama3.2", "https://ollama.example.com")
+    assert settings.agent_max_tokens == 4096
+    plain = load_settings(function(synthesize())["Environment"]["Variables"])
+    assert (plain.agent_model_url, plain.agent_max_tokens) == (None, None)
+
+
 def test_no_name_of_the_functions_own_environment_can_be_chosen_for_the_agent() -> None:
     for name in function(synthesize(agent_system_prompt="Hi"))["Environment"]["Variables"]:
         with pytest.raises(ValueError, match=name):

@@ -193,7 +193,7 @@ def test_a_layer_that_lambda_would_not_take_says_what_the_agents_packages_add(
 
     with pytest.raises(
         LayerBuildError,
-        match=r"has 2 MB unzipped, 2 MB of it packages of your agent\. Lambda takes 6 MB, .* up to 5 MB",
+        match=r"kit\.txt has 2 MB unzipped, 2 MB of it packages of your agent\. Lambda takes 6 MB, .* up to 5 MB",
     ):
         build(tmp_path / "a", kit=perch, own=parrot)
 
@@ -228,6 +228,23 @@ def test_a_model_of_another_provider_brings_its_sdk(tmp_path: Path, monkeypatch:
 
     (asset,) = (tmp_path / "out").glob("asset.*.package")
     assert (asset / "python" / "parrot").is_dir()
+
+
+def test_a_provider_without_a_wheel_for_the_functions_processor_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = wheel(tmp_path, "parrot", tag="cp313-cp313-manylinux_2_28_x86_64")
+    (tmp_path / "endpoint-parrot.txt").write_text(locked(path), encoding="utf-8")
+    monkeypatch.setattr(runtime_layer, "_LOCKS", tmp_path)
+    monkeypatch.setattr(runtime_layer, "_CACHE", tmp_path / "cache")
+
+    with pytest.raises(LayerBuildError, match=r"(?s)endpoint-parrot\.txt cannot be installed .* on arm64.*parrot"):
+        runtime_layer.RuntimeLayer(
+            Stack(App(outdir=str(tmp_path / "out")), "Mine"),
+            "Layer",
+            target=LayerTarget("3.13", "arm64"),
+            provider_package="parrot",
+        )
 
 
 def test_what_is_not_locked_is_not_deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

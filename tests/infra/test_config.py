@@ -48,7 +48,7 @@ WRONG: dict[str, list[object]] = {
         "openai:",
         "anthropic: ",
         "acme:gpt-5",
-        "ollama:llama3",
+        "ollama:",
         "anthropic.claude-haiku-4-5-20251001-v1:0",
         "bedrock:",
         "bedrock:claude",
@@ -57,6 +57,14 @@ WRONG: dict[str, list[object]] = {
         "bedrock:arn:aws:s3:::bucket",
         "bedrock:arn:aws:bedrock:eu-west-1:111122223333:guardrail/abc",
     ],
+    "agent_model_url": [
+        "models.example.com",
+        "ftp://models.example.com",
+        "https://",
+        "https://me:pass@models.example.com",
+        "https://models.example.com/v1?key=1",
+    ],
+    "agent_max_tokens": [0, "-1", "many", 1_000_001],
     "agent_guardrail_id": ["My Guardrail", "arn:aws:bedrock:eu-west-1:111122223333:prompt/abc", "*"],
     "agent_guardrail_version": ["0", "latest", "draft", "-1"],
     "agent_prompt_caching": ["perhaps"],
@@ -206,14 +214,31 @@ def test_a_public_endpoint_needs_two_keys_that_agree(context: dict[str, object])
         load_config(context)
 
 
-@pytest.mark.parametrize(
-    ("model", "key"), [("openai:gpt-5", "OPENAI_API_KEY"), ("anthropic:claude-haiku-4-5", "ANTHROPIC_API_KEY")]
-)
+@pytest.mark.parametrize(("model", "key"), [(f"{provider}:m", key) for provider, key in PROVIDER_KEYS.items()])
 def test_a_model_of_another_provider_needs_its_key(model: str, key: str) -> None:
     with pytest.raises(ConfigError, match=rf"agent_model='{model}': its provider needs a key; name {key} in"):
         load_config({"agent_model": model})
 
     assert load_config({"agent_model": model, "agent_secrets": {key: "ssm:/chat/key"}}).agent_model == model
+
+
+def test_a_model_of_ollama_needs_an_address_and_no_key() -> None:
+    with pytest.raises(ConfigError, match=r"agent_model='ollama:llama3': .* name it in `agent_model_url`"):
+        load_config({"agent_model": "ollama:llama3"})
+
+    load_config({"agent_model": "ollama:llama3", "agent_model_url": "https://ollama.example.com"})
+
+
+def test_bedrock_has_its_own_address() -> None:
+    with pytest.raises(ConfigError, match="agent_model_url: Bedrock has an address of its own"):
+        load_config({"agent_model_url": "https://models.example.com"})
+
+
+def test_thinking_is_a_part_of_the_answer() -> None:
+    with pytest.raises(ConfigError, match=r"agent_thinking_tokens=2048: .* less than `agent_max_tokens` \(2048\)"):
+        load_config({"agent_thinking_tokens": 2048, "agent_max_tokens": 2048})
+
+    load_config({"agent_thinking_tokens": 2048, "agent_max_tokens": "4096"})
 
 
 @pytest.mark.parametrize(
@@ -236,9 +261,9 @@ def test_only_anthropics_models_think() -> None:
 
 def test_the_deployments_keys_are_those_that_the_function_asks_for() -> None:
     assert {provider: key_of(f"{provider}:m") for provider in PROVIDER_KEYS} == PROVIDER_KEYS
-    for provider in PROVIDER_KEYS:
-        assert package_of(f"{provider}:m") == PROVIDER_PACKAGES[provider]
-        assert f"{PROVIDER_PACKAGES[provider]}==" in (ROOT / "requirements" / f"endpoint-{provider}.txt").read_text()
+    for provider, module in PROVIDER_PACKAGES.items():
+        lock = ROOT / "requirements" / f"endpoint-{package_of(f'{provider}:m')}.txt"
+        assert f"\n{module.replace('.', '-')}==" in lock.read_text()
 
 
 @pytest.mark.parametrize(

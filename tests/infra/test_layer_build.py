@@ -197,3 +197,18 @@ def test_the_session_library_is_importable_from_its_layer_with_boto3_alone(tmp_p
         check=False,
     )
     assert done.stdout.strip() == str(package / "__init__.py"), done.stderr
+
+
+def test_what_litellm_brings_beside_its_client_is_left_out(tmp_path: Path) -> None:
+    installed = Path(str(importlib.util.find_spec("litellm").origin)).parents[1]  # type: ignore[union-attr]
+    for pattern in runtime_layer_build._NEVER_USED:
+        found = next(installed.glob(pattern))
+        copy = tmp_path / found.relative_to(installed)
+        (copy / "folder" if found.is_dir() else copy.parent).mkdir(parents=True)
+        (copy / "file" if found.is_dir() else copy).touch()
+    (tmp_path / "litellm" / "main.py").touch()
+
+    runtime_layer_build.prune(tmp_path)
+
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["main.py"]
+    assert not list(tmp_path.glob("hf_xet*"))
