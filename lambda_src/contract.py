@@ -126,12 +126,14 @@ _BLOCK_SCHEMA = {
 }
 
 
-class _Body(BaseModel):
+class StrictBody(BaseModel):
+    """What a caller sends: nothing else, and no other types."""
+
     # Strict, because the contract's types are JSON's: if Python converted "yes" or 1, it would be another request.
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class InterruptResponse(_Body):
+class InterruptResponse(StrictBody):
     """The answer to one interrupt."""
 
     interrupt_id: str = Field(min_length=1, description="As the reply that asked named it.")
@@ -146,14 +148,14 @@ class InterruptResponse(_Body):
         return self
 
 
-class FirstTurnBody(_Body):
+class FirstTurnBody(StrictBody):
     """The first turn of a new session."""
 
     prompt: Prompt = Field(description="Text, or content blocks with bytes as base64.")
     agent_id: AgentId | None = Field(default=None, description="The agent spoken to; by default the endpoint's.")
 
 
-class TurnBody(_Body):
+class TurnBody(StrictBody):
     """One turn: either a prompt, or the answers to the interrupts that the last reply named.
 
     A member that is null is as good as absent.
@@ -213,8 +215,21 @@ class LeftOut(BaseModel):
     message_ids: list[int] = Field(description="The messages it stands in.")
 
 
-def _is_empty(left_out: list[LeftOut]) -> bool:
-    return not left_out
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+_NODES = "Of a graph or a swarm: each node's part in its run, in the order in which they ended."
+
+
+class NodeReply(BaseModel):
+    """A node's part in the run of an orchestrator."""
+
+    node_id: str
+    status: Literal["completed", "failed", "interrupted"]
+    message: Message | None = Field(description="What it said last; null when it said nothing.")
+    usage: Usage
+    duration_ms: int
 
 
 class TurnReply(BaseModel):
@@ -224,13 +239,16 @@ class TurnReply(BaseModel):
     agent_id: str
     turn_id: str = Field(description="Names the turn: GET and DELETE /sessions/{session_id}/turns/{turn_id}.")
     message: Message
-    stop_reason: str = Field(description="end_turn, interrupt, max_tokens, guardrail_intervened, ...")
+    stop_reason: str = Field(
+        description="end_turn, interrupt, max_tokens, guardrail_intervened, cancelled, failed, ..."
+    )
     interrupts: list[Interrupt]
     usage: Usage
     restored_messages: int = Field(description="How many earlier messages the agent remembered.")
     left_out: list[LeftOut] = Field(
         default=[], exclude_if=_is_empty, description="What of the conversation the model was not shown; else absent."
     )
+    nodes: list[NodeReply] | None = Field(default=None, exclude_if=_is_empty, description=_NODES)
 
 
 class TurnView(BaseModel):
@@ -258,8 +276,8 @@ class RunningTurn(BaseModel):
 class TurnEvents(RootModel[str]):
     """A turn as it happens: server-sent events, each with one JSON object as its data (`TurnEvent`).
 
-    First `turn`, then as they happen `text`, `reasoning`, `tool` and `message`, then as the last event either `reply`,
-    the JSON reply of the same request, or `problem`, a problem document. Comments keep the connection awake.
+    First `turn`, then as they happen `text`, `reasoning`, `tool`, `node` and `message`, then as the last event either
+    `reply`, the JSON reply of the same request, or `problem`, a problem document. Comments keep the connection awake.
     """
 
     model_config = ConfigDict(
@@ -299,6 +317,7 @@ class StoredMessage(BaseModel):
     created_at: str
     message: Message
     left_out: list[LeftOut] = Field(default=[], description="Of an answer: what the model was not shown for it.")
+    nodes: list[NodeReply] | None = Field(default=None, exclude_if=_is_empty, description=_NODES)
     refused: bool = Field(default=False, description="Of a prompt: whether the model refused it.")
 
 
@@ -362,28 +381,3 @@ class Problem(BaseModel):
     left_out: list[LeftOut] | None = Field(
         default=None, description="prompt-refused, context-too-long: what of the prompt the model is not shown again."
     )
-
-
-def _without_nul(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("must not contain NUL, which stands between issuer and subject")
-    return value
-
-
-OwnerText = Annotated[str, Field(min_length=1), AfterValidator(_without_nul)]
-
-
-class OwnerName(_Body):
-    """Whose session it is, as ``agent_sessions.owner.owner_prefix`` takes it."""
-
-    issuer: OwnerText
-    subject: OwnerText
-
-
-class PlainEvent(TurnBody):
-    """A turn without HTTP, for Step Functions, EventBridge and ``aws lambda invoke``."""
-
-    owner: OwnerText | OwnerName
-    session_id: SessionId
-    request_id: str = Field(min_length=1, max_length=200, description="The sender's own name for this request.")
-    turn_id: TurnId | None = Field(default=None, description="How the turn is called; of one that was accepted before.")

@@ -6,7 +6,7 @@ what it holds. Its items have the form that OpenAPI 3.2 recommends for server-se
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
@@ -25,10 +25,21 @@ class TurnBegan(BaseModel):
     restored_messages: int
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+OfNode = Annotated[
+    str | None,
+    Field(exclude_if=_is_none, description="Of a graph or a swarm: the node. Inside another node: `outer/inner`."),
+]
+
+
 class SaidText(BaseModel):
     """Events `text` and `reasoning`: a piece, as the model produces it."""
 
     text: str
+    node_id: OfNode = None
 
 
 class ToolUsed(BaseModel):
@@ -37,8 +48,20 @@ class ToolUsed(BaseModel):
     tool_use_id: str
     name: str
     status: Literal["success", "error"] | None = Field(
-        default=None, exclude_if=lambda status: status is None, description="Only when the tool has ended."
+        default=None, exclude_if=_is_none, description="Only when the tool has ended."
     )
+    node_id: OfNode = None
+
+
+class NodeStep(BaseModel):
+    """Event `node`: a node of a graph or a swarm begins (`running`), or has ended."""
+
+    node_id: str = Field(description="A node inside another: `outer/inner`.")
+    status: Literal["running", "completed", "failed", "interrupted"]
+    usage: contract.Usage | None = Field(
+        default=None, exclude_if=_is_none, description="Its tokens; only when it has ended."
+    )
+    duration_ms: int | None = Field(default=None, exclude_if=_is_none, description="Likewise.")
 
 
 class MessageWasStored(BaseModel):
@@ -47,7 +70,7 @@ class MessageWasStored(BaseModel):
     message_id: int
     role: str
     content: list[dict[str, Any]] | None = Field(
-        default=None, exclude_if=lambda content: content is None, description="Only where a turn is followed."
+        default=None, exclude_if=_is_none, description="Only where a turn is followed."
     )
 
 
@@ -55,6 +78,7 @@ DATA: dict[str, type[BaseModel]] = {
     "turn": TurnBegan,
     "text": SaidText,
     "reasoning": SaidText,
+    "node": NodeStep,
     "tool": ToolUsed,
     "message": MessageWasStored,
     "reply": contract.TurnReply,

@@ -14,6 +14,8 @@ from lambda_src.doors.whole_characters import WholeCharacters
 from lambda_src.turn_resource.feed import Failed, Replied
 from lambda_src.turns.turn_events import (
     MessageStored,
+    NodeEnded,
+    NodeStarted,
     ReasoningDelta,
     Restored,
     TextDelta,
@@ -61,7 +63,7 @@ class EventStream:
         self._feed = feed
         self._session_id = session_id
         self._problem = problem
-        self._said = {TextDelta: WholeCharacters(), ReasoningDelta: WholeCharacters()}
+        self._said: dict[tuple[type[TextDelta | ReasoningDelta], str | None], WholeCharacters] = {}
 
     def __iter__(self) -> EventStream:
         """The stream itself."""
@@ -87,9 +89,10 @@ class EventStream:
 
     def _piece(self, event: TurnEvent | Replied | Failed) -> bytes:
         if isinstance(event, TextDelta | ReasoningDelta):
-            return _said(type(event), self._said[type(event)].add(event.text))
+            speaker = type(event), event.node_id
+            return _said(*speaker, self._said.setdefault(speaker, WholeCharacters()).add(event.text))
         # Half a character stays half when something else follows it.
-        rest = b"".join(_said(kind, said.rest()) for kind, said in self._said.items())
+        rest = b"".join(_said(*speaker, said.rest()) for speaker, said in self._said.items())
         return rest + self._told(event)
 
     def _told(self, event: TurnEvent | Replied | Failed) -> bytes:
@@ -100,11 +103,10 @@ class EventStream:
                 return frame("problem", self._problem(event.error))
             case Restored():
                 return frame("turn", {"session_id": self._session_id, **asdict(event)})
-            case ToolCall() | ToolEnded():
-                return frame("tool", asdict(event))
+            case ToolCall() | ToolEnded() | NodeStarted() | NodeEnded():
+                return frame("tool" if isinstance(event, ToolCall | ToolEnded) else "node", _present(event))
             case MessageStored():
-                told = {name: value for name, value in asdict(event).items() if value is not None}
-                return frame("message", told, event_id=event.message_id)
+                return frame("message", _present(event), event_id=event.message_id)
             case _:
                 return b""  # text is told above; the reply tells that the turn is completed
 
@@ -115,5 +117,10 @@ def frame(name: str, data: dict[str, Any], *, event_id: int | None = None) -> by
     return f"event: {name}\n{identified}data: {serialize(data)}\n\n".encode()
 
 
-def _said(kind: type[object], text: str) -> bytes:
-    return frame("text" if kind is TextDelta else "reasoning", {"text": text}) if text else b""
+def _present(event: ToolCall | ToolEnded | NodeStarted | NodeEnded | MessageStored) -> dict[str, Any]:
+    return {name: value for name, value in asdict(event).items() if value is not None}
+
+
+def _said(kind: type[object], node_id: str | None, text: str) -> bytes:
+    said = {"text": text} if node_id is None else {"text": text, "node_id": node_id}
+    return frame("text" if kind is TextDelta else "reasoning", said) if text else b""

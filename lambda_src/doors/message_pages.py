@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lambda_src.answers import errors
 from lambda_src.content import shown
-from lambda_src.contract import LeftOut, Message, Messages, StoredMessage
+from lambda_src.contract import LeftOut, Message, Messages, NodeReply, StoredMessage
 from lambda_src.doors.payload import fits, serialize
 from lambda_src.models.marks import is_refused, left_out_of
+from lambda_src.turns.orchestrators.results import kept_with
 
 if TYPE_CHECKING:
     from agent_sessions.session_store import SessionStore
@@ -67,10 +68,12 @@ def read_messages(
 
 def _shown(stored: SessionMessage) -> StoredMessage:
     message = cast("dict[str, Any]", stored.to_message())
+    run = kept_with(message)
     return StoredMessage(
         message_id=stored.message_id,
         created_at=stored.created_at,
         message=Message.model_validate(shown(message)),
         left_out=[LeftOut.model_validate(part) for part in left_out_of(message)],
+        nodes=None if run is None else [NodeReply.model_validate(node) for node in run["nodes"]],
         refused=is_refused(message),
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from agent_sessions.owner import owner_prefix
-from lambda_src.contract import OwnerName, PlainEvent
+from lambda_src import contract
 from lambda_src.doors.json_values import faults_in
 from lambda_src.doors.validation import invalid
 
@@ -26,6 +26,33 @@ _OWNER_PREFIX = re.compile(r"o_[a-z2-7]{52}")
 
 EVENT_ISSUER = "event"
 """Issuer of owners that exist only in plain events, such as ``nightly-report``: no caller over HTTP has it."""
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain NUL, which stands between issuer and subject")
+    return value
+
+
+OwnerText = Annotated[str, Field(min_length=1), AfterValidator(_without_nul)]
+
+
+class OwnerName(contract.StrictBody):
+    """Whose session it is, as ``agent_sessions.owner.owner_prefix`` takes it."""
+
+    issuer: OwnerText
+    subject: OwnerText
+
+
+class PlainEvent(contract.TurnBody):
+    """A turn without HTTP, for Step Functions, EventBridge and ``aws lambda invoke``."""
+
+    owner: OwnerText | OwnerName
+    session_id: contract.SessionId
+    request_id: str = Field(min_length=1, max_length=200, description="The sender's own name for this request.")
+    turn_id: contract.TurnId | None = Field(
+        default=None, description="How the turn is called; of one that was accepted before."
+    )
 
 
 def answer(

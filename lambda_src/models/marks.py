@@ -44,7 +44,7 @@ def earlier_of(messages: Sequence[Message], model: str) -> Earlier:
     Positions are counted back from the answer, because a conversation loses messages at its beginning only.
     """
     for position in range(len(messages) - 1, -1, -1):
-        mark = _mark(messages[position]).get("gave_up")
+        mark = mark_in(messages[position]).get("gave_up")
         if isinstance(mark, dict) and mark.get("model") == model:
             return _read(mark, position)
     return Earlier()
@@ -62,7 +62,7 @@ def _read(mark: Mapping[str, Any], position: int) -> Earlier:
 
 def mark_left_out(answer: Message, left_out: LeftOut) -> None:
     """Note on an answer what the model was not shown for it."""
-    _set(answer, {"left_out": left_out})
+    add_mark(answer, {"left_out": left_out})
 
 
 def mark_gave_up(message: Message, position: int, model: str, gave_up: Earlier) -> None:
@@ -82,23 +82,23 @@ def mark_gave_up(message: Message, position: int, model: str, gave_up: Earlier) 
         "tail": position - gave_up.below,
         "shown": position - gave_up.first if gave_up.first else None,
     }
-    _set(message, {"gave_up": mark})
+    add_mark(message, {"gave_up": mark})
 
 
 def mark_refused(message: Message, model: str, code: str) -> None:
     """Note on a prompt that a model refused it."""
-    _set(message, {"refused": {"model": model, "code": code}})
+    add_mark(message, {"refused": {"model": model, "code": code}})
 
 
 def is_refused(message: Message, model: str | None = None) -> bool:
     """Whether a prompt was refused: by this model, or by any."""
-    mark = _mark(message).get("refused")
+    mark = mark_in(message).get("refused")
     return isinstance(mark, dict) and is_prompt(message) and (model is None or mark.get("model") == model)
 
 
 def left_out_of(message: Message) -> LeftOut:
     """What the model was not shown when it gave this answer."""
-    found = _mark(message).get("left_out")
+    found = mark_in(message).get("left_out")
     return [part for part in found if _is_left_out(part)] if isinstance(found, list) else []
 
 
@@ -135,13 +135,15 @@ def together(parts: Iterable[LeftOut]) -> LeftOut:
     return [{"what": what, "message_ids": sorted(ids)} for what, ids in sorted(merged.items())]
 
 
-def _mark(message: Mapping[str, Any]) -> dict[str, Any]:
+def mark_in(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The kit's own mark on a message; empty when it has none."""
     found: Any = message
     for name in ("metadata", "custom", KEY):
         found = found.get(name) if isinstance(found, dict) else None
     return found if isinstance(found, dict) else {}
 
 
-def _set(message: Message, mark: dict[str, Any]) -> None:
+def add_mark(message: Message, mark: dict[str, Any]) -> None:
+    """Add fields to the kit's own mark on a message, before it is stored."""
     metadata = message.setdefault("metadata", {})
-    metadata["custom"] = {**(metadata.get("custom") or {}), KEY: {**_mark(message), **mark}}
+    metadata["custom"] = {**(metadata.get("custom") or {}), KEY: {**mark_in(message), **mark}}

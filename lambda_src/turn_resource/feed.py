@@ -43,8 +43,9 @@ class Failed:
 class _Said:
     """Pieces of text that wait together."""
 
-    def __init__(self, kind: type[TextDelta | ReasoningDelta]) -> None:
+    def __init__(self, kind: type[TextDelta | ReasoningDelta], node_id: str | None) -> None:
         self.kind = kind
+        self.node_id = node_id
         self._pieces: list[str] = []
 
     def add(self, piece: str) -> None:
@@ -53,7 +54,7 @@ class _Said:
             self._pieces = ["".join(self._pieces)]
 
     def joined(self) -> TextDelta | ReasoningDelta:
-        return self.kind("".join(self._pieces))
+        return self.kind("".join(self._pieces), self.node_id)
 
 
 class Feed:
@@ -91,8 +92,8 @@ class Feed:
 
     def _join(self, event: TextDelta | ReasoningDelta) -> None:
         last = self._waiting[-1] if self._waiting else None
-        if not isinstance(last, _Said) or last.kind is not type(event):
-            last = _Said(type(event))
+        if not isinstance(last, _Said) or (last.kind, last.node_id) != (type(event), event.node_id):
+            last = _Said(type(event), event.node_id)
             self._waiting.append(last)
         last.add(event.text)
         self._characters += len(event.text)

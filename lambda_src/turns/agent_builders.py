@@ -1,9 +1,12 @@
-"""Which builder makes the agent of a turn: one of ``AGENTS`` in ``lambda_src/agent``, or else ``build_agent``."""
+"""Which builder makes the agent of a turn: one of ``AGENTS`` in ``lambda_src/agent``, or else ``build_agent``.
+
+A builder may also return an orchestrator. It passes for an agent: see ``orchestrators.conversing``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agent_sessions.exceptions import InvalidIdentifierError
 from agent_sessions.identifiers import check_identifier
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from agent_sessions.session_manager import SessionManager
     from lambda_src.settings import Settings
 
-    Builder = Callable[[SessionManager, Settings], Agent]
+    Builder = Callable[[SessionManager, Settings], Agent]  # or an orchestrator, which passes for one
 
 
 class AgentFolderError(TypeError):
@@ -84,13 +87,38 @@ def _checked(build: Builder, name: str, agent_id: str | None) -> Builder:
 
         agent: Any = build(session_manager, settings)
         if not isinstance(agent, Agent):
-            raise _unusable(f"{name} has returned a {type(agent).__name__}; it has to return a strands.Agent")
+            return _conversing(agent, name, session_manager, settings.agent_id)
         if agent_id is not None and agent.agent_id != agent_id:
             # It would go on with another agent's conversation.
             raise _unusable(f"{name} has built the agent {agent.agent_id!r}; give it agent_id=settings.agent_id")
         return agent
 
     return build_checked
+
+
+def _conversing(built: Any, name: str, session_manager: Any, agent_id: str) -> Agent:
+    """An orchestrator that a builder has made, in the place of an agent.
+
+    Raises:
+        AgentFolderError: It is none, or it would not go on with its own run.
+    """
+    from strands.multiagent.base import MultiAgentBase as StrandsBase
+
+    from agent_sessions.multi_agent import MultiAgentBase
+    from lambda_src.turns.orchestrators.conversing import ConversingOrchestrator
+
+    kind = type(built).__name__
+    if not isinstance(built, StrandsBase | MultiAgentBase):
+        raise _unusable(
+            f"{name} has returned a {kind}; it has to return a strands.Agent, or an orchestrator: a Graph, a Swarm or "
+            "another MultiAgentBase"
+        )
+    if built.id != agent_id:
+        # Two graphs under one id would go on with each other's runs.
+        raise _unusable(f"{name} has built the {kind} {built.id!r}; give it the id settings.agent_id")
+    if session_manager.orchestrator_record(agent_id) is None:
+        raise _unusable(f"{name} has built a {kind} without the session manager; give it session_manager")
+    return cast("Agent", ConversingOrchestrator(built, session_manager, agent_id))
 
 
 def _unusable(reason: str) -> AgentFolderError:

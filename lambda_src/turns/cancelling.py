@@ -37,13 +37,16 @@ TOOL_CANCELLED = "Cancelled: the tool was not waited for. It may have done its w
 class Cancellation:
     """Whether a turn is to be cancelled.
 
+    Args:
+        signal: Of the turn, where several agents take it together.
+
     Attributes:
         signal: Says stop to everything that the turn is doing.
         took_effect: Whether anything was cut short. A turn that had come to its end has been answered.
     """
 
-    def __init__(self) -> None:
-        self.signal = StopSignal()
+    def __init__(self, signal: StopSignal | None = None) -> None:
+        self.signal = StopSignal() if signal is None else signal
         self.took_effect = False
         self._model_is_asked = False
 

@@ -12,6 +12,7 @@ from agent_sessions.turn_request import stop_reason_of
 from lambda_src.answers import errors
 from lambda_src.answers.error_answers import CONTEXT_TOO_LONG
 from lambda_src.content import shown
+from lambda_src.turns.orchestrators.results import kept_with
 from lambda_src.turns.turn_events import Completed, Restored
 
 if TYPE_CHECKING:
@@ -65,24 +66,33 @@ def replay_of(found: TurnRecord, agent_id: str, read: ReadMessage) -> Replay | N
     if (outcome and "failed" not in outcome) or found.last_id is None:
         return None
     # The last message may be stored although the agent's record, written beside it, is not.
-    stop_reason = stop_reason_of(_record(read, found.last_id))
-    if stop_reason not in _ANSWERS:
+    last = _record(read, found.last_id)
+    stop_reason, run = stop_reason_of(last), kept_with(last.to_message())
+    if stop_reason is None or (stop_reason not in _ANSWERS and run is None):
         return None
-    return _replay(found, agent_id, read, {**_UNKNOWN_REPLY, "stop_reason": stop_reason})
+    return _replay(found, agent_id, read, {**_UNKNOWN_REPLY, **(run or {}), "stop_reason": stop_reason})
 
 
 def _replay(found: TurnRecord, agent_id: str, read: ReadMessage, reply: dict[str, Any]) -> Replay | None:
     """The stored reply; ``None`` if the turn was cut off before its last message, and another stands in its place."""
-    message = reply.get("message")
+    message, run = reply.get("message"), None
     if message is None:
         if found.last_id is None:
             raise _gone()
-        message = shown(_record(read, found.last_id).to_message())
+        stored = _record(read, found.last_id).to_message()
+        message, run = shown(stored), kept_with(stored)
         if reply.get("digest") not in {None, digest_of(message)}:
             return None
     return Replay(
         Restored(agent_id, reply.get("restored_messages", restored_messages_of(found)), found.turn_id),
-        Completed(message, reply["stop_reason"], reply["interrupts"], reply["usage"], reply.get("left_out", [])),
+        Completed(
+            message,
+            reply["stop_reason"],
+            reply["interrupts"],
+            reply["usage"],
+            reply.get("left_out", []),
+            None if run is None else run["nodes"],
+        ),
     )
 
 

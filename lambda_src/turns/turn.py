@@ -7,8 +7,9 @@ turn.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from agent_sessions.exceptions import SessionException
 from agent_sessions.tool_pairing import lost_results, tool_use_ids
@@ -27,7 +28,9 @@ from lambda_src.turns.cancelling import Cancellation
 from lambda_src.turns.closing import close_tools
 from lambda_src.turns.containment import contain
 from lambda_src.turns.interrupts import agent_input
-from lambda_src.turns.repeats import Asked, OutcomeRecorder, plan
+from lambda_src.turns.orchestrators.conversing import as_orchestrator
+from lambda_src.turns.orchestrators.running import OrchestratorTurn
+from lambda_src.turns.repeats import Asked, OutcomeRecorder, Turn, plan
 from lambda_src.turns.replays import Replay
 from lambda_src.turns.time_limit import TimeLimit, out_of_time
 from lambda_src.turns.told_in_order import ToldInOrder
@@ -35,12 +38,14 @@ from lambda_src.turns.turn_events import Completed, Restored, TextDelta, ToolCal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from strands import Agent
     from strands.types.content import Message
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from lambda_src.contract import TurnBody
+    from lambda_src.turns.orchestrators.conversing import ConversingOrchestrator
 
 __all__ = [
     "Completed",
@@ -156,40 +161,25 @@ async def _take_turn(
             session = open_session()
             with Contained():
                 agent = build(session)
-                contain(agent, cancellation)
+                conversing = as_orchestrator(agent)
+                if conversing is None:
+                    contain(agent, cancellation)
                 todo = plan(session, agent, asked)
             if isinstance(todo, Replay):
                 tell(todo.restored)
                 tell(todo.reply)
                 return
             told = ToldInOrder(tell)
-            restored = Restored(agent.agent_id, todo.request.restored_messages or 0, todo.request.turn_id)
-            told.add(restored)
-            prompt = None if todo.continues else agent_input(agent, body)
-            if body.prompt is not None and not todo.continues:
-                await close_unanswered(agent)
-            agent.hooks.add_callback(calls.event_type(), calls.observe)
-            showing = Showing(agent, session)
-            be_patient(agent, showing, partial(cancellation.cut, agent=agent))
-            showing.listen()
-            recorder = OutcomeRecorder(
-                session, restored.restored_messages, calls, showing, lambda: loop.time() >= stop_at
-            )
-            recorder.listen_to(agent)
-            session.answer_request(agent, todo.request)
-            listen(agent, session, told)
+            told.add(Restored(agent.agent_id, todo.request.restored_messages or 0, todo.request.turn_id))
+            # Only a turn whose id was told before it began can have been cancelled before.
+            told_before = asked.turn_id is not None
             turn_id = todo.request.turn_id
-            try:
-                # Only a turn whose id was told before it began can have been cancelled before.
-                told_before = asked.turn_id is not None
-                async with cancellation.looked_for(is_cancelled, agent, turn_id, at_once=told_before):
-                    async for event in _stopped_in_order(agent, prompt, stop_at, turn_id, showing):
-                        told.add(event)
-            except Exception as error:
-                _end_what_began(session, agent)
-                if recorder.refused_as:
-                    raise recorder.refused_as from error
-                raise
+            looking = partial(cancellation.looked_for, is_cancelled, agent, turn_id, at_once=told_before)
+            begun = _Begun(session, body, todo, told, cancellation, looking, stop_at)
+            if conversing is None:
+                await _run_agent(agent, begun, calls)
+            else:
+                await _run_orchestrator(conversing, begun)
     except Exception as error:
         if isinstance(error, TimeoutError) and hard_stop.expired():
             raise out_of_time() from None
@@ -197,6 +187,67 @@ async def _take_turn(
     finally:
         if agent is not None:
             await close_tools(agent)
+
+
+class _Begun(NamedTuple):
+    """A turn that is about to be taken.
+
+    Attributes:
+        session: Where it is stored.
+        body: What is asked.
+        todo: Which turn it is, and whether it goes on.
+        told: Gets its events.
+        cancellation: Ends it early.
+        looking: Meanwhile looks whether it is to be cancelled.
+        stop_at: When its time is over, by the event loop's clock.
+    """
+
+    session: RepositorySessionManager
+    body: TurnBody
+    todo: Turn
+    told: ToldInOrder
+    cancellation: Cancellation
+    looking: Callable[[], AbstractAsyncContextManager[None]]
+    stop_at: float
+
+
+async def _run_agent(agent: Agent, turn: _Begun, calls: ModelCalls) -> None:
+    session, request = turn.session, turn.todo.request
+    loop = asyncio.get_running_loop()
+    prompt = None if turn.todo.continues else agent_input(agent, turn.body)
+    if turn.body.prompt is not None and not turn.todo.continues:
+        await close_unanswered(agent)
+    agent.hooks.add_callback(calls.event_type(), calls.observe)
+    showing = Showing(agent, session)
+    be_patient(agent, showing, partial(turn.cancellation.cut, agent=agent))
+    showing.listen()
+    restored = request.restored_messages or 0
+    recorder = OutcomeRecorder(session, restored, calls, showing, lambda: loop.time() >= turn.stop_at)
+    recorder.listen_to(agent)
+    session.answer_request(agent, request)
+    listen(agent, session, turn.told)
+    try:
+        async with turn.looking():
+            async for event in _stopped_in_order(agent, prompt, turn.stop_at, request.turn_id, showing):
+                turn.told.add(event)
+    except Exception as error:
+        _end_what_began(session, agent)
+        if recorder.refused_as:
+            raise recorder.refused_as from error
+        raise
+
+
+async def _run_orchestrator(agent: ConversingOrchestrator, turn: _Begun) -> None:
+    task = agent.task(turn.body, turn.todo.request.turn_id, continues=turn.todo.continues)
+    conversing = cast("Agent", agent)
+    if not turn.todo.continues:
+        await close_unanswered(conversing)
+    turn.session.answer_request(agent, turn.todo.request)
+    listen(conversing, turn.session, turn.told)
+    run = OrchestratorTurn(agent, turn.session, turn.todo.request, turn.cancellation.signal, turn.stop_at)
+    async with turn.looking(), aclosing(run.events(task)) as events:
+        async for event in events:
+            turn.told.add(event)
 
 
 def _end_what_began(session: RepositorySessionManager, agent: Agent) -> None:

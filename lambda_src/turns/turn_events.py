@@ -9,7 +9,7 @@ from lambda_src.content import shown
 from lambda_src.turns.interrupts import described
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from strands import Agent
 
@@ -27,16 +27,18 @@ class Restored:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """A piece of the answer's text, as the model produces it."""
+    """A piece of the answer's text, as the model produces it; of an orchestrator, with the node that says it."""
 
     text: str
+    node_id: str | None = None
 
 
 @dataclass(frozen=True)
 class ReasoningDelta:
-    """A piece of what the model shows of its reasoning."""
+    """A piece of what the model shows of its reasoning; likewise."""
 
     text: str
+    node_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class ToolCall:
 
     tool_use_id: str
     name: str
+    node_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,25 @@ class ToolEnded:
     tool_use_id: str
     name: str
     status: str
+    node_id: str | None = None
+
+
+@dataclass(frozen=True)
+class NodeStarted:
+    """A node of an orchestrator begins. A node inside another is named by both: ``outer/inner``."""
+
+    node_id: str
+    status: str = "running"
+
+
+@dataclass(frozen=True)
+class NodeEnded:
+    """A node has come to an end: ``status`` is ``completed``, ``failed`` or ``interrupted``."""
+
+    node_id: str
+    status: str
+    usage: dict[str, int]
+    duration_ms: int
 
 
 @dataclass(frozen=True)
@@ -74,9 +96,12 @@ class Completed:
     interrupts: list[dict[str, Any]]
     usage: dict[str, int]
     left_out: list[dict[str, Any]] = field(default_factory=list)
+    nodes: list[dict[str, Any]] | None = None
 
 
-TurnEvent = Restored | TextDelta | ReasoningDelta | ToolCall | ToolEnded | MessageStored | Completed
+TurnEvent = (
+    Restored | TextDelta | ReasoningDelta | ToolCall | ToolEnded | NodeStarted | NodeEnded | MessageStored | Completed
+)
 
 
 def reply_of(session_id: str, restored: Restored, completed: Completed) -> dict[str, Any]:
@@ -91,6 +116,7 @@ def reply_of(session_id: str, restored: Restored, completed: Completed) -> dict[
         "interrupts": completed.interrupts,
         "usage": completed.usage,
         **({"left_out": completed.left_out} if completed.left_out else {}),
+        **({} if completed.nodes is None else {"nodes": completed.nodes}),
     }
 
 
@@ -102,12 +128,17 @@ def completed(agent: Agent, message: Any, stop_reason: str, interrupts: Sequence
         message=shown(message),
         stop_reason=stop_reason,
         interrupts=[described(interrupt) for interrupt in interrupts],
-        usage={
-            "input_tokens": usage.get("inputTokens", 0),
-            "output_tokens": usage.get("outputTokens", 0),
-            "total_tokens": usage.get("totalTokens", 0),
-            "cache_read_input_tokens": usage.get("cacheReadInputTokens", 0),
-            "cache_write_input_tokens": usage.get("cacheWriteInputTokens", 0),
-        },
+        usage=usage_of(usage),
         left_out=left_out,
     )
+
+
+def usage_of(usage: Mapping[str, Any]) -> dict[str, int]:
+    """Tokens as replies tell them, from how Strands counts them."""
+    return {
+        "input_tokens": usage.get("inputTokens", 0),
+        "output_tokens": usage.get("outputTokens", 0),
+        "total_tokens": usage.get("totalTokens", 0),
+        "cache_read_input_tokens": usage.get("cacheReadInputTokens", 0),
+        "cache_write_input_tokens": usage.get("cacheWriteInputTokens", 0),
+    }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from strands.types.content import Message
 
     from agent_sessions.session_repository import SessionRepository
-    from agent_sessions.turn_request import TurnRecord, TurnRequest
+    from agent_sessions.turn_request import OrchestratorRecord, TurnRecord, TurnRequest
 
 logger = logging.getLogger(__name__)
 
@@ -321,6 +321,25 @@ class RepositorySessionManager(SessionManager):
         check_identifier("multi-agent", source.id)
         self._journal.orchestrators.restore_or_create(source, is_new_session=self._is_new_session)
         self._is_new_session = False
+
+    def orchestrator_record(self, multi_agent_id: str) -> OrchestratorRecord | None:
+        """What was stored of an orchestrator when it was restored.
+
+        Args:
+            multi_agent_id: The orchestrator's id.
+
+        Returns:
+            The record; ``None`` when no orchestrator of this id has been initialized with this manager.
+        """
+        return self._journal.orchestrators.restored.get(multi_agent_id)
+
+    def name_turn(self, turn_id: str) -> None:
+        """Have everything that is stored of orchestrators from now on name a turn: see :class:`OrchestratorRecord`.
+
+        Args:
+            turn_id: The turn that runs them.
+        """
+        self._journal.orchestrators.turn_id = turn_id
 
     def sync_multi_agent(self, source: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Store the orchestrator's state.

@@ -71,6 +71,18 @@ class TurnRecord(NamedTuple):
     restored_messages: int | None = None
 
 
+class OrchestratorRecord(NamedTuple):
+    """What was stored of an orchestrator when it was restored.
+
+    Attributes:
+        state: Its own state, as its ``serialize_state`` returned it; ``None`` when it is new.
+        turn_id: The turn that wrote it; ``None`` when nobody noted it.
+    """
+
+    state: dict[str, Any] | None
+    turn_id: str | None
+
+
 class TurnLog:
     """The turns of one agent: the answered ones, and the one under way.
 

@@ -14,6 +14,7 @@ from agent_sessions.exceptions import SessionConflictError
 from agent_sessions.lease import SessionLease
 from tests.doubles.s3_server import S3Server
 from tests.doubles.scripted_model import Pause, reasoning, tool_use
+from tests.endpoint.orchestra import chain, models
 from tests.streams.conftest import Serve
 from tests.streams.served import EVENTS, Event, names, problem_of, told_text
 
@@ -288,7 +289,9 @@ def test_every_event_that_is_told_is_as_the_contract_says(serve: Serve) -> None:
     with served.open("GET", place) as stream:
         followed = list(stream)
 
-    events = [*told, *followed, *served.tell("Fail")]
+    failed = served.tell("Fail")
+    graph = serve(build_agent=chain(models(a="One.", b="Two."))).tell("Go", session_id="graph")
+    events = [*told, *followed, *failed, *graph]
 
     assert {event.name for event in events} == set(described)
     for event in events:

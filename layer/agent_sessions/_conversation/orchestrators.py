@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.understanding import understanding
 from agent_sessions.exceptions import SessionConflictError
+from agent_sessions.turn_request import OrchestratorRecord
 
 if TYPE_CHECKING:
     from agent_sessions.session_repository import SessionRepository
@@ -20,9 +21,16 @@ class Orchestrators:
     Args:
         repository: Where the session lives.
         session_id: The session.
+
+    Attributes:
+        restored: What was stored of each orchestrator when it was restored, by its id.
+        turn_id: The turn under way. What is stored from now on names it, where records can name anything.
     """
 
+    turn_id: str | None = None
+
     def __init__(self, repository: SessionRepository, session_id: str) -> None:
+        self.restored: dict[str, OrchestratorRecord] = {}
         self._repository = repository
         self.session_id = session_id
 
@@ -45,6 +53,7 @@ class Orchestrators:
                 state = self.read(source.id)
                 if state is None:
                     raise
+        self.restored[source.id] = OrchestratorRecord(state, self.turn_that_wrote(source.id))
         if state is not None:
             logger.debug("session_id=<%s>, multi_agent_id=<%s> | restoring", self.session_id, source.id)
             with understanding("an orchestrator's state", session_id=self.session_id, key=self.key(source.id)):
@@ -57,6 +66,10 @@ class Orchestrators:
     def read(self, multi_agent_id: str) -> dict[str, Any] | None:
         """The state of an orchestrator, or ``None`` when the session has none of this id."""
         return self._repository.read_multi_agent(self.session_id, multi_agent_id)
+
+    def turn_that_wrote(self, multi_agent_id: str) -> str | None:  # noqa: ARG002
+        """The turn that wrote the state that was read last; ``None`` where records do not name it."""
+        return None
 
     def create(self, source: Any) -> None:
         """Store the state of a new orchestrator.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agent_sessions._records.layout import Layout
     from agent_sessions._records.record_format import Record
     from agent_sessions._records.records import Records
+    from agent_sessions.turn_request import OrchestratorRecord
 
 
 class OrchestratorObjects(Orchestrators):
@@ -26,6 +27,8 @@ class OrchestratorObjects(Orchestrators):
     """
 
     def __init__(self, records: Records, layout: Layout, session_id: str, upkeep: Upkeep) -> None:
+        self.restored: dict[str, OrchestratorRecord] = {}
+        self._written_by: dict[str, str] = {}
         self._records = records
         self._layout = layout
         self.session_id = session_id
@@ -37,7 +40,14 @@ class OrchestratorObjects(Orchestrators):
         if record is None:
             return None
         self._upkeep.note_earlier_use(record.stored.last_modified)
+        turn_id = record.kit.get("turn")
+        if isinstance(turn_id, str):
+            self._written_by[multi_agent_id] = turn_id
         return state_in(checked_multi_agent(record, multi_agent_id))
+
+    def turn_that_wrote(self, multi_agent_id: str) -> str | None:
+        """See :meth:`Orchestrators.turn_that_wrote`. Strands' managers rewrite the record without it."""
+        return self._written_by.get(multi_agent_id)
 
     def create(self, source: Any) -> None:
         """Store the state of a new orchestrator.
@@ -47,7 +57,7 @@ class OrchestratorObjects(Orchestrators):
         """
         key = self.key(source.id)
         self._upkeep.before_writing()
-        self._upkeep.note_created(key, self._records.create_head(self.session_id, key, state_of(source)))
+        self._upkeep.note_created(key, self._records.create_head(self.session_id, key, self._state_of(source)))
         self._upkeep.finish()
 
     def update(self, source: Any) -> None:
@@ -58,9 +68,13 @@ class OrchestratorObjects(Orchestrators):
         """
         self._upkeep.before_update()
         self._upkeep.before_writing()
-        version = self._records.update(self.session_id, self.key(source.id), state_of(source))
+        version = self._records.update(self.session_id, self.key(source.id), self._state_of(source))
         self._upkeep.note_use(version.written_at)
         self._upkeep.finish()
+
+    def _state_of(self, source: Any) -> dict[str, Any]:
+        state = state_of(source)
+        return state if self.turn_id is None else {**state, "kit": {**state["kit"], "turn": self.turn_id}}
 
     def key(self, multi_agent_id: str) -> str:
         """See :meth:`Orchestrators.key`."""

@@ -1,0 +1,158 @@
+"""What a run of an orchestrator came to: each node's part, and the answer. Decisions about values, without any I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lambda_src.content import shown
+from lambda_src.models.marks import add_mark, mark_in
+from lambda_src.turns.turn_events import usage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+NO_TOKENS = usage_of({})
+NO_ANSWER = "(No node of this turn has given an answer.)"
+WAITS = "(This turn waits for an answer to what it has asked.)"
+
+
+class Run(NamedTuple):
+    """A run, or the part of it that is known.
+
+    Attributes:
+        status: As Strands has it: ``completed``, ``failed``, ``interrupted``, ``executing``.
+        results: Strands' ``NodeResult`` of each node, by its id, in the order in which they ended.
+        interrupts: What it waits for.
+        said: What an orchestrator said that has no such results.
+    """
+
+    status: str
+    results: dict[str, Any]
+    interrupts: Sequence[Any] = ()
+    said: Any = None
+
+
+def run_of(result: Any) -> Run:
+    """The run that an orchestrator's result tells of."""
+    if not isinstance(getattr(result, "results", None), dict):
+        return Run("completed", {}, said=result)
+    nodes = getattr(result, "execution_order", None) or getattr(result, "node_history", None) or ()
+    return Run(result.status.value, _in_order(result.results, map(_id_of, nodes)), result.interrupts)
+
+
+def stored_run(state: Mapping[str, Any] | None) -> Run | None:
+    """The run that an orchestrator's stored state tells of; ``None`` for a state that is not Strands' own."""
+    from strands.multiagent.base import NodeResult
+
+    if state is None or state.get("type") not in {"graph", "swarm"}:
+        return None
+    results = {node_id: NodeResult.from_dict(stored) for node_id, stored in state["node_results"].items()}
+    order = state.get("execution_order") or state.get("node_history") or ()
+    return Run(str(state["status"]), _in_order(results, order))
+
+
+def _in_order(results: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
+    """Node results in the order in which the nodes ended; one that ran several times stands where it ended last."""
+    last = list(dict.fromkeys(reversed(list(order))))[::-1]
+    return {node_id: results[node_id] for node_id in [*last, *results] if node_id in results}
+
+
+def _id_of(node: Any) -> str:
+    return str(node.node_id)
+
+
+# --- what each node came to -----------------------------------------------------------------------------
+
+
+def node_reply(node_id: str, result: Any) -> dict[str, Any]:
+    """What a reply tells of a node, from its ``NodeResult``."""
+    return {
+        "node_id": node_id,
+        "status": result.status.value,
+        "message": _said(result.result),
+        "usage": usage_of(result.accumulated_usage),
+        "duration_ms": result.execution_time,
+    }
+
+
+def interrupted_node(node_id: str, result: Any, duration_ms: int) -> dict[str, Any]:
+    """What a reply tells of a node that asks, from what its agent came to: Strands keeps no result of it."""
+    usage = NO_TOKENS if result is None else usage_of(result.metrics.accumulated_usage)
+    told = {"node_id": node_id, "status": "interrupted", "message": _said(result)}
+    return {**told, "usage": usage, "duration_ms": duration_ms}
+
+
+def added(*usages: Mapping[str, int]) -> dict[str, int]:
+    """Tokens of several, together."""
+    return {name: sum(usage[name] for usage in usages) for name in NO_TOKENS}
+
+
+def _said(result: Any) -> dict[str, Any] | None:
+    """What an agent said last, or the last node of an orchestrator inside; calls of tools are left out."""
+    inside = getattr(result, "results", None)
+    if isinstance(inside, dict):
+        spoken = (_said(node.result) for node in reversed(run_of(result).results.values()))
+        return next((message for message in spoken if message is not None), None)
+    message = getattr(result, "message", None)
+    if not isinstance(message, dict):
+        return None
+    blocks = [block for block in message["content"] if "toolUse" not in block]
+    return shown({**message, "content": blocks}) if blocks else None
+
+
+# --- the answer -----------------------------------------------------------------------------------------
+
+
+def answer_of(run: Run, followed_by: Mapping[str, set[str]], otherwise: str = NO_ANSWER) -> tuple[dict[str, Any], str]:
+    """The message that a run came to, and why it stopped.
+
+    What the last nodes said: those that ended well and that no other node of the run came after. Of a swarm, and of a
+    graph that goes in a circle, the node that ended last.
+
+    Args:
+        run: The run.
+        followed_by: The nodes of a graph that may come after each of them.
+        otherwise: What is said when nobody has said anything.
+    """
+    if not run.results and run.said is not None:
+        return _message(_blocks_of(run.said), otherwise), "end_turn"
+    well = {name: result for name, result in run.results.items() if result.status.value == "completed"}
+    last = [name for name in well if followed_by and not followed_by.get(name, set()) & well.keys()] or list(well)[-1:]
+    said = [message for name in last if (message := _said(well[name].result)) is not None]
+    reasons = {getattr(well[name].result, "stop_reason", "end_turn") for name in last}
+    stop_reason = reasons.pop() if len(reasons) == 1 else "end_turn"
+    if run.status != "completed":
+        stop_reason = {"interrupted": "interrupt", "failed": "failed"}.get(run.status, "cancelled")
+    return _message([block for message in said for block in message["content"]], otherwise), stop_reason
+
+
+def _blocks_of(said: Any) -> list[dict[str, Any]]:
+    message = _said(said)
+    if message is not None:
+        return list(message["content"])
+    text = str(said).strip()
+    return [{"text": text}] if text else []
+
+
+def _message(blocks: list[dict[str, Any]], otherwise: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": blocks or [{"text": otherwise}]}
+
+
+# --- kept with the answer -------------------------------------------------------------------------------
+
+
+def keep_with(
+    answer: Any, nodes: list[dict[str, Any]], interrupts: list[dict[str, Any]], usage: dict[str, int]
+) -> None:
+    """Have the answer's record keep what a reply tells besides: a repeat of the request gets it again."""
+    add_mark(answer, {"run": {"nodes": nodes, "interrupts": interrupts, "usage": usage}})
+
+
+def kept_with(answer: Mapping[str, Any]) -> dict[str, Any] | None:
+    """``nodes``, ``interrupts`` and ``usage`` of the turn that ended with a message; ``None`` if it is an agent's."""
+    run = mark_in(answer).get("run")
+    match run:
+        case {"nodes": list(), "interrupts": list(), "usage": dict()}:
+            return run
+        case _:
+            return None
