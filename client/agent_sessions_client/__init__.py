@@ -13,7 +13,7 @@ from agent_sessions_client.async_client import AsyncClient, AsyncTurnStream
 from agent_sessions_client.auth import BearerAuth, SigV4Auth
 from agent_sessions_client.client import Client, TurnStream
 from agent_sessions_client.errors import AgentSessionsError, ConnectionLostError, EndpointProblemError
-from agent_sessions_client.events import Event, Message, Reasoning, Reply, Submitted, Text, Tool, TurnBegan
+from agent_sessions_client.events import Event, Message, Node, Reasoning, Reply, Submitted, Text, Tool, TurnBegan
 
 __all__ = [
     "AgentSessionsError",
@@ -25,6 +25,7 @@ __all__ = [
     "EndpointProblemError",
     "Event",
     "Message",
+    "Node",
     "Reasoning",
     "Reply",
     "SigV4Auth",

@@ -54,6 +54,7 @@ class TurnReading:
         self._heard = ""  # of the message that is being said
         self._said = ""  # the last message that was heard to its end
         self._was_sent = False
+        self._hears_nodes = False  # whose words are their own, and not the answer's
 
     @property
     def is_over(self) -> bool:
@@ -149,7 +150,10 @@ class TurnReading:
                     self.turn = event
                     yield event
             case Text():
-                self._heard += event.text
+                if event.node_id is None:
+                    self._heard += event.text
+                else:
+                    self._hears_nodes = True
                 yield event
             case Message():
                 yield from self._message(event)
@@ -174,7 +178,7 @@ class TurnReading:
         """The part of a message's text that was not heard yet; nothing if the text was changed since."""
         rest = text[len(self._heard) :] if text.startswith(self._heard) else ""
         self._heard = ""
-        if rest:
+        if rest and not self._hears_nodes:
             yield Text(rest)
 
     def _wait(self, error: Exception | None, at_least: float = 0) -> float:

@@ -41,9 +41,16 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of what the agent says. All pieces of a turn together are all it said."""
+    """A piece of what the agent says. All pieces of a turn together are all it said.
+
+    Attributes:
+        text: The piece.
+        node_id: Of a graph or a swarm: the node that says it. What a lost connection missed of a node stays missed; the
+            reply has each node's last message.
+    """
 
     text: str
+    node_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Reasoning:
     """A piece of the model's reasoning, if the model shows it. What a lost connection missed stays missed."""
 
     text: str
+    node_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,30 @@ class Tool:
         tool_use_id: Of the call.
         name: The tool's, where it is told.
         status: ``None`` when it was called, then ``success`` or ``error``.
+        node_id: Of a graph or a swarm: the node that calls it.
     """
 
     tool_use_id: str
     name: str | None = None
     status: str | None = None
+    node_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of a graph or a swarm begins, or has ended.
+
+    Attributes:
+        node_id: The node; a node inside another is ``outer/inner``.
+        status: ``running``, then ``completed``, ``failed`` or ``interrupted``.
+        usage: Tokens it has used, when it has ended.
+        duration_ms: How long it took, when it has ended.
+    """
+
+    node_id: str
+    status: str
+    usage: dict[str, int] | None = None
+    duration_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,12 +136,14 @@ class Reply:
         return text_of(self.message.get("content"))
 
 
-Event = TurnBegan | Text | Reasoning | Tool | Message | Reply
-_PLAIN: dict[str, type[TurnBegan | Text | Reasoning | Tool | Message]] = {
+Plain = TurnBegan | Text | Reasoning | Tool | Node | Message
+Event = Plain | Reply
+_PLAIN: dict[str, type[Plain]] = {
     "turn": TurnBegan,
     "text": Text,
     "reasoning": Reasoning,
     "tool": Tool,
+    "node": Node,
     "message": Message,
 }
 
@@ -159,6 +188,6 @@ def text_of(content: Any) -> str:
     return "".join(block["text"] for block in blocks if isinstance(block, dict) and isinstance(block.get("text"), str))
 
 
-def _known(kind: type[TurnBegan | Text | Reasoning | Tool | Message], value: dict[str, Any]) -> Event:
+def _known(kind: type[Plain], value: dict[str, Any]) -> Event:
     names = kind.__dataclass_fields__
     return kind(**{name: item for name, item in value.items() if name in names})

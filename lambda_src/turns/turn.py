@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from agent_sessions.exceptions import SessionException
-from agent_sessions.tool_pairing import lost_results, tool_use_ids
 from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.error_answers import answer_for
@@ -20,7 +19,6 @@ from lambda_src.answers.logs import logger
 from lambda_src.models.model_calls import ModelCalls
 from lambda_src.models.patient_model import be_patient
 from lambda_src.models.showing import Showing
-from lambda_src.models.simplify import UNANSWERED
 from lambda_src.runtime.escapes import Contained
 from lambda_src.runtime.event_loop import run_to_end
 from lambda_src.turns.agent_events import events_of, listen
@@ -35,13 +33,13 @@ from lambda_src.turns.replays import Replay
 from lambda_src.turns.time_limit import TimeLimit, out_of_time
 from lambda_src.turns.told_in_order import ToldInOrder
 from lambda_src.turns.turn_events import Completed, Restored, TextDelta, ToolCall, TurnEvent, reply_of
+from lambda_src.turns.unanswered import close_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from strands import Agent
-    from strands.types.content import Message
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from lambda_src.contract import TurnBody
@@ -280,22 +278,3 @@ async def _stopped_in_order(
         stopping.cancel()
     if stopped:
         raise out_of_time()
-
-
-async def close_unanswered(agent: Agent) -> None:
-    """Answer an earlier message that got no answer, so that the conversation alternates between user and assistant.
-
-    A turn that ends early (model error, crash, timeout) leaves its question as the last message. For some models,
-    Bedrock's Converse refuses a second question right after it, in this turn and in all later ones.
-    """
-    from strands.hooks import MessageAddedEvent
-
-    missing: list[Message] = []
-    if agent.messages and (calls := tool_use_ids(agent.messages[-1])):
-        # Strands would add the results too, and the prompt right after them: two user messages in a row.
-        missing.append(lost_results(calls))
-    if missing or (agent.messages and agent.messages[-1]["role"] == "user"):
-        missing.append({"role": "assistant", "content": [{"text": UNANSWERED}]})
-    for message in missing:
-        agent.messages.append(message)
-        await agent.hooks.invoke_callbacks_async(MessageAddedEvent(agent=agent, message=message))

@@ -13,6 +13,7 @@ from agent_sessions_client import (
     ConnectionLostError,
     EndpointProblemError,
     Message,
+    Node,
     Reply,
     Text,
     Tool,
@@ -47,6 +48,23 @@ FOLLOWED = (
 
 def text(events: list[object]) -> str:
     return "".join(found.text for found in events if isinstance(found, Text))
+
+
+@CLIENTS
+def test_nodes_are_told_and_what_they_say_is_not_told_again_as_the_answer(hears: Hears) -> None:
+    began = event("node", {"node_id": "a", "status": "running"})
+    ended = event("node", {"node_id": "a", "status": "completed", "usage": {"total_tokens": 19}, "duration_ms": 7})
+    said = event("text", {"text": SAID, "node_id": "a"})
+    played = Played(Connection((TURN, ASKED, began, said, ended, ANSWERED, event("reply", reply(SAID)))))
+
+    events = hears(played)
+
+    assert [found for found in events if isinstance(found, (Node, Text))] == [
+        Node("a", "running"),
+        Text(SAID, "a"),
+        Node("a", "completed", {"total_tokens": 19}, 7),
+    ]
+    assert isinstance(events[-1], Reply)
 
 
 @CLIENTS

@@ -1,6 +1,7 @@
 """A builder that returns a graph or a swarm: a turn is one run, and the reply names each node's part."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,22 @@ def test_an_orchestrator_of_ones_own_answers_with_what_it_returns(running: Any) 
     assert text_of(reply) == "Hello 32"
     assert ("nodes" in reply, reply["usage"]["total_tokens"]) == (False, 0)
     assert text_of(function.reply("Again")) == "Again 32"
+
+
+def test_the_graph_of_the_page_on_ones_own_agent_takes_turns(running: Any) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "YOURS.md").read_text(encoding="utf-8")
+    example = page.partition("## A graph or a swarm")[2].split("```")[1]
+    function = running(None)
+    function.environment["AGENT_MODEL"] = "scripted:both"
+    function.models["both"] = ScriptedModel("Three birds.", "A text about birds.")
+    function.cold_start()
+    written: dict[str, Any] = {}
+    exec(example, written)  # noqa: S102 - the page's own words
+    function.part("agent").build_agent = written["build_agent"]
+
+    reply = function.reply("Birds?")
+
+    assert parts(reply) == [("search", "completed", "Three birds."), ("write", "completed", "A text about birds.")]
 
 
 # --- what cannot run --------------------------------------------------------------------------------------
