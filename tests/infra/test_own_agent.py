@@ -1,0 +1,170 @@
+"""The constructs in an app of one's own: another folder is the agent's, and what is missing is made or named."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, Stack
+
+from infra import AgentEndpoint, ConfigError, KitConfig, RuntimeLayer, SessionBucket
+from infra.constructs import runtime_layer
+from infra.lock import main
+from infra.packaging.agent_folder import AgentFolderError
+from infra.packaging.agent_requirements import AgentRequirementsError
+from infra.packaging.runtime_layer_build import LayerBuildError, LayerTarget
+from tests.infra.synthesis import ResolvedTemplate
+from tests.infra.wheels import locked, wheel
+
+BUILDER = "def build_agent(session_manager, settings): ...\n"
+HAIKU = "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0"
+POLICY = (
+    '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sqs:SendMessage", '
+    '"Resource": "arn:aws:sqs:eu-central-1:111122223333:parcels"}}'
+)
+
+
+def stack_in(folder: Path, *, builds: bool = False) -> Stack:
+    context: dict[str, list[str]] | None = None if builds else {"aws:cdk:bundling-stacks": []}
+    return Stack(App(outdir=str(folder / "out"), context=context), "Mine")
+
+
+def template_of(stack: Stack) -> ResolvedTemplate:
+    app = stack.node.root
+    assert isinstance(app, App)
+    return ResolvedTemplate({"Outputs": {}, **app.synth().get_stack_by_name("Mine").template})
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Path:
+    folder = tmp_path / "agent"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(BUILDER)
+    return folder
+
+
+def test_one_construct_brings_bucket_layers_role_and_url(agent: Path, tmp_path: Path) -> None:
+    (agent / "policy.json").write_text(POLICY)
+    (agent / "model.txt").write_text("bedrock:eu.amazon.nova-lite-v1:0\n")
+    stack = stack_in(tmp_path)
+
+    AgentEndpoint(stack, "Chat", agent=agent)
+
+    template = template_of(stack)
+    function = template.properties("AWS::Lambda::Function")
+    assert len(template.of_type("AWS::Lambda::LayerVersion")) == len(function["Layers"]) == 2
+    assert len(template.of_type("AWS::S3::Bucket")) == len(template.of_type("AWS::Lambda::Url")) == 1
+    assert template.of_type("AWS::SSM::Parameter") == []
+    assert function["Environment"]["Variables"]["AGENT_MODEL"] == "bedrock:eu.amazon.nova-lite-v1:0"
+    assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == "Mine"
+    policies = str([policy["Properties"] for policy in template.of_type("AWS::IAM::Policy")])
+    assert "sqs:SendMessage" in policies
+    assert "nova-lite" in policies
+
+
+def test_the_configuration_and_the_bucket_of_ones_own_are_used(agent: Path, tmp_path: Path) -> None:
+    (agent / "model.txt").write_text("bedrock:eu.amazon.nova-lite-v1:0\n")
+    config = KitConfig(agent_model=HAIKU, session_ttl_days=7, memory_mb=512)
+    stack = stack_in(tmp_path)
+    store = SessionBucket.configured(stack, "Store", config)
+
+    endpoint = AgentEndpoint(stack, "Chat", agent=agent, config=config, store=store)
+
+    template = template_of(stack)
+    function = template.properties("AWS::Lambda::Function")
+    assert endpoint.store is store
+    assert len(template.of_type("AWS::S3::Bucket")) == 1
+    assert function["MemorySize"] == 512
+    assert function["Environment"]["Variables"]["AGENT_MODEL"] == HAIKU
+    with pytest.raises(ValueError, match="session_ttl_days=30: the bucket forgets sessions after 7 days"):
+        AgentEndpoint(stack, "Other", agent=agent, store=store)
+
+
+def test_the_folder_is_packaged_as_the_agent_with_the_kits_model_where_it_names_none(
+    agent: Path, tmp_path: Path
+) -> None:
+    (agent / "parcels.py").write_text("X = 1\n")
+
+    AgentEndpoint(stack_in(tmp_path, builds=True), "Chat", agent=agent, layers=[])
+
+    (package,) = (tmp_path / "out").glob("asset.*.package")
+    shipped = package / "lambda_src" / "agent"
+    assert {path.name for path in shipped.iterdir()} == {"__init__.py", "parcels.py", "model.txt", "__pycache__"}
+    assert (shipped / "__init__.py").read_text() == BUILDER
+    assert (shipped / "model.txt").read_text().strip() == HAIKU
+    assert (package / "lambda_src" / "handler.py").is_file()
+
+
+def test_a_folder_that_is_no_agents_is_named(tmp_path: Path) -> None:
+    (tmp_path / "agent.py").write_text(BUILDER)
+    (tmp_path / "empty").mkdir()
+    stack = stack_in(tmp_path, builds=True)
+
+    with pytest.raises(AgentFolderError, match=r"agent='.*/nowhere': .* does not exist; allowed: a folder whose"):
+        AgentEndpoint(stack, "A", agent=f"{tmp_path}/nowhere", layers=[])
+    with pytest.raises(AgentFolderError, match=r"agent\.py is a file"):
+        AgentEndpoint(stack, "B", agent=tmp_path / "agent.py", layers=[])
+    with pytest.raises(AgentFolderError, match=r"empty holds no agent: it has no __init__\.py"):
+        AgentEndpoint(stack, "C", agent=tmp_path / "empty", layers=[])
+
+
+def test_packages_are_installed_from_the_folders_lock_and_only_if_it_is_theirs(
+    agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit = tmp_path / "kit.txt"
+    kit.write_text(locked(wheel(tmp_path, "perch")), encoding="utf-8")
+    monkeypatch.setattr(runtime_layer, "_LOCK", kit)
+    monkeypatch.setattr(runtime_layer, "_CACHE", None)  # as where the package is installed
+    monkeypatch.chdir(tmp_path)
+    stack = stack_in(tmp_path, builds=True)
+    target = LayerTarget("3.13", "arm64")
+    wheel(tmp_path / "index", "parrot", tag="cp313-cp313-manylinux_2_28_aarch64")
+    (agent / "requirements.in").write_text("parrot\n")
+
+    with pytest.raises(
+        AgentRequirementsError,
+        match=r"agent/requirements\.in has changed and agent/requirements\.txt has not: "
+        r"run `python -m agent_session_kit_cdk\.lock agent`",
+    ):
+        RuntimeLayer(stack, "Unlocked", target=target, agent="agent")
+
+    assert main(["agent", "--no-index", "--find-links", str(tmp_path / "index")]) == 0
+    lock = agent / "requirements.txt"
+    lock.write_text(lock.read_text() + f"--find-links {tmp_path / 'index'}\n")
+    RuntimeLayer(stack, "Locked", target=target, agent="agent")
+    (package,) = (tmp_path / "out").glob("asset.*.package")
+    assert {"perch", "parrot"} <= {path.name for path in (package / "python").iterdir()}
+    assert list((tmp_path / "out" / ".runtime-layers").iterdir())
+
+    with pytest.raises(LayerBuildError, match=r"(?s)agent/requirements\.txt cannot be installed .* x86_64.*parrot"):
+        RuntimeLayer(stack, "Elsewhere", target=LayerTarget("3.13", "x86_64"), agent="agent")
+
+
+def test_the_lock_command_says_what_it_needs(agent: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("usage: python -m agent_session_kit_cdk.lock FOLDER")
+    assert main([f"{agent}/nowhere"]) == 1
+    assert "nowhere does not exist" in capsys.readouterr().err
+    assert main([str(agent)]) == 1
+    assert "has no requirements.in: its agent needs no packages" in capsys.readouterr().err
+
+
+def test_settings_in_code_are_refused_in_the_words_of_the_context() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        KitConfig(memory_mb=5, memory_md=3)  # type: ignore[call-arg]
+
+    assert str(refusal.value) == (
+        "the configuration cannot be deployed:\n"
+        "  memory_md: no such key; did you mean `memory_mb`?\n"
+        "  memory_mb=5: Input should be greater than or equal to 256; allowed: a whole number from 256 to 10240"
+    )
+
+
+@pytest.mark.parametrize(("missing", "name"), [("aws_cdk", "SessionBucket"), ("pydantic", "KitConfig")])
+def test_without_the_extra_it_says_how_to_install_it(missing: str, name: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import infra; infra.{name}"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    needed = f"needs {missing}, which is not installed: pip install 'agent-session-kit[cdk]'"
+    assert done.stderr.splitlines()[-1] == f"ImportError: infra.{name} {needed}"
