@@ -1,6 +1,7 @@
 """``make rehearse``: the whole deployment on this machine, with the real CDK CLI and the real Lambda runtime client.
 
     python -m tests.deploy [--transcript FILE]
+    python -m tests.deploy --assembly FOLDER [--tool NAME ARGUMENT=VALUE ...]     an app of one's own
 
 Ends non-zero on any difference.
 """
@@ -24,45 +25,26 @@ from infra.config import KitConfig, load_config
 from infra.packaging.interpreters import Interpreter, find_interpreter
 from infra.packaging.runtime_layer_build import LIMIT_BYTES
 from infra.packaging.shipped_files import folder_size
+from tests.deploy.assembly import MACHINES, Assembly, AssemblyError, Tool
 from tests.deploy.cdk_cli import REGION, Cdk, CdkError
 from tests.deploy.conversation import SCRIPT, SESSION, Conversation
 from tests.deploy.declared import check_deployed, role_statements
 from tests.deploy.emulator import ACCOUNT, Emulator, emulator
 from tests.deploy.function_url import FunctionUrl
 from tests.deploy.lambda_process import DeployedFunction, install_runtime, take_out
+from tests.deploy.own_app import OwnApp
 from tests.deploy.permissions import check_permissions
 from tests.deploy.streams import Streams, streaming_model
+from tests.deploy.transcript import Transcript
 from tests.deploy.working_copy import copy_and_edit
 from tests.doubles.bedrock_server import BedrockServer
 from tests.endpoint.function import ALICE
 from tests.infra.policy_evaluator import Decision, Statement, decide
 
-_BUDGET_SECONDS = 120
+_BUDGET_SECONDS = 150
 _FAR_UNDER = 0.5  # of what Lambda takes unzipped: room for a user's own packages
 _FUNCTION_KEY = "AKIATHEFUNCTION"
 _VERSIONS = ("3.13", "3.12", "3.14")
-_MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-class Transcript:
-    """Prints, and keeps what it printed."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> None:
-        """Add text as it is."""
-        self.text += text
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    def line(self, text: str) -> None:
-        """Add a line."""
-        self.write(f"{text}\n")
-
-    def heading(self, text: str) -> None:
-        """Begin a part of the story."""
-        self.line(f"\n== {text}")
 
 
 class Rehearsal:
@@ -85,7 +67,7 @@ class Rehearsal:
         self._copy = folder / "kit"
         self._python_version = interpreter.full_version.rpartition(".")[0]
         self._context = {
-            "architecture": _MACHINES[platform.machine().lower()],
+            "architecture": MACHINES[platform.machine().lower()],
             "python_version": self._python_version,
         }
         self._session = boto3.Session(
@@ -119,6 +101,7 @@ class Rehearsal:
             self._change(bedrock)
         self._repeat()
         self._destroy(outputs["BucketName"])
+        self._own_app()
 
     def _deploy(self, **context: str) -> tuple[KitConfig, dict[str, str]]:
         values = {**self._context, **context}
@@ -211,6 +194,15 @@ class Rehearsal:
         left = [stack["StackName"] for stack in stacks["StackSummaries"]]
         self.report.check("only the CDK's own stack is left", lambda: expect(left == ["CDKToolkit"], left))
 
+    def _own_app(self) -> None:
+        self.transcript.heading("An app of one's own: the constructs from the wheel, in a clean environment")
+        app = OwnApp(self._folder / "own", self._cdk)
+        self.transcript.line(f"  {app.install()}")
+        folder = app.synthesize(self._context)
+        self.report.check("nothing was written where it is installed", lambda: expect(not app.written(), app.written()))
+        assembly = Assembly(folder, self._folder, self._aws, _FUNCTION_KEY, self.transcript, self.report)
+        assembly.rehearse(self._cdk, Tool("order_status", {"order_id": "A-17"}))
+
 
 def _invokes_itself(role: list[Statement], events: list[tuple[str, Any]]) -> None:
     expect(events, "nothing invoked")
@@ -245,8 +237,14 @@ def main(arguments: list[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m tests.deploy", allow_abbrev=False)
     parser.add_argument("--transcript", type=Path, help="write what is printed to this Markdown file too")
+    parser.add_argument("--assembly", type=Path, help="rehearse this output of another app, such as cdk.out")
+    parser.add_argument("--tool", nargs="+", help="what its model calls, such as clock zone=UTC")
     options = parser.parse_args(arguments)
+    if options.tool and not options.assembly:
+        parser.error("--tool goes with --assembly")
     transcript = Transcript()
+    if options.assembly:
+        return _assembly(options.assembly, options.tool, transcript)
     interpreter = next(filter(None, map(find_interpreter, _VERSIONS)), None)
     if interpreter is None:
         sys.stderr.write(f"the rehearsal runs the package: it needs one of Python {', '.join(_VERSIONS)}\n")
@@ -269,6 +267,22 @@ def main(arguments: list[str]) -> int:
     if options.transcript:
         options.transcript.write_text(_HEAD + transcript.text + "```\n", encoding="utf-8")
     return code
+
+
+def _assembly(folder: Path, tool: list[str] | None, transcript: Transcript) -> int:
+    report = Report(transcript.write)
+    with tempfile.TemporaryDirectory() as scratch, emulator(_FUNCTION_KEY) as aws:
+        os.environ["AWS_ENDPOINT_URL"] = aws.url
+        cdk = Cdk(aws.url, Path(scratch, "cdk-home"), transcript.line)
+        try:
+            called = Tool.parse(tool) if tool else None
+            assembly = Assembly(folder, Path(scratch), aws, _FUNCTION_KEY, transcript, report)
+            cdk.bootstrap(Path(scratch))
+            assembly.rehearse(cdk, called)
+        except (AssemblyError, CdkError) as error:
+            transcript.line(f"  FAILED  {error}")
+            report.failed += 1
+    return report.close()
 
 
 _HEAD = """\

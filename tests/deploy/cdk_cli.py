@@ -1,10 +1,12 @@
 """The real CDK CLI, pointed at the emulator."""
 
+import copy
 import os
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from tests.deploy.emulator import ACCOUNT
 
@@ -41,6 +43,18 @@ class Cdk:
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
         }
+
+    def beside(self, programs: Path) -> Self:
+        """The same CLI for an app whose Python is another one than the project's.
+
+        Args:
+            programs: The folder of that Python.
+        """
+        other = copy.copy(self)
+        other.environment = {name: value for name, value in self.environment.items() if name != "PYTHONPATH"}
+        other.environment["PATH"] = f"{programs}{os.pathsep}{self.environment['PATH']}"
+        other.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        return other
 
     def bootstrap(self, folder: Path) -> str:
         """Prepare the account, as every CDK user does once."""
