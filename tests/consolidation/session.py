@@ -35,6 +35,10 @@ class KitSession:
         """An agent restored by the kit's manager, all of whose messages stay in its memory unless told otherwise."""
         return _agent(self.manager(durability), script, options)
 
+    def open_with(self, manager: S3SessionManager, *script: Any) -> Agent:
+        """An agent restored by this manager."""
+        return _agent(manager, script, {})
+
     def open_with_strands(self, *script: Any, **options: Any) -> Agent:
         """An agent restored by Strands' own manager."""
         manager = StrandsS3SessionManager(self.session_id, BUCKET, boto_session=cast("Any", _Ready(self.client)))

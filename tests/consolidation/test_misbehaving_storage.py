@@ -1,6 +1,7 @@
 """S3 that refuses, fails, hangs up or takes too long: repeated while it may help, then said; never a wrong success."""
 
 import contextlib
+import logging
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from botocore.config import Config
 from strands.types.exceptions import EventLoopException
 
 from agent_sessions.exceptions import SessionStorageError
-from tests.consolidation.session import Durability, KitSession
+from tests.consolidation.session import Durability, KitSession, reply_to
 from tests.doubles.s3.faults import Fault
+from tests.doubles.s3.messages import Request
 
 READ_SECONDS = 1.0
 
@@ -120,3 +122,42 @@ def test_an_answer_that_breaks_off_is_asked_for_again(session: KitSession) -> No
 
     with contextlib.closing(session.client):
         assert session.open().messages == session.log()
+
+
+class RefusedError(Exception):
+    """The server closes the connection: the client repeats its request."""
+
+
+@pytest.mark.parametrize("name", ["agent.json", "message_4.json"])
+def test_a_write_that_waits_to_be_repeated_is_not_sent_when_the_turn_was_given_up_meanwhile(
+    session: KitSession, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    # Given: a turn that is given up while the storage refuses one of its writes
+    caplog.set_level(logging.CRITICAL, logger="asyncio")  # which reports what the callback raises
+    session.turn("first", "turn")
+    session.client = session.server.client(config=Config(retries={"total_max_attempts": 4}, max_pool_connections=8))
+    manager = session.manager("turn")
+    agent = session.open_with(manager, *reply_to("second", with_tool=True))
+    refused: list[str] = []
+
+    def refuse(request: Request) -> None:
+        refused.append(request.key)
+        manager.stop(SessionStorageError("given up", code="Abandoned"))
+        raise RefusedError
+
+    session.server.faults.add(Fault("call", verb="PUT", key=f"*/{name}", times=None, callback=refuse))
+    before = session.ids()
+
+    # When
+    with pytest.raises(Exception) as failed:
+        agent("second")
+
+    # Then: it was sent once, and nothing was written behind it
+    session.server.faults.clear()
+    error = getattr(failed.value, "original_exception", failed.value)
+    assert isinstance(error, SessionStorageError)
+    assert error.code == "Abandoned"
+    assert len(refused) == 1
+    assert session.ids()[:2] == before
+    assert 4 not in session.ids() or name != "message_4.json"
+    assert session.turn("third").messages[-1]["content"] == [{"text": "reply to third"}]

@@ -463,22 +463,6 @@ def test_the_reply_comes_before_the_function_is_killed_whatever_hangs(on_s3: Any
     assert said(function).count("user: 2") == 1 or answer.status == 504
 
 
-def test_a_write_that_the_storage_refused_is_not_repeated_after_the_turn_was_given_up(on_s3: Any) -> None:
-    function, s3 = on_s3
-    function.environment |= {"DEADLINE_MARGIN_SECONDS": "1", "LEASE_WAIT_SECONDS": "5"}
-    function.cold_start()
-    function.reply("1")
-    refused = s3.faults.add(Fault("error", verb="PUT", key="*/agent.json", times=None, code="SlowDown"))
-
-    answer = function.say("2", context=Context(remaining_seconds=2))
-    tried = refused.fired
-    time.sleep(3)  # longer than the client would have waited before it tried again
-
-    assert (answer.status, answer.problem) == (504, "out-of-time")
-    assert tried > 0
-    assert refused.fired == tried
-
-
 def test_a_whole_turn_whose_record_was_not_written_is_not_taken_again_after_another_ones(on_s3: Any) -> None:
     function, s3 = on_s3
     function.reply("hi")
