@@ -1,5 +1,6 @@
 """The deployment: which constructs there are and how they meet."""
 
+import sys
 from pathlib import Path
 
 from aws_cdk import CfnOutput, Stack
@@ -11,6 +12,7 @@ from infra.constructs.agent_endpoint import AgentEndpoint
 from infra.constructs.runtime_layer import RuntimeLayer
 from infra.constructs.session_bucket import PREFIX, SessionBucket
 from infra.constructs.session_layer import SessionLayer
+from infra.packaging.agent_trial import try_agent
 from infra.packaging.kit_files import AGENT_FOLDER
 from infra.packaging.runtime_layer_build import LayerTarget
 from infra.policies.agent_policy import read_agent_policy
@@ -28,6 +30,7 @@ class KitStack(Stack):
         agent_folder: The user's own agent.
 
     Raises:
+        AgentFolderError: When the agent cannot be used.
         AgentPolicyError: When the agent's policy is none, or allows too much.
     """
 
@@ -38,6 +41,8 @@ class KitStack(Stack):
             description="Agent Session Kit: an agent that remembers",
             termination_protection=config.is_production,
         )
+        if self.bundling_required:
+            sys.stderr.write(try_agent(config.agent_environment))
         self.agent_policy = read_agent_policy(agent_folder / "policy.json", wildcards=config.agent_policy_wildcards)
         self.store = SessionBucket.configured(self, "Store", config)
         # Under these names other apps find what they need, without knowing this stack: see examples/session-report.

@@ -76,11 +76,13 @@ def load_handler(configuration: Configuration) -> Handler:
     )
     from agent_sessions.exceptions import ConditionsNotKeptError, SessionStorageError
     from lambda_src.settings import SettingsError
-    from lambda_src.turns.agent_builders import AgentFolderError
+    from local.agent_check import AgentCheckError, NotImportableHereError, import_builders, try_builders
 
     try:
         from lambda_src import handler
 
+        for line in try_builders(import_builders(), handler.endpoint.settings):
+            sys.stderr.write(f"{line}\n")
         # A deployed function does this before a snapshot; here it makes the first request as fast as the second.
         handler.endpoint.prime()
         handler.endpoint.store("").objects.check()
@@ -88,7 +90,9 @@ def load_handler(configuration: Configuration) -> Handler:
         raise ConfigurationError(f"STORE={configuration.store} cannot be used: {error}") from None
     except SessionStorageError:
         pass  # the storage may come back; until then each request says so
-    except (AgentFolderError, SettingsError) as error:
+    except NotImportableHereError as error:
+        raise ConfigurationError(f"lambda_src/agent needs what is not installed here: {error}") from None
+    except (AgentCheckError, SettingsError) as error:
         raise ConfigurationError(str(error)) from None
     except BotoCoreError as error:
         raise ConfigurationError(f"AWS_REGION, AWS_PROFILE or another AWS setting cannot be used: {error}") from None

@@ -1,7 +1,11 @@
 """The folder with the user's own agent, wherever it is: what has to be in it, and what it may bring."""
 
+import ast
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from agent_sessions.exceptions import InvalidIdentifierError
+from agent_sessions.identifiers import check_identifier
 
 from .kit_files import AGENT_FOLDER
 from .shipped_files import PackageError
@@ -35,13 +39,80 @@ def agent_folder(given: str | Path | None) -> Path:
 
 
 def check_builder(folder: Path) -> None:
-    """Check that a folder is a package.
+    """Check that a folder is a package with builders, as far as its text says. Nothing of it is run.
 
     Raises:
-        AgentFolderError: It has no ``__init__.py``.
+        AgentFolderError: It has no ``__init__.py``, or that is no Python, or has neither ``build_agent`` nor an
+            ``AGENTS`` that maps ids to builders.
     """
     if not (folder / _BUILDER).is_file():
         raise AgentFolderError(f"{folder} holds no agent: it has no {_BUILDER}, where build_agent or AGENTS is")
+    builder = folder / _BUILDER
+    try:
+        problem = _problem_with(ast.parse(builder.read_bytes(), str(builder)))
+    except (SyntaxError, ValueError) as error:
+        problem = f"no Python: {getattr(error, 'msg', error)}, line {getattr(error, 'lineno', 1)}"
+    if problem:
+        raise AgentFolderError(f"{builder}: {problem}")
+
+
+def _problem_with(module: ast.Module) -> str | None:
+    """What is wrong with the names that the module gives; ``None`` where its text does not say."""
+    names = _names(module)
+    if "*" in names:
+        return None
+    if not {"build_agent", "AGENTS"} & names.keys():
+        return "it has neither a function build_agent nor AGENTS, a mapping of agent ids and builders"
+    agents = names.get("AGENTS")
+    if isinstance(agents, ast.Dict):
+        return _problem_with_agents(agents)
+    if isinstance(agents, (ast.List, ast.Tuple, ast.Set)) or (
+        isinstance(agents, ast.Constant) and agents.value is not None
+    ):
+        return f"AGENTS is {_kind(agents)}; it has to be a mapping of agent ids and builders"
+    return None
+
+
+def _problem_with_agents(agents: ast.Dict) -> str | None:
+    if not agents.keys:
+        return "AGENTS is empty; it has to be a mapping of agent ids and builders"
+    for key, builder in zip(agents.keys, agents.values, strict=True):
+        if not isinstance(key, ast.Constant):
+            continue  # another mapping, or a name: only running it tells
+        agent_id: Any = key.value
+        try:
+            check_identifier("agent", agent_id)
+        except InvalidIdentifierError as error:
+            return f"AGENTS has a key that is no agent id: {error}"
+        if isinstance(builder, (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr)):
+            return f"AGENTS[{agent_id!r}] is {_kind(builder)}; it has to be a function that builds"
+    return None
+
+
+def _kind(value: ast.expr) -> str:
+    if isinstance(value, ast.Constant):
+        return f"a {type(value.value).__name__}"
+    return "a str" if isinstance(value, ast.JoinedStr) else f"a {type(value).__name__.lower()}"
+
+
+def _names(module: ast.Module) -> dict[str, ast.expr | None]:
+    """The names that a module has after it was run, with their values where the text has one."""
+    names: dict[str, ast.expr | None] = {}
+    for node in ast.walk(module):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.setdefault(name, None)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names |= {alias.asname or alias.name: None for alias in aliases}
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.setdefault(name, None)
+    for node in module.body:
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                names |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
+                names[name] = value
+    return names
 
 
 def default_model(folder: Path) -> str | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Builder = Callable[[SessionManager, Settings], Agent]  # or an orchestrator, which passes for one
 
 
-class AgentFolderError(TypeError):
+class UnusableAgentError(TypeError):
     """``lambda_src/agent`` holds something else than builders of agents; the message says what."""
 
 
@@ -36,7 +36,7 @@ def load_agents() -> Mapping[str, Builder] | None:
         The builders by their agent's id; ``None`` if there is one for every id, ``build_agent``.
 
     Raises:
-        AgentFolderError: It offers something else.
+        UnusableAgentError: It offers something else.
     """
     import_agent()
     from lambda_src import agent
@@ -68,7 +68,7 @@ def builder_of(agent_id: str) -> Builder:
 
     Raises:
         NotFoundError: ``AGENTS`` has no such agent; ``known_agents`` lists those it has.
-        AgentFolderError: See :func:`load_agents`.
+        UnusableAgentError: See :func:`load_agents`.
     """
     agents = load_agents()
     if agents is None:
@@ -100,7 +100,7 @@ def _conversing(built: Any, name: str, session_manager: Any, agent_id: str) -> A
     """An orchestrator that a builder has made, in the place of an agent.
 
     Raises:
-        AgentFolderError: It is none, or it would not go on with its own run.
+        UnusableAgentError: It is none, or it would not go on with its own run.
     """
     from strands.multiagent.base import MultiAgentBase as StrandsBase
 
@@ -121,7 +121,7 @@ def _conversing(built: Any, name: str, session_manager: Any, agent_id: str) -> A
     return cast("Agent", ConversingOrchestrator(built, session_manager, agent_id))
 
 
-def _unusable(reason: str) -> AgentFolderError:
+def _unusable(reason: str) -> UnusableAgentError:
     # An error's words are in no log. These are the programmer's, and quote nobody.
     logger.error("lambda_src/agent cannot be used", extra={"reason": reason})
-    return AgentFolderError(f"lambda_src/agent cannot be used: {reason}")
+    return UnusableAgentError(f"lambda_src/agent cannot be used: {reason}")

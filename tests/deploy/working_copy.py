@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_DEPLOYED = ("app.py", "cdk.json", "infra", "lambda_src", "layer", "requirements", "examples")
+_DEPLOYED = ("app.py", "cdk.json", "infra", "lambda_src", "layer", "local", "requirements", "examples")
 _EDIT = Path(__file__).with_name("user_edit") / "refunds.py"
 _TOOLS = "tools=[calculator, current_time]"
 _IMPORT = "from lambda_src.agent.tools import calculator, current_time\n"

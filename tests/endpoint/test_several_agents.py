@@ -1,5 +1,6 @@
 """``AGENTS``: a builder for each agent id, and what is said of anything else."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -132,6 +133,44 @@ def test_make_run_refuses_it_in_one_line(scripted: Scripted, file_store: dict[st
 
     with pytest.raises(ConfigurationError, match="lambda_src/agent cannot be used: AGENTS is a list"):
         load_handler(Configuration(0, file_store["SESSION_STORE"], "offline:history"))
+
+
+def start_locally(function: Function, agents: Any, file_store: dict[str, str]) -> None:
+    with_agents(function, agents)
+    load_handler(Configuration(0, file_store["SESSION_STORE"], "offline:history"))
+
+
+@pytest.mark.parametrize(
+    ("build", "complaint"),
+    [
+        (lambda *_: "an agent", r"AGENTS\['research'\] has returned a str"),
+        (lambda session_manager: None, r"AGENTS\['research'\] has to take a session manager and the settings"),
+    ],
+)
+def test_make_run_tries_each_builder_before_anybody_asks_it(
+    build: Any, complaint: str, scripted: Scripted, file_store: dict[str, str]
+) -> None:
+    function, model = scripted(otherwise="Hello.")
+
+    with pytest.raises(ConfigurationError, match=f"lambda_src/agent cannot be used: {complaint}"):
+        start_locally(function, {"default": builder(model, "Talk."), "research": build}, file_store)
+
+    assert not model.requests
+
+
+def test_a_builder_that_needs_the_network_is_not_tried_and_that_is_said(
+    scripted: Scripted, file_store: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    function, _ = scripted(otherwise="Hello.")
+
+    def build(*_: Any) -> Any:
+        return socket.create_connection(("192.0.2.1", 80))
+
+    start_locally(function, {"research": build}, file_store)
+
+    assert capfd.readouterr().err == (
+        "AGENTS['research'] of lambda_src/agent was not tried: offline it raises ConnectionRefusedError\n"
+    )
 
 
 @pytest.mark.parametrize("built", [None, "an agent", object()])
