@@ -17,6 +17,7 @@ from mypy_boto3_s3.client import S3Client
 from agent_sessions._storage.s3_conditions import trust
 from agent_sessions.lease import SessionLease
 from agent_sessions.session_store import SessionStore
+from tests.concurrency.orchestra_caller import ask_orchestra
 from tests.doubles.s3_server import REGION
 from tests.doubles.scripted_model import Request, ScriptedModel, tool_use
 
@@ -175,7 +176,7 @@ def killed_on_disk(folder: Path, at: int | None) -> Iterator[list[int]]:
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Do what a job says."""
-    work = ask_endpoint if job.get("key") else take_turns
+    work = ask_orchestra if job.get("orchestra") else ask_endpoint if job.get("key") else take_turns
     if job["url"].startswith("file://"):
         with killed_on_disk(Path(job["url"].removeprefix("file://")), job.get("kill_at")) as count:
             return {**work(job), "changes": count[0]}

@@ -41,14 +41,18 @@ def run_of(result: Any) -> Run:
 
 
 def stored_run(state: Mapping[str, Any] | None) -> Run | None:
-    """The run that an orchestrator's stored state tells of; ``None`` for a state that is not Strands' own."""
+    """The run that an orchestrator's stored state tells of; ``None`` for a state that is not Strands' own.
+
+    Strands notes that a run is completed after its last node. If the process dies in between, no node is left to run.
+    """
     from strands.multiagent.base import NodeResult
 
     if state is None or state.get("type") not in {"graph", "swarm"}:
         return None
     results = {node_id: NodeResult.from_dict(stored) for node_id, stored in state["node_results"].items()}
     order = state.get("execution_order") or state.get("node_history") or ()
-    return Run(str(state["status"]), _in_order(results, order))
+    has_ended = state["status"] == "executing" and results and not state["next_nodes_to_execute"]
+    return Run("completed" if has_ended else str(state["status"]), _in_order(results, order))
 
 
 def _in_order(results: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
