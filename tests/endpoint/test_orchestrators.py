@@ -82,6 +82,17 @@ def test_the_conversation_is_what_was_asked_and_what_was_answered(running: Any) 
     assert nodes["search"].requests[1].texts == ["And fish?"]  # a run begins anew
 
 
+def test_of_a_long_conversation_a_window_is_restored_and_all_of_it_is_kept(running: Any) -> None:
+    function = running(chain(models(a="Yes.")))
+    function.cold_start()
+    function.part("turns.orchestrators.conversing").WINDOW_MESSAGES = 4
+
+    replies = [function.reply(f"{number}?") for number in range(5)]
+
+    assert [reply["restored_messages"] for reply in replies] == [0, 2, 4, 4, 4]
+    assert len(said(function)) == 10
+
+
 def test_a_repeat_gets_the_stored_reply_and_no_node_runs(running: Any) -> None:
     nodes = models(search="Three birds.", write="A text.")
     function = running(chain(nodes))
@@ -140,6 +151,16 @@ def test_the_graph_of_the_page_on_ones_own_agent_takes_turns(running: Any) -> No
     assert parts(reply) == [("search", "completed", "Three birds."), ("write", "completed", "A text about birds.")]
 
 
+@pytest.mark.parametrize("build", [chain(models(a="A.")), swarm(models(a="A."))])
+def test_a_builder_of_an_orchestrator_is_tried_before_anybody_calls_it(running: Any, build: Any) -> None:
+    from local.agent_check import try_builders
+
+    function = running(build)
+    function.cold_start()
+
+    assert try_builders([(None, build)], function.module.endpoint.settings) == []
+
+
 # --- what cannot run --------------------------------------------------------------------------------------
 
 
@@ -185,11 +206,14 @@ def test_a_model_that_fails_in_a_node_has_its_answer_and_the_repeat_goes_on_with
     assert asked(nodes) == {"search": 1, "write": 2}
 
 
-def test_a_swarm_whose_agent_fails_has_the_same_answer(running: Any) -> None:
-    function = running(swarm(models(first=[ConnectionError("no"), "Well."])))
+def test_a_swarm_whose_agent_fails_has_the_same_answer(running: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    function = running(swarm(models(first=[ConnectionError("xyzzy"), "Well."])))
 
     assert function.say("Do it.", **KEYED).problem == "model-failed"
     assert text_of(function.reply("Do it.", **KEYED)) == "Well."
+    logged = capfd.readouterr()
+    assert "model-failed" in logged.out
+    assert "xyzzy" not in logged.out + logged.err  # Strands logs what a node has raised
 
 
 def test_a_run_that_meets_its_limits_is_told_as_far_as_it_came(running: Any) -> None:

@@ -131,7 +131,10 @@ class ConversingOrchestrator:
             return Task([], run=run._replace(status="interrupted", interrupts=pending))
         if run is not None and run.status == "completed":
             return Task([], run=run)
-        going_on.go_on(self.orchestrator)
+        if run is None or run.next_nodes:
+            going_on.go_on(self.orchestrator)
+        else:
+            going_on.begin_anew(self.orchestrator)  # it failed where nothing is left to run
         if body.prompt is not None:
             return Task([block.to_strands() for block in body.prompt])
         if run is not None and not going_on.has_run_to_finish(self.orchestrator):

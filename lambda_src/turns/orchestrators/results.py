@@ -24,12 +24,14 @@ class Run(NamedTuple):
         results: Strands' ``NodeResult`` of each node, by its id, in the order in which they ended.
         interrupts: What it waits for.
         said: What an orchestrator said that has no such results.
+        next_nodes: The nodes that are left to run, of a stored run.
     """
 
     status: str
     results: dict[str, Any]
     interrupts: Sequence[Any] = ()
     said: Any = None
+    next_nodes: Sequence[str] = ()
 
 
 def run_of(result: Any) -> Run:
@@ -51,8 +53,10 @@ def stored_run(state: Mapping[str, Any] | None) -> Run | None:
         return None
     results = {node_id: NodeResult.from_dict(stored) for node_id, stored in state["node_results"].items()}
     order = state.get("execution_order") or state.get("node_history") or ()
-    has_ended = state["status"] == "executing" and results and not state["next_nodes_to_execute"]
-    return Run("completed" if has_ended else str(state["status"]), _in_order(results, order))
+    next_nodes = state["next_nodes_to_execute"] or ()
+    has_ended = state["status"] == "executing" and results and not next_nodes
+    status = "completed" if has_ended else str(state["status"])
+    return Run(status, _in_order(results, order), next_nodes=next_nodes)
 
 
 def _in_order(results: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
