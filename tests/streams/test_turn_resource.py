@@ -1,12 +1,15 @@
 """A turn seen by whoever did not take it: while it runs and afterwards, from any process."""
 
 import asyncio
+import json
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from agent_sessions.turn_request import TURNS_KEPT
@@ -362,6 +365,77 @@ def test_a_reader_that_is_too_slow_is_dropped_and_the_turn_goes_on(
     assert view["status"] == "answered"
     assert "reply" not in rest
     assert served.said()[-1] == "assistant: " + "word " * 4000
+
+
+class Talkative:
+    """Says 5.5 MB in large pieces, which the scripted model would cut small."""
+
+    stateful = False
+
+    def get_config(self) -> dict[str, Any]:
+        return {"model_id": "talkative"}
+
+    async def stream(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        yield {"messageStart": {"role": "assistant"}}
+        for _piece in range(55):
+            yield {"contentBlockDelta": {"delta": {"text": "word " * 20_000}}}
+            await asyncio.sleep(0.01)
+        yield {"contentBlockStop": {}}
+        yield {"messageStop": {"stopReason": "end_turn"}}
+
+
+def test_a_reader_that_stops_reading_its_socket_holds_up_neither_the_turn_nor_the_server(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given: more text than the connection's buffers take
+    served = serve("Hello.")
+    served.function.models["script"] = Talkative()
+    monkeypatch.setattr(served.function.part("turn_resource.feed"), "MAX_WAITING_CHARACTERS", 100_000)
+    host, port = served.url.removeprefix("http://").split(":")
+    body = json.dumps({"prompt": "Talk"})
+    request = (
+        f"POST /sessions/chat/messages HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    )
+
+    # When: its reader reads the beginning and then nothing
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        stalled.connect((host, int(port)))
+        stalled.sendall(request.encode())
+        begun = stalled.recv(2048).decode()
+        while "turn_id" not in begun:
+            begun += stalled.recv(2048).decode()
+        turn_id = begun.split('"turn_id":"')[1].split('"')[0]
+        view = wait_until_over(served, turn_id)
+        another = served.request("GET", "/sessions")
+        rest = b"".join(iter(lambda: stalled.recv(1 << 20), b""))
+
+    # Then: it was dropped, and nothing else noticed
+    assert b"event: reply" not in rest
+    assert view["status"] == "answered"
+    assert another.status_code == httpx.codes.OK
+
+
+def test_a_follower_learns_that_the_process_of_its_turn_was_killed(tmp_path: Path) -> None:
+    variables = {"STORE": f"file://{tmp_path / 'sessions'}", "MODEL": "offline", "OFFLINE_WORDS_PER_SECOND": "4"}
+    taking, telling = Running(start(tmp_path, variables)), Running(start(tmp_path, variables))
+    try:
+        with Served(taking.url, None, None).telling("Use the calculator: 6*7") as stream:  # type: ignore[arg-type]
+            turn_id = stream.until("message", message_id=0)[0].data["turn_id"]
+            with Served(telling.url, None, None).open("GET", f"/sessions/chat/turns/{turn_id}") as follower:  # type: ignore[arg-type]
+                seen = follower.until("message", message_id=0)
+                stream.until("message", message_id=2)
+                taking.process.kill()
+                seen += list(follower)
+    finally:
+        for running in (taking, telling):
+            running.process.kill()
+            running.process.wait()
+
+    assert [event.data["message_id"] for event in seen if event.name == "message"] == [0, 1, 2]
+    assert seen[-1].name == "problem"
+    assert seen[-1].data["type"].endswith("turn-cut-off")
 
 
 def test_after_a_kill_in_the_middle_a_follower_of_the_next_process_sees_what_was_stored(tmp_path: Path) -> None:
