@@ -169,7 +169,11 @@ class Assembly:
     def _talk_to(self, name: str, tool: Tool | None) -> None:
         script = [tool_use(tool.name, **tool.arguments)] if tool else []
         with BedrockServer(*script, otherwise=_ANSWER) as bedrock:
-            function = self._function(name, bedrock.url)
+            function = self._report.check(
+                f"{name} comes out of the emulator", partial(self._function, name, bedrock.url)
+            )
+            if function is None:
+                return
             stored = 0
             for number, prompt in enumerate(_PROMPTS, 1):
                 turn = partial(_turn, function, prompt, stored)
