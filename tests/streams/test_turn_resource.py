@@ -394,8 +394,8 @@ def test_a_reader_that_stops_reading_its_socket_holds_up_neither_the_turn_nor_th
     host, port = served.url.removeprefix("http://").split(":")
     body = json.dumps({"prompt": "Talk"})
     request = (
-        f"POST /sessions/chat/messages HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        f"POST /sessions/chat/messages HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\n"
+        f"Connection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     )
 
     # When: its reader reads the beginning and then nothing
