@@ -18,6 +18,7 @@ from strands.hooks import (
     MultiAgentInitializedEvent,
 )
 
+from agent_sessions.turn_request import OrchestratorRecord
 from tests.contract.orchestra import BUILD, CRASHED, answers, describe, outcome
 from tests.contract.strands_features import needs_swarm_checkpoints
 from tests.contract.subjects import Subject
@@ -108,6 +109,26 @@ def test_a_task_with_an_image_is_restored_with_its_bytes(our_managers: Subject) 
     restored = BUILD["graph"](our_managers.manager(), spoke)
 
     assert restored.state.task == task
+
+
+def test_what_is_stored_names_the_turn_that_wrote_it_where_records_can(our_managers: Subject) -> None:
+    first = our_managers.manager()
+    graph = BUILD["graph"](first, [])
+    first.name_turn("turn-1")
+    graph("Do it.")
+
+    second = our_managers.manager()
+    BUILD["graph"](second, [])
+
+    assert first.orchestrator_record("the-graph") == OrchestratorRecord(None, None)
+    assert second.orchestrator_record("another") is None
+    restored = second.orchestrator_record("the-graph")
+    assert restored is not None
+    assert restored.state is not None
+    assert restored.state["status"] == "completed"
+    assert "kit" not in restored.state
+    assert restored.turn_id in {"turn-1", None}
+    assert restored.turn_id == "turn-1" or our_managers.name == "custom"
 
 
 # --- one's own ------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from strands.multiagent import GraphBuilder
 
 from tests.contract.strands_features import needs_swarm_checkpoints
 from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
@@ -102,6 +103,27 @@ def test_an_answered_run_that_was_cut_off_goes_on_behind_the_node_that_had_asked
     assert text_of(answer.json) == "Sent."
     assert asked(nodes) == {"ask": 2, "send": 2}
     assert respond(function, question["interrupts"], **KEYED).json == answer.json
+
+
+def test_what_asks_inside_of_a_node_fails_its_turn_and_keeps_nobody_from_the_next_prompt(running: Any) -> None:
+    nodes = models(inner=[tool_use("sign", document="it"), "Done."])
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        graph = GraphBuilder()
+        graph.add_node(swarm(nodes, sign)(None, settings), "team")
+        graph.set_graph_id(settings.agent_id)
+        graph.set_max_node_executions(5)
+        graph.set_session_manager(session_manager)
+        return graph.build()
+
+    function = running(build)
+
+    failed = function.say("Sign it.")
+    function.cold_start()
+
+    assert (failed.status, failed.problem) == (500, "internal-error")
+    assert "Let a node of the outer orchestrator ask." in failed.json["detail"]
+    assert text_of(function.reply("Then not.")) == "Done."
 
 
 # --- out of time ----------------------------------------------------------------------------------------------

@@ -141,6 +141,17 @@ def test_who_follows_sees_what_was_asked_and_the_answer_with_its_nodes(serve: Se
     assert [part["node_id"] for part in events[-1].data["nodes"]] == ["a", "b"]
 
 
+def test_a_turn_without_its_caller_is_a_run_like_any_other(serve: Serve) -> None:
+    served = serve(build_agent=chain(models(a="One.", b="Two.")))
+
+    accepted = served.request("POST", "/sessions/chat/messages", {"prompt": "Go"}, prefer="respond-async")
+    with served.open("GET", accepted.headers["location"]) as stream:
+        events = list(stream)
+
+    assert accepted.status_code == 202
+    assert [part["node_id"] for part in events[-1].data["nodes"]] == ["a", "b"]
+
+
 def test_a_node_whose_model_fails_ends_the_stream_with_the_problem(serve: Serve) -> None:
     served = serve(build_agent=chain(models(a="One.", b=[ConnectionError("no")])))
 

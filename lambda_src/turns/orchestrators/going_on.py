@@ -9,13 +9,28 @@ from typing import Any
 
 
 def interrupts_of(orchestrator: Any) -> list[Any] | None:
-    """What an orchestrator waits for, in the order in which it was asked; ``None`` when it does not say."""
+    """What an orchestrator waits for, in the order in which it was asked; ``None`` when it does not say.
+
+    What nobody can answer is left out.
+    """
     state = getattr(orchestrator, "_interrupt_state", None)
     if state is None:
         return None
-    if not state.activated:
+    if not state.activated or waits_inside_of_a_node(orchestrator):
         return []
     return [interrupt for interrupt in state.interrupts.values() if interrupt.response is None]
+
+
+def waits_inside_of_a_node(orchestrator: Any) -> bool:
+    """Whether a node that is an orchestrator itself has asked. Strands stores nothing of what is inside of a node."""
+    from strands.multiagent.base import MultiAgentBase
+
+    nodes = getattr(orchestrator, "nodes", None)
+    asked = orchestrator._interrupt_state.context  # noqa: SLF001 - see above
+    return isinstance(nodes, dict) and any(
+        isinstance(nodes[node_id].executor, MultiAgentBase) and not asked[node_id].get("from_hook")
+        for node_id in nodes.keys() & asked.keys()
+    )
 
 
 def has_run_to_finish(orchestrator: Any) -> bool:

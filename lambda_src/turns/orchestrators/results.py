@@ -85,7 +85,8 @@ def node_reply(node_id: str, result: Any) -> dict[str, Any]:
 
 def interrupted_node(node_id: str, result: Any, duration_ms: int) -> dict[str, Any]:
     """What a reply tells of a node that asks, from what its agent came to: Strands keeps no result of it."""
-    usage = NO_TOKENS if result is None else usage_of(result.metrics.accumulated_usage)
+    counted = getattr(result, "metrics", result)  # an agent's result has them, an orchestrator's is one itself
+    usage = NO_TOKENS if result is None else usage_of(counted.accumulated_usage)
     told = {"node_id": node_id, "status": "interrupted", "message": _said(result)}
     return {**told, "usage": usage, "duration_ms": duration_ms}
 

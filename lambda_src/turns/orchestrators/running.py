@@ -147,6 +147,11 @@ class OrchestratorTurn:
             run = Run("cancelled", self._happening.results)
         if self._cancelled.is_set and (self._nodes.was_cut or run.status != "completed"):
             return run._replace(status="cancelled")
+        if run.interrupts and going_on.interrupts_of(self._conversing.orchestrator) == []:
+            raise errors.InternalError(
+                "Something inside of a node that is an orchestrator itself has asked. No other request can answer "
+                "that. Let a node of the outer orchestrator ask."
+            )
         failed = [node.result for node in run.results.values() if isinstance(node.result, Exception)]
         if run.status == "failed" and failed:
             raise failed[-1]
