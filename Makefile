@@ -159,7 +159,7 @@ clean: ## remove what the targets above created
 # --- deploy ---------------------------------------------------------------------------------------------
 # ARGS= goes to the CDK CLI: make deploy ARGS="-c stage=test -c session_ttl_days=7 --profile work".
 
-.PHONY: synth deploy destroy smoke config-docs rehearse
+.PHONY: synth deploy destroy smoke config-docs rehearse rehearse-yours
 CDK := ./node_modules/.bin/cdk
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 1
 
@@ -187,3 +187,6 @@ config-docs: $(VENV)/.dev ## write docs/CONFIGURATION.md from infra/config.py
 
 rehearse: $(VENV)/.dev node_modules/.package-lock.json ## deploy into an emulator on this machine and talk to what was deployed
 	@$(BIN)/python -m tests.deploy $(ARGS)
+
+rehearse-yours: $(VENV)/.dev node_modules/.package-lock.json ## follow docs/YOURS.md from a fresh clone of the last commit to a deployed agent
+	@$(BIN)/python -m tests.deploy.yours
