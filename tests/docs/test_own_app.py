@@ -36,9 +36,9 @@ def test_its_settings_are_accepted() -> None:
 
 
 def test_every_construct_and_every_file_of_the_folder_is_one_that_exists() -> None:
-    constructs = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    named = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
 
-    assert set(constructs) == {name for name in infra.__all__ if name.endswith(("Endpoint", "Bucket", "Layer"))}
+    assert set(named) == {name for name in infra.__all__ if name.endswith(("Endpoint", "Bucket", "Layer", "Error"))}
     for name in re.findall(r"^\| `(\w+\.(?:py|txt|json))`", PAGE, re.MULTILINE):
         assert (ROOT / "lambda_src" / "agent" / name).is_file()
 

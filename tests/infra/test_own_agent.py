@@ -5,14 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from aws_cdk import App, Stack
+from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_lambda as lambda_
+from cdk_nag import AwsSolutionsChecks
 
-from infra import AgentEndpoint, ConfigError, KitConfig, RuntimeLayer, SessionBucket
+from infra import AgentEndpoint, ConfigError, KitConfig, LayerTarget, RuntimeLayer, SessionBucket, SessionLayer
 from infra.constructs import runtime_layer
 from infra.lock import main
 from infra.packaging.agent_folder import AgentFolderError
 from infra.packaging.agent_requirements import AgentRequirementsError
-from infra.packaging.runtime_layer_build import LayerBuildError, LayerTarget
+from infra.packaging.runtime_layer_build import LayerBuildError
 from tests.infra.synthesis import ResolvedTemplate
 from tests.infra.wheels import locked, wheel
 
@@ -78,6 +80,24 @@ def test_the_configuration_and_the_bucket_of_ones_own_are_used(agent: Path, tmp_
     assert function["Environment"]["Variables"]["AGENT_MODEL"] == HAIKU
     with pytest.raises(ValueError, match="session_ttl_days=30: the bucket forgets sessions after 7 days"):
         AgentEndpoint(stack, "Other", agent=agent, store=store)
+
+
+def test_two_endpoints_share_bucket_and_layers_and_cdk_nag_finds_nothing(agent: Path, tmp_path: Path) -> None:
+    config = KitConfig(session_ttl_days=7)
+    stack = stack_in(tmp_path)
+    store = SessionBucket.configured(stack, "Store", config)
+    runtime = RuntimeLayer(stack, "Runtime", target=LayerTarget(config.python_version, config.architecture))
+    sessions = SessionLayer(stack, "Sessions", python_version=config.python_version)
+    shared: list[lambda_.ILayerVersion] = [runtime.layer, sessions.layer]
+
+    AgentEndpoint(stack, "Chat", agent=agent, config=config, store=store, layers=shared)
+    AgentEndpoint(stack, "Support", config=config, store=store, layers=shared)
+
+    Validations.of(stack.node.root).add_plugins(AwsSolutionsChecks(stack.node.root))
+    template = template_of(stack)
+    assert len(template.of_type("AWS::S3::Bucket")) == 1
+    assert len(template.of_type("AWS::Lambda::LayerVersion")) == 2
+    assert len(template.of_type("AWS::Lambda::Url")) == 2
 
 
 def test_the_folder_is_packaged_as_the_agent_with_the_kits_model_where_it_names_none(
