@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.store_url import parse_store_url, shown
@@ -44,7 +44,9 @@ def _days(value: float) -> float:
     return value
 
 
-def _address(value: str) -> str:
+def _address(value: str, info: ValidationInfo) -> str:
+    if str(info.data.get("agent_model", "")).startswith("bedrock:"):
+        raise ValueError("is for other providers: Bedrock has an address of its own, AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
     if not _ADDRESS.fullmatch(value):
         raise ValueError("must be http://host or https://host, with or without a port and a path, and no credentials")
     return value

@@ -23,6 +23,8 @@ logger = Logger(service=SERVICE)
 
 LIBRARIES_THAT_QUOTE = (
     "LiteLLM",
+    "LiteLLM Proxy",
+    "LiteLLM Router",
     "agent_sessions",
     "anthropic",
     "asyncio",
@@ -93,11 +95,17 @@ def keep_words_out() -> None:
         library.setLevel(logging.WARNING)
         library.handlers = [handler]
         library.propagate = False
+        # LiteLLM, for one, gives its loggers handlers of its own when it is imported, which is later than this.
+        library.addHandler = _no_other_handler  # type: ignore[method-assign]
     # By default Python writes these to stderr, with the error's message or the line's arguments.
     logging.raiseExceptions = False
     threading.excepthook = _log_end_of_thread
     sys.unraisablehook = _log_unraisable
     warnings.showwarning = _log_warning
+
+
+def _no_other_handler(hdlr: logging.Handler) -> None:  # noqa: ARG001 - logging's own name for it
+    """Whoever adds a handler to a library that quotes wants its words written."""
 
 
 def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:

@@ -24,15 +24,20 @@ _OVERFLOW = "ContextWindowOverflowException"
 _MISTAKES = (TypeError, KeyError, AttributeError, NotImplementedError, UnicodeError)
 """What a provider's client raises over a block that it cannot send."""
 
+# What Google and Anthropic say with status 400, where others say 401, 402 or 403. Their whole phrases: "api key" and
+# "billing" are also the names of people's tools.
+_ACCOUNT = (
+    r"api[ _]key[ _](?:not valid|invalid|expired|not found)|(?:invalid|incorrect|missing|valid) api key"
+    r"|credit balance is too low|enable billing|plans & billing|user location is not supported"
+)
+_ABOUT_THE_ACCOUNT = re.compile(_ACCOUNT, re.IGNORECASE)
 # Providers use the same codes when a model cannot be called this way. No conversation is to blame for that.
 _ABOUT_THE_MODEL = re.compile(
-    r"model identifier|on-demand throughput|inference profile|credit balance|billing|api[ _-]?key"
+    r"model identifier|on-demand throughput|inference profile"
     r"|maximum tokens you requested|model_not_found|model .{0,80}does not exist|llm provider not provided"
-    r"|user location",
+    rf"|{_ACCOUNT}",
     re.IGNORECASE,
 )
-# What Google and Anthropic say with status 400, where others say 401, 402 or 403.
-_ABOUT_THE_ACCOUNT = re.compile(r"api[ _-]?key|credit balance|billing|user location", re.IGNORECASE)
 
 _SUSPECTS: dict[Suspect, re.Pattern[str]] = {
     "marks": re.compile(r"cach|thinking|reasoning|signature|guard_?content|citation", re.IGNORECASE),

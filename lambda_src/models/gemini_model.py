@@ -8,11 +8,15 @@ Source: Gemini API reference, "FinishReason" and "BlockReason".
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from strands.models.gemini import GeminiModel as StrandsGeminiModel
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from strands.types.content import Messages
     from strands.types.streaming import StreamEvent
 
 _FILTERED = {"BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT"}
@@ -22,6 +26,11 @@ class GeminiModel(StrandsGeminiModel):
     """A model of Google's Gemini API."""
 
     _says_something = False
+
+    async def stream(self, messages: Messages, *args: Any, **options: Any) -> AsyncGenerator[StreamEvent]:
+        """Stream an answer. One model may give several at once: what is known of each is kept apart."""
+        async for event in StrandsGeminiModel.stream(copy.copy(self), messages, *args, **options):
+            yield event
 
     def _format_chunk(self, event: dict[str, Any]) -> StreamEvent:
         kind = event["chunk_type"]

@@ -41,6 +41,8 @@ def _fresh_processes() -> Iterator[None]:
         yield
     sys.unraisablehook, threading.excepthook, logging.raiseExceptions = own
     logging.root.handlers = [handler for handler in logging.root.handlers if type(handler).__name__ != "WithoutWords"]
+    for logger in logging.root.manager.loggerDict.values():
+        logger.__dict__.pop("addHandler", None)
     for name, (level, handlers, propagate) in loggers.items():
         logger = logging.getLogger(name)
         logger.level, logger.handlers, logger.propagate = level, handlers, propagate

@@ -2,9 +2,13 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ from tests.doubles.bedrock_faults import BedrockFault, model_access_denied, thro
 from tests.doubles.bedrock_server import BedrockServer, Guardrail, tool_use
 from tests.doubles.scripted_model import ScriptedModel, overflow
 from tests.doubles.scripted_model import throttled as throttled_model
+from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import Context, Function
 from tests.endpoint.test_conversation import on_bedrock
 
@@ -284,6 +289,40 @@ def test_the_session_library_s_lines_keep_their_ids_and_nothing_else(
     line = logged(capfd, "a library reported something")[0]
     assert (line["session_id"], line["key"]) == ("chat", "o/chat/agent.json")
     assert SECRET not in str(line)
+
+
+def test_a_library_that_is_imported_later_gives_its_loggers_no_handler_of_its_own(
+    scripted: Scripted, capfd: pytest.CaptureFixture[str]
+) -> None:
+    function, _ = scripted()
+    function.cold_start()
+
+    # As LiteLLM does when it is imported, which is when its model is built.
+    log = logging.getLogger("LiteLLM Router")
+    log.addHandler(logging.StreamHandler())
+    log.warning("Repaired arguments: %s", SECRET)
+
+    output = capfd.readouterr()
+    assert SECRET not in output.out + output.err
+    assert "a library reported something" in output.out
+
+
+def test_litellm_itself_writes_no_words(tmp_path: Path) -> None:
+    """In a process of its own, where the function's log is set up before LiteLLM is imported."""
+    code = (
+        "import logging, lambda_src.handler\n"
+        "from lambda_src.models.providers import _litellm_model\n"
+        "_litellm_model()\n"
+        "for name in logging.root.manager.loggerDict:\n"
+        "    if name.partition('.')[0].startswith(('LiteLLM', 'litellm')):\n"
+        f"        logging.getLogger(name).warning('about %s', {SECRET!r})\n"
+    )
+    environment = {**os.environ, **CREDENTIALS, "SESSION_STORE": f"file://{tmp_path}", "ENDPOINT_AUTH": "local"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert "a library reported something" in done.stdout
 
 
 def logged(capfd: pytest.CaptureFixture[str], message: str) -> list[dict[str, Any]]:

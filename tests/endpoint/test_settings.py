@@ -25,7 +25,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SESSION_STORE": "file:///folder",
         "SESSION_TTL_DAYS": "0.5",
         "ENDPOINT_AUTH": "local",
-        "AGENT_MODEL": "bedrock:eu.amazon.nova-lite-v1:0",
+        "AGENT_MODEL": "ollama:llama3.2",
         "AGENT_MODEL_URL": "http://localhost:11434",
         "AGENT_MAX_TOKENS": "4096",
         "AGENT_SYSTEM_PROMPT": "Be brief.",
@@ -80,8 +80,7 @@ def test_every_setting_is_described() -> None:
         ("AGENT_MODEL", "claude", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),
         ("AGENT_MODEL", "bedrock:", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),
         ("AGENT_MODEL", "acme:model", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),
-        ("AGENT_MODEL_URL", "models.example.com", "http://host or https://host"),
-        ("AGENT_MODEL_URL", "https://me:pass@models.example.com", "no credentials"),
+        ("AGENT_MODEL_URL", "https://models.example.com", "Bedrock has an address of its own"),
         ("AGENT_MAX_TOKENS", "0", "greater than or equal to 1"),
         ("AGENT_WINDOW_MESSAGES", "1", "greater than or equal to 2"),
         ("AGENT_WINDOW_MESSAGES", "forty", "integer"),
@@ -101,6 +100,18 @@ def test_a_wrong_value_is_refused_with_its_variable_and_what_is_allowed(
         load_settings({**STORE, variable: value})
 
     assert variable in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("models.example.com", "http://host or https://host"),
+        ("https://me:pass@models.example.com", "no credentials"),
+    ],
+)
+def test_an_address_of_a_models_api_that_is_none_is_refused(url: str, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(allowed)):
+        load_settings({**STORE, "AGENT_MODEL": "ollama:llama3.2", "AGENT_MODEL_URL": url})
 
 
 def test_what_may_be_a_secret_put_there_by_mistake_is_not_shown() -> None:

@@ -56,6 +56,16 @@ def test_each_provider_s_word_for_an_invalid_request_is_a_refusal(provider: str)
     assert refusal.certain
 
 
+@pytest.mark.parametrize(
+    "words", ["Invalid schema for function 'get_api_key': ...", "tools.0.billing_address: Field required"]
+)
+def test_a_tool_that_is_named_after_keys_or_bills_does_not_blame_the_account(words: str) -> None:
+    refusal = refusal_of(api("BadRequestError", words, status_code=400))
+
+    assert refusal is not None
+    assert refusal.certain
+
+
 def test_what_botocore_does_not_send_is_refused() -> None:
     refusal = refusal_of(botocores_own())
 
@@ -97,6 +107,8 @@ def test_an_error_of_the_models_client_is_an_uncertain_refusal() -> None:
         api("OverloadedError", status_code=529),
         api("BadRequestError", "Your credit balance is too low to access the Anthropic API", status_code=400),
         api("BadRequestError", "API key not valid", status_code=400),
+        api("ClientError", "API_KEY_INVALID", code=400),
+        api("ClientError", "User location is not supported for the API use.", code=400),
         EndpointConnectionError(endpoint_url="https://x"),
         ReadTimeoutError(endpoint_url="https://x"),
         ConnectionError("no route"),
