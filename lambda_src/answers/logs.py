@@ -104,7 +104,7 @@ def keep_words_out() -> None:
     warnings.showwarning = _log_warning
 
 
-def _no_other_handler(hdlr: logging.Handler) -> None:  # noqa: ARG001 - logging's own name for it
+def _no_other_handler(hdlr: logging.Handler) -> None:
     """Whoever adds a handler to a library that quotes wants its words written."""
 
 
