@@ -41,7 +41,7 @@ lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	for provider in $(PROVIDERS); do \
 		$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra $$provider -c requirements/dev.txt -o requirements/endpoint-$$provider.txt || exit 1; \
 	done
-	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local --extra client --extra cdk --extra dev $(PROVIDERS:%=--extra %) -o requirements/dev.txt
+	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local --extra client --extra cli --extra cdk --extra dev $(PROVIDERS:%=--extra %) -o requirements/dev.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint -c requirements/dev.txt -o requirements/endpoint.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --extra endpoint --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/docs.in -o requirements/docs.txt
@@ -65,6 +65,10 @@ lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges a
 run: $(VENV)/.local ## serve the agent endpoint on this machine (PORT=, STORE=, MODEL=)
 	@$(BIN)/python -m infra.commands.agent_lock --check
 	@PYTHONPATH=layer:client:. $(BIN)/python -m local
+
+.PHONY: cli cli-docs
+cli: $(VENV)/.dev ## look at the sessions of a store (ARGS="ls --store s3://bucket"; see docs/CLI.md)
+	@PYTHONPATH=layer:cli $(BIN)/python -m agent_sessions_cli $(ARGS)
 
 # --- check ----------------------------------------------------------------------------------------------
 
@@ -107,13 +111,16 @@ transport-matrix: $(VENV)/.dev ## run the transport on each release of Lambda's 
 lint: $(VENV)/.dev ## ruff, formatting included, and the arrows between rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@PYTHONPATH=layer:client:. $(BIN)/lint-imports --no-cache
+	@PYTHONPATH=layer:client:cli:. $(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.dev ## mypy --strict
 	$(BIN)/mypy
 
 openapi: $(VENV)/.dev ## write docs/openapi.json, the HTTP contract, from the code
 	@PYTHONPATH=layer:client:. $(BIN)/python -m lambda_src.doors > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+cli-docs: $(VENV)/.dev ## write docs/CLI.md from the commands
+	@PYTHONPATH=layer:cli $(BIN)/python -m agent_sessions_cli.reference > docs/CLI.md.new && mv docs/CLI.md.new docs/CLI.md
 
 .venv-docs/.installed: requirements/docs.txt $(UV)
 	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-docs

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_import_follows_the_arrows_of_the_rooms() -> None:
     # The linter finds the packages by Python's path, and pytest has set that for its own process alone.
-    path = "import sys; sys.path[:0] = ['layer', 'client', '.']"
+    path = "import sys; sys.path[:0] = ['layer', 'client', 'cli', '.']"
     start = f"{path}; from importlinter import cli; cli.lint_imports_command()"
 
     run = subprocess.run([sys.executable, "-c", start], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -24,7 +24,9 @@ def test_every_import_follows_the_arrows_of_the_rooms() -> None:
     assert run.returncode == 0, run.stdout
 
 
-@pytest.mark.parametrize("package", ["agent_sessions", "agent_sessions_client", "lambda_src", "infra", "local"])
+@pytest.mark.parametrize(
+    "package", ["agent_sessions", "agent_sessions_cli", "agent_sessions_client", "lambda_src", "infra", "local"]
+)
 def test_no_two_modules_need_each_other(package: str) -> None:
     graph = grimp.build_graph(package, exclude_type_checking_imports=True, cache_dir=None)
     needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
@@ -39,7 +41,7 @@ def test_no_two_exceptions_have_one_name() -> None:
     """Whoever reads `except SessionBusyError` or a state machine's `ErrorEquals` knows which one is meant."""
     names = [
         node.name
-        for package in ("layer/agent_sessions", "lambda_src", "infra", "local")
+        for package in ("layer/agent_sessions", "lambda_src", "infra", "local", "cli")
         for module in sorted((ROOT / package).rglob("*.py"))
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
         if isinstance(node, ast.ClassDef) and node.name.endswith(("Error", "Exception"))
@@ -54,7 +56,7 @@ def test_what_is_named_as_a_question_answers_yes_or_no() -> None:
     asking = re.compile(r"_*(is|has|was|are|may|can|needs)_")
     functions = [
         (node, f"{module.relative_to(ROOT)}: {node.name}")
-        for package in ("layer/agent_sessions", "lambda_src", "infra", "local", "client")
+        for package in ("layer/agent_sessions", "lambda_src", "infra", "local", "client", "cli")
         for module in sorted((ROOT / package).rglob("*.py"))
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and asking.match(node.name)
@@ -83,7 +85,7 @@ def _is_own(target: ast.expr) -> bool:
 def test_no_module_is_above_400_lines_and_a_long_one_says_why() -> None:
     modules = [
         module
-        for package in ("layer/agent_sessions", "lambda_src", "infra", "local", "client")
+        for package in ("layer/agent_sessions", "lambda_src", "infra", "local", "client", "cli")
         for module in sorted((ROOT / package).rglob("*.py"))
     ]
     lines = {module: module.read_text(encoding="utf-8").splitlines() for module in modules}

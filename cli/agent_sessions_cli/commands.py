@@ -1,0 +1,17 @@
+"""The commands of ``agent-sessions``."""
+
+import click
+
+from agent_sessions import __version__
+from agent_sessions_cli.listing import ls
+from agent_sessions_cli.showing import show
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="agent-session-kit")
+def agent_sessions() -> None:
+    """Look at the sessions of a store, on S3 or in a folder."""
+
+
+for command in (ls, show):
+    agent_sessions.add_command(command)

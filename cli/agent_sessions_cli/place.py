@@ -1,0 +1,157 @@
+"""Where a command works: the options that every command has, and the store that they name."""
+
+from __future__ import annotations
+
+import functools
+import re
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from botocore.exceptions import BotoCoreError
+
+from agent_sessions.exceptions import SessionException
+from agent_sessions.owner import owner_prefix
+from agent_sessions.session_store import SessionStore
+from agent_sessions.store_url import StoreUrlError, parse_store_url, shown
+from agent_sessions_cli.failures import ExitCode, TerminalError, as_terminal_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_s3.client import S3Client
+
+_PREFIX = re.compile(r"o_[a-z2-7]{52}(/o_[a-z2-7]{52})*\Z")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command works, as its options say. See ``OPTIONS`` for their meaning."""
+
+    store_url: str
+    owner: str | None
+    issuer: str | None
+    ttl_days: float | None
+    profile: str | None
+    endpoint_url: str | None
+    as_json: bool
+
+    def open(self) -> SessionStore:
+        """Open the store. Nothing is read yet.
+
+        Raises:
+            click.UsageError: The options name no store.
+        """
+        return self.open_with(self.ttl_days)
+
+    def open_with(self, ttl_days: float | None) -> SessionStore:
+        """As :meth:`open`, with another lifetime of sessions."""
+        try:
+            needs_aws = parse_store_url(self.store_url).needs_aws
+        except StoreUrlError as error:
+            problem = f"{shown(self.store_url)!r} {error}".strip()
+            raise click.UsageError(f"--store {problem}.") from None
+        client = self._s3_client() if needs_aws else None
+        if client is None and (self.profile or self.endpoint_url):
+            raise click.UsageError("--profile and --endpoint-url belong to a store on S3. Leave them out.")
+        try:
+            store = SessionStore.from_url(self.store_url, client=client, ttl_days=ttl_days)
+        except ValueError as error:
+            raise click.UsageError(f"{error}.") from None
+        prefix = self._owner_prefix()
+        return store if prefix is None else store.for_owner(prefix)
+
+    def _s3_client(self) -> S3Client:
+        import boto3
+
+        from agent_sessions.s3_session_manager import s3_client
+
+        try:
+            return s3_client(boto3.Session(profile_name=self.profile), endpoint_url=self.endpoint_url)
+        except (BotoCoreError, ValueError) as error:
+            raise click.UsageError(f"{error} Check --profile, --endpoint-url and the AWS_ variables.") from None
+
+    def _owner_prefix(self) -> str | None:
+        if self.owner is None:
+            if self.issuer is not None:
+                raise click.UsageError("--issuer goes with --owner. Name the owner, too.")
+            return None
+        if self.issuer is None:
+            if not _PREFIX.match(self.owner):
+                raise click.UsageError(
+                    "--owner needs --issuer beside it (an AWS account, an identity provider's URL, `local`), "
+                    "unless it is a prefix of the store: o_ and 52 characters."
+                )
+            return self.owner
+        try:
+            return owner_prefix(self.issuer, self.owner)
+        except ValueError as error:
+            raise click.UsageError(f"--owner, --issuer: {error}.") from None
+
+
+OPTIONS = [
+    click.option(
+        "--store",
+        "store_url",
+        metavar="URL",
+        envvar="AGENT_SESSIONS_STORE",
+        required=True,
+        help="Where the sessions are: s3://bucket/prefix or file:///folder.",
+    ),
+    click.option(
+        "--owner",
+        metavar="NAME",
+        help="Whose sessions: with --issuer the subject, as the endpoint names its callers; without it the prefix, "
+        "o_ and 52 characters. Not given: the sessions directly below the store.",
+    ),
+    click.option("--issuer", metavar="NAME", help="Who vouches for the owner: an AWS account, a URL, local."),
+    click.option(
+        "--ttl-days",
+        metavar="DAYS",
+        type=click.FloatRange(min=0),
+        envvar="AGENT_SESSIONS_TTL_DAYS",
+        help="Days after its last use at which a session expires, as the writers of the store have it. Not given, "
+        "or 0: sessions do not expire.",
+    ),
+    click.option("--profile", metavar="NAME", help="The profile of AWS credentials to use."),
+    click.option("--endpoint-url", metavar="URL", help="Another S3 than Amazon's."),
+    click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, errors included."),
+    click.option("--debug", is_flag=True, help="Print where an error was raised, too."),
+]
+"""The options that every command has."""
+
+
+def works_in_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of every command. It gets a :class:`Place`, and its errors become exit codes."""
+
+    @functools.wraps(command)
+    def run(*, debug: bool, **options: Any) -> None:
+        names = Place.__dataclass_fields__
+        place = Place(**{name: options.pop(name) for name in names})
+        try:
+            command(place, **options)
+        except (click.UsageError, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every one becomes an exit code
+            if debug:
+                traceback.print_exc()
+            failure = _failure(error)
+            failure.show(as_json=place.as_json)
+            raise click.exceptions.Exit(failure.code) from None
+
+    for option in reversed(OPTIONS):
+        run = option(run)
+    return run
+
+
+def _failure(error: BaseException) -> TerminalError:
+    match error:
+        case TerminalError():
+            return error
+        case SessionException():
+            return as_terminal_error(error)
+        case KeyboardInterrupt() | click.Abort():
+            return TerminalError("Stopped.", ExitCode.INTERRUPTED)
+        case _:
+            return TerminalError(f"{type(error).__name__}: {error}. --debug shows where.", ExitCode.UNEXPECTED)

@@ -1,0 +1,186 @@
+"""``agent-sessions show``: a session as a person reads it, or as it is stored."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from agent_sessions.exceptions import SessionCorruptError, SessionNotFoundError
+from agent_sessions.types import Session, SessionAgent, encode_bytes_values
+from agent_sessions_cli.blocks import Line, lines_of
+from agent_sessions_cli.listing import read_lease
+from agent_sessions_cli.output import Printer, minute, print_json
+from agent_sessions_cli.place import Place, works_in_place
+from agent_sessions_cli.turns import turns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent_sessions.session_store import SessionStore
+    from agent_sessions.types import SessionMessage
+
+_Record = TypeVar("_Record", Session, SessionAgent)
+
+_ROLES = {"user": "bold cyan", "assistant": "bold green"}
+_KINDS = {"text": "", "tool": "yellow", "aside": "dim"}
+
+
+@click.command()
+@click.argument("session_id", metavar="ID")
+@click.option("--agent", "agent_id", metavar="ID", help="Only this agent. Not given: every agent, ordered by id.")
+@click.option("--raw", "view", flag_value="raw", help="The message records as they are stored, in JSON.")
+@click.option("--state", "view", flag_value="state", help="What is stored of the agents besides their messages.")
+@click.option("--turns", "view", flag_value="turns", help="The turns of requests, and what became of them.")
+@works_in_place
+def show(place: Place, session_id: str, agent_id: str | None, view: str | None) -> None:
+    """Show a session: what was said, by whom and when.
+
+    Redacted messages are shown as they were redacted. Characters that could drive the terminal are shown as escapes.
+    Reading is no use: it extends nothing. Of --raw, --state and --turns the last one counts.
+    """
+    store = place.open()
+    agents = [agent_id] if agent_id is not None else list(agent_ids(store, session_id))
+    if agent_id is not None:
+        store.messages(session_id, agent_id, limit=1)  # tells a session or an agent that is not there
+    printer = Printer()
+    if not place.as_json and view != "raw":
+        _print_head(printer, store, session_id)
+    for name in agents:
+        match view:
+            case "raw":
+                for record in records(store, session_id, name):
+                    print_json({"agent_id": name, **record.to_dict()})
+            case "state":
+                _show_state(printer, place, read_agent(store, session_id, name))
+            case "turns":
+                _show_turns(printer, place, store, session_id, name)
+            case _:
+                _show_conversation(printer, place, store, session_id, name)
+
+
+def agent_ids(store: SessionStore, session_id: str) -> Iterator[str]:
+    """The agents of a session, ordered by id.
+
+    Raises:
+        SessionNotFoundError: There is no such session.
+    """
+    summary = store.describe(session_id)
+    while True:
+        yield from (agent.agent_id for agent in summary.agents)
+        if summary.next_cursor is None:
+            return
+        summary = store.describe(session_id, cursor=summary.next_cursor)
+
+
+def records(store: SessionStore, session_id: str, agent_id: str) -> Iterator[SessionMessage]:
+    """An agent's message records in order, of which a page is held in memory."""
+    cursor = None
+    while True:
+        page = store.messages(session_id, agent_id, cursor=cursor)
+        yield from page.messages
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def read_agent(store: SessionStore, session_id: str, agent_id: str) -> SessionAgent:
+    """An agent's record.
+
+    Raises:
+        SessionNotFoundError: The session has no such agent.
+        SessionCorruptError: The record cannot be read.
+    """
+    key = store.layout.agent(session_id, agent_id)
+    content = _read_json(store, key)
+    session = _read_json(store, store.layout.session(session_id))
+    agent = None if content is None else _parsed(SessionAgent, content, key)
+    # An agent's record of an earlier life, written late, is no part of this one.
+    life = None if session is None else (_parsed(Session, session, key).kit or {}).get("incarnation")
+    if agent is None or (agent.kit or {}).get("incarnation", life) != life:
+        raise SessionNotFoundError(f"Session {session_id} has no agent {agent_id}", key=key)
+    return agent
+
+
+def _read_json(store: SessionStore, key: str) -> Any:
+    found = store.objects.get(key)
+    if found is None:
+        return None
+    try:
+        return json.loads(found.body)
+    except (ValueError, RecursionError) as error:
+        raise SessionCorruptError(f"key={key} | not JSON: {type(error).__name__}", key=key) from None
+
+
+def _parsed(kind: type[_Record], content: Any, key: str) -> _Record:
+    try:
+        return kind.from_dict(content)
+    except SessionCorruptError as error:
+        raise SessionCorruptError(f"key={key} | {error}", key=key) from None
+
+
+def _print_head(printer: Printer, store: SessionStore, session_id: str) -> None:
+    summary = store.describe(session_id)
+    is_leased, holder = read_lease(store, session_id)
+    facts = [f"created {minute(summary.created_at)}", f"used {minute(summary.last_used_at)}"]
+    facts += [f"expires {minute(summary.expires_at)}"] if summary.expires_at else []
+    facts += [f"held by {holder}" if holder else "held"] if is_leased else []
+    printer.line(f"session {session_id}", "bold")
+    printer.line(f"{', '.join(facts)} (UTC)", "dim")
+
+
+def _show_conversation(printer: Printer, place: Place, store: SessionStore, session_id: str, agent_id: str) -> None:
+    if not place.as_json:
+        _print_agent(printer, agent_id)
+    for record in records(store, session_id, agent_id):
+        message = record.to_message()
+        if place.as_json:
+            print_json(
+                {
+                    "agent_id": agent_id,
+                    "message_id": record.message_id,
+                    "created_at": record.created_at,
+                    "role": message["role"],
+                    "is_redacted": record.redact_message is not None,
+                    "content": encode_bytes_values(message["content"]),
+                }
+            )
+            continue
+        redacted = ", redacted" if record.redact_message is not None else ""
+        printer.line()
+        title = f"{message['role']}  #{record.message_id}, {minute(record.created_at)}{redacted}"
+        printer.line(title, _ROLES.get(message["role"], "bold"))
+        for line in lines_of(message["content"]):
+            _print_line(printer, line)
+
+
+def _print_line(printer: Printer, line: Line) -> None:
+    printer.line(line.text, _KINDS[line.kind])
+
+
+def _show_state(printer: Printer, place: Place, agent: SessionAgent) -> None:
+    record = agent.to_dict()
+    names = ("state", "conversation_manager_state", "_internal_state")
+    if place.as_json:
+        print_json({"agent_id": agent.agent_id, **{name: record[name] for name in names}})
+        return
+    _print_agent(printer, agent.agent_id)
+    for name in names:
+        printer.line(f"{name} {json.dumps(record[name], indent=2, ensure_ascii=False)}")
+
+
+def _show_turns(printer: Printer, place: Place, store: SessionStore, session_id: str, agent_id: str) -> None:
+    if not place.as_json:
+        _print_agent(printer, agent_id)
+    for turn in turns_of(store, session_id, agent_id, records(store, session_id, agent_id)):
+        if place.as_json:
+            print_json({"agent_id": agent_id, **turn._asdict()})
+            continue
+        messages = f"#{turn.first_id}" if turn.first_id == turn.last_id else f"#{turn.first_id} to #{turn.last_id}"
+        printer.line(f"{turn.turn_id}  {messages}, {minute(turn.began_at)}: {turn.became}")
+
+
+def _print_agent(printer: Printer, agent_id: str) -> None:
+    printer.line()
+    printer.line(f"agent {agent_id}", "bold magenta")
