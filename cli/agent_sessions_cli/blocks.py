@@ -26,26 +26,31 @@ class Line(NamedTuple):
     text: str
 
 
-def lines_of(content: Any) -> Iterator[Line]:
-    """The lines of a message's content, whatever is stored there."""
+def lines_of(content: Any, *, longest: int | None = LONGEST_VALUE) -> Iterator[Line]:
+    """The lines of a message's content, whatever is stored there.
+
+    Args:
+        content: The content.
+        longest: How many characters of a value are shown; ``None`` for all.
+    """
     for block in content if isinstance(content, list) else [content]:
         if not isinstance(block, dict):
-            yield Line("aside", _short(block))
+            yield Line("aside", _short(block, longest))
             continue
         for name, value in block.items():
-            yield from _lines_of_block(name, value)
+            yield from _lines_of_block(name, value, longest)
 
 
-def _lines_of_block(name: str, value: Any) -> Iterator[Line]:
+def _lines_of_block(name: str, value: Any, longest: int | None) -> Iterator[Line]:
     match name, value:
         case "text", str():
             yield Line("text", value)
         case "toolUse", {"name": tool, "input": given}:
-            yield Line("tool", f"calls {tool} {_short(given)}")
+            yield Line("tool", f"calls {tool} {_short(given, longest)}")
         case "toolResult", {"content": list() as results}:
             yield Line("tool", f"result, {value.get('status', 'success')}")
-            for line in lines_of(results):
-                yield Line("tool", f"  {_cut(line.text)}")
+            for line in lines_of(results, longest=longest):
+                yield Line("tool", f"  {_cut(line.text, longest)}")
         case "reasoningContent", {"reasoningText": {"text": str() as text}}:
             yield Line("aside", f"thinks: {text}")
         case (("image" | "document" | "video"), {"source": dict() as source}):
@@ -53,21 +58,21 @@ def _lines_of_block(name: str, value: Any) -> Iterator[Line]:
         case "cachePoint", _:
             return
         case _:
-            yield Line("aside", f"{name} {_short(value)}")
+            yield Line("aside", f"{name} {_short(value, longest)}")
 
 
 def _medium(kind: str, value: dict[str, Any], source: dict[str, Any]) -> Iterator[str]:
     yield kind
     yield from (str(value[key]) for key in ("name", "format") if key in value)
     found = source.get("bytes")
-    yield f"{len(found):,} bytes" if isinstance(found, bytes) else _short(source)
+    yield f"{len(found):,} bytes" if isinstance(found, bytes) else _short(source, LONGEST_VALUE)
 
 
-def _short(value: Any) -> str:
-    return _cut(json.dumps(encode_bytes_values(value), ensure_ascii=False))
+def _short(value: Any, longest: int | None) -> str:
+    return _cut(json.dumps(encode_bytes_values(value), ensure_ascii=False), longest)
 
 
-def _cut(text: str) -> str:
-    if len(text) <= LONGEST_VALUE:
+def _cut(text: str, longest: int | None) -> str:
+    if longest is None or len(text) <= longest:
         return text
-    return f"{text[:LONGEST_VALUE]}… ({len(text) - LONGEST_VALUE:,} more characters; --raw shows them)"
+    return f"{text[:longest]}… ({len(text) - longest:,} more characters; --raw shows them)"

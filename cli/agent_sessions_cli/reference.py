@@ -20,6 +20,8 @@ $ pip install "agent-session-kit[cli]"
 $ export AGENT_SESSIONS_STORE=s3://my-sessions/chat
 $ agent-sessions ls --limit 20
 $ agent-sessions show ada
+$ agent-sessions export ada --output ada.jsonl
+$ agent-sessions import ada.jsonl --store file:///var/lib/chat
 ```
 
 `python -m agent_sessions_cli` is the same command; in a checkout, `make cli ARGS="ls --store file:///var/lib/chat"`.

@@ -119,7 +119,7 @@ class SessionErasure:
         if self._would_erase_another(found):
             raise self._not_found()
         while self.stage is not ErasureStage.CLOSED and not self._superseded:
-            if found is not None and _is_mark(self._key, found):
+            if found is not None and is_mark(self._key, found):
                 self._mark, self.stage = found.etag, ErasureStage.CLOSED
             elif found is None and not self._find_more_than_a_lease():
                 return  # no session can be found here, but older versions of one may be left
@@ -191,7 +191,7 @@ class SessionErasure:
             # Another caller may have finished the erasure. Then no life has begun yet.
             self._mark = None
             return True
-        if not _is_mark(self._key, found):
+        if not is_mark(self._key, found):
             self._superseded = True
             return False
         self._mark = found.etag  # perhaps of a caller that erases or begins anew at the same time
@@ -295,7 +295,8 @@ def sweep_for_next_life(
     return mark
 
 
-def _is_mark(key: str, stored: StoredObject) -> bool:
+def is_mark(key: str, stored: StoredObject) -> bool:
+    """Whether what lies at a session's key says that its life has ended."""
     try:
         return is_erased(Record(key, decode(key, stored), stored))
     except SessionCorruptError:

@@ -1,0 +1,144 @@
+"""``agent-sessions export``: a session as a file, for another store or for a reader."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent_sessions.exceptions import SessionConflictError
+from agent_sessions_cli.markdown import conversation_lines
+from agent_sessions_cli.output import print_json
+from agent_sessions_cli.place import Place, works_in_place
+from agent_sessions_cli.records_file import NamedRecord, write_records
+from agent_sessions_cli.showing import agent_ids, records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agent_sessions.object_store import ListedObject
+    from agent_sessions.session_store import SessionStore
+
+_AT_ONCE = 16
+_OF_CALLERS = ("lease.json", "/cancel.json")
+"""What callers keep beside a session while they use it: no part of what it is."""
+
+
+@click.command("export")
+@click.argument("session_id", metavar="ID")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "markdown"]),
+    default="jsonl",
+    show_default=True,
+    help="jsonl: every record as it is stored, for `import`. markdown: the conversations, for reading.",
+)
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to; it must not be there yet. Not given: the standard output.",
+)
+@works_in_place
+def export(place: Place, session_id: str, form: str, output: Path | None) -> None:
+    """Write a session to a file.
+
+    The JSON lines hold every record byte for byte, and end with a checksum. Markdown is for reading, and cannot be
+    imported. A session that is used meanwhile is not exported: the command says so, and can be run again. A file
+    appears when it is whole, or not at all.
+    """
+    store = place.open()
+    store.describe(session_id)  # tells a session that is not there before a file is begun
+    with _destination(output) as write:
+        if form == "markdown":
+            for line in _markdown(store, session_id):
+                write(line.encode(errors="backslashreplace"))
+            told: dict[str, Any] = {}
+        else:
+            told = write_records(write, session_id, _stored_records(store, session_id))._asdict()
+    if output is not None:
+        facts = {"session_id": session_id, "file": str(output), **told}
+        if place.as_json:
+            print_json(facts)
+        else:
+            count = f", {told['records']} records" if told else ""
+            click.echo(f"{output}: session {session_id}{count}")
+
+
+def _stored_records(store: SessionStore, session_id: str) -> Iterator[NamedRecord]:
+    """Every record of a session.
+
+    Raises:
+        SessionConflictError: Somebody has written to the session meanwhile.
+    """
+    folder = store.layout.session_folder(session_id)
+    before, after = hashlib.sha256(), hashlib.sha256()
+    listed = _listed(store, folder)
+    while chunk := list(islice(listed, _AT_ONCE)):
+        for entry, found in zip(chunk, store.objects.get_many([entry.key for entry in chunk]), strict=True):
+            if found is None:
+                raise _used_meanwhile(session_id)
+            before.update(_version(entry))
+            yield NamedRecord(entry.key.removeprefix(folder), found.body)
+    # A listing tells another version of an object, whenever that was written between the two.
+    for entry in _listed(store, folder):
+        after.update(_version(entry))
+    if after.digest() != before.digest():
+        raise _used_meanwhile(session_id)
+
+
+def _listed(store: SessionStore, folder: str) -> Iterator[ListedObject]:
+    return (entry for entry in store.objects.list(folder) if not entry.key.endswith(_OF_CALLERS))
+
+
+def _version(entry: ListedObject) -> bytes:
+    return f"{entry.key}\0{entry.etag}\0".encode(errors="backslashreplace")
+
+
+def _used_meanwhile(session_id: str) -> SessionConflictError:
+    return SessionConflictError(f"Session {session_id} was used while it was exported", session_id=session_id)
+
+
+def _markdown(store: SessionStore, session_id: str) -> Iterator[str]:
+    yield f"# Session {session_id}\n"
+    for agent_id in agent_ids(store, session_id):
+        yield f"\n## Agent {agent_id}\n"
+        yield from conversation_lines(records(store, session_id, agent_id))
+
+
+@contextmanager
+def _destination(output: Path | None) -> Iterator[Callable[[bytes], object]]:
+    """Where bytes go: the standard output, or a file that gets its name when everything is written."""
+    if output is None:
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+        return
+    if output.exists():
+        raise click.UsageError(f"--output {output} is there already. Name another file.")
+    if not output.parent.is_dir():
+        raise click.UsageError(f"--output {output}: there is no folder {output.parent}. Make it first.")
+    # Only its owner may read a conversation.
+    descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file.write
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, output)  # unlike a rename, this overwrites nothing
+        except FileExistsError:
+            raise click.UsageError(f"--output {output} is there already. Name another file.") from None
+        except OSError:
+            Path(name).rename(output)  # a file system without links
+            return
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""A session that is brought in from elsewhere, record by record: nobody finds it before it is whole.
+
+    nothing ──mark──▶ closed ──records──▶ closed ──the session's record──▶ lives
+                         └──── abandoned, or the process died ────▶ nothing, or closed
+
+The mark is the one an erasure writes: no reader finds the session, and whoever begins one in its place erases first
+what was brought so far. The session's record replaces exactly this mark, so that a session that has begun meanwhile
+stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from agent_sessions._life.erasure import is_mark, put_mark, sweep_for_next_life
+from agent_sessions._records.records import Records
+from agent_sessions.exceptions import InvalidIdentifierError, SessionException, SessionExistsError
+from agent_sessions.object_store import Absent, PreconditionFailedError, Unchanged
+
+if TYPE_CHECKING:
+    from agent_sessions.lease import LeasePlace
+
+_RECORD = "session.json"
+_LEASE = "lease.json"
+
+
+class IncomingSession:
+    """Brings in one session. :meth:`begin`, :meth:`write` each record but the session's own, then :meth:`finish`.
+
+    Args:
+        place: Where it is to live.
+        session_id: Its id, as its record states it.
+    """
+
+    def __init__(self, place: LeasePlace, session_id: str) -> None:
+        self.session_id = session_id
+        self._objects = place.objects
+        self._layout = place.layout
+        self._folder = place.layout.session_folder(session_id)
+        self._key = place.layout.session(session_id)
+        self._records = Records(place.objects, place.layout)
+        self._mark: str | None = None
+        self._written: list[tuple[str, str]] = []
+
+    def begin(self) -> None:
+        """Close the place. What another import has left there is erased.
+
+        Raises:
+            SessionExistsError: Something else is stored there, or somebody begins a session at the same time.
+            SessionBusyError: There is more to erase than one call has time for; another call goes on.
+        """
+        found = self._objects.get(self._key)
+        try:
+            if found is not None and is_mark(self._key, found):
+                self._mark = sweep_for_next_life(self._records, self._layout, self.session_id, found)
+                return
+            listed = [entry.key for entry in islice(self._objects.list(self._folder), 2)]
+            if found is not None or listed not in ([], [f"{self._folder}{_LEASE}"]):
+                raise self._exists()
+            self._mark = put_mark(self._records, self._layout, self.session_id, Absent())
+        except PreconditionFailedError:
+            raise self._exists() from None
+
+    def write(self, name: str, body: bytes) -> None:
+        """Write a record.
+
+        Args:
+            name: Its key below the session's folder, such as ``agents/agent_a/agent.json``.
+            body: Its bytes; they are kept as they are.
+
+        Raises:
+            InvalidIdentifierError: The name is none of a record, or is the session's own record or its lease.
+            SessionExistsError: Another session has begun in this place.
+        """
+        if name in {_RECORD, _LEASE} or not _is_name(name):
+            raise InvalidIdentifierError(f"name={name!r} | names no record of a session", session_id=self.session_id)
+        key = f"{self._folder}{name}"
+        try:
+            self._written.append((key, self._objects.put(key, body, Absent()).etag))
+        except PreconditionFailedError:
+            raise self._exists() from None
+
+    def finish(self, record: bytes) -> None:
+        """Write the session's own record. From then on the session is found.
+
+        Raises:
+            SessionExistsError: Another session has begun in this place; it stays.
+        """
+        if self._mark is None:
+            raise RuntimeError(f"session_id={self.session_id} | begin first")
+        try:
+            self._objects.put(self._key, record, Unchanged(self._mark))
+        except PreconditionFailedError:
+            raise self._exists() from None
+        self._mark = None
+
+    def abandon(self) -> None:
+        """Take back what was written, as far as the storage works. What is left stays closed."""
+        if self._mark is None:
+            return
+        with contextlib.suppress(SessionException):
+            for key, etag in self._written:
+                self._objects.delete_version(key, etag)
+            # A write whose answer was lost is not in the list.
+            keep = [self._key, f"{self._folder}{_LEASE}"]
+            while self._objects.erase_some(self._folder, keep=keep, still=self._is_closed).more:
+                pass
+            self._objects.delete_version(self._key, self._mark)
+            self._objects.erase_some(self._folder, keep=keep, still=self._is_free)
+            self._mark = None
+
+    def _is_closed(self) -> bool:
+        found = self._objects.get(self._key)
+        return found is not None and found.etag == self._mark
+
+    def _is_free(self) -> bool:
+        """Whether nothing has begun here: what an erasure then finds are empty folders."""
+        return self._objects.get(self._key) is None
+
+    def _exists(self) -> SessionExistsError:
+        return SessionExistsError(
+            f"Session {self.session_id} already exists", session_id=self.session_id, key=self._key
+        )
+
+
+def _is_name(name: str) -> bool:
+    """Whether a name leads to an object below the folder, and nowhere else."""
+    parts = name.split("/")
+    return all(part not in {"", ".", ".."} and part.isprintable() and "\\" not in part for part in parts)
