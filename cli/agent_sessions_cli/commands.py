@@ -3,6 +3,8 @@
 import click
 
 from agent_sessions import __version__
+from agent_sessions_cli.erasing import rm
+from agent_sessions_cli.expiring import expire
 from agent_sessions_cli.exporting import export
 from agent_sessions_cli.importing import import_
 from agent_sessions_cli.listing import ls
@@ -12,8 +14,8 @@ from agent_sessions_cli.showing import show
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, package_name="agent-session-kit")
 def agent_sessions() -> None:
-    """Look at the sessions of a store, on S3 or in a folder, and take them along."""
+    """Look at the sessions of a store, on S3 or in a folder, take them along and erase them."""
 
 
-for command in (ls, show, export, import_):
+for command in (ls, show, export, import_, rm, expire):
     agent_sessions.add_command(command)

@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     BUSY = 5
     DAMAGED = 6
     STORAGE = 7
+    NOT_WHOLE = 8
     INTERRUPTED = 130
 
 
@@ -43,7 +44,8 @@ MEANINGS = {
     ExitCode.BUSY: "Another caller holds the session.",
     ExitCode.DAMAGED: "Something that is stored cannot be understood. The line names it.",
     ExitCode.STORAGE: "The storage refused or failed.",
-    ExitCode.INTERRUPTED: "Ctrl-C, or the end of the input where a question was asked.",
+    ExitCode.NOT_WHOLE: "An erasure is not whole. Nobody reads what is left; the line says why it is left.",
+    ExitCode.INTERRUPTED: "Ctrl-C, or no yes to a question.",
 }
 """The meaning of each exit code, for ``docs/CLI.md``."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -17,10 +17,12 @@ from agent_sessions_cli.output import Printer, clean, minute, print_json
 from agent_sessions_cli.place import Place, works_in_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from agent_sessions.session_pages import AgentSummary
     from agent_sessions.session_store import SessionStore
+
+_Look = TypeVar("_Look")
 
 AT_ONCE = 8
 """Sessions that are looked at at the same time."""
@@ -73,8 +75,7 @@ def ls(place: Place, limit: int | None) -> None:
     store = place.open()
     printer = Printer()
     damaged, count = 0, 0
-    for page in _pages(store, limit):
-        rows = [session for session in page if session is not None]
+    for rows in look_at_each(store, partial(look_at, store), limit=limit):
         damaged += sum(session.problem is not None for session in rows)
         if place.as_json:
             for session in rows:
@@ -88,14 +89,21 @@ def ls(place: Place, limit: int | None) -> None:
         )
 
 
-def _pages(store: SessionStore, limit: int | None) -> Iterator[list[ListedSession | None]]:
-    """The sessions, page by page. ``None`` stands for one that ended while it was looked at."""
+def look_at_each(
+    store: SessionStore, look: Callable[[str], _Look | None], *, limit: int | None
+) -> Iterator[list[_Look]]:
+    """Look at the sessions of a store, page by page, some at the same time.
+
+    Args:
+        store: Where the sessions are.
+        look: Looks at one, by its id; ``None`` leaves it out, for it has ended meanwhile.
+        limit: At most so many sessions; ``None`` for all.
+    """
     left, cursor = limit, None
     with ThreadPoolExecutor(AT_ONCE) as threads:
         while left is None or left > 0:
             page = store.sessions(limit=PAGE if left is None else min(PAGE, left), cursor=cursor)
-            if page.session_ids:
-                yield list(threads.map(look_at, itertools.repeat(store), page.session_ids))
+            yield [found for found in threads.map(look, page.session_ids) if found is not None]
             left = None if left is None else left - len(page.session_ids)
             cursor = page.next_cursor
             if cursor is None:

@@ -22,6 +22,8 @@ $ agent-sessions ls --limit 20
 $ agent-sessions show ada
 $ agent-sessions export ada --output ada.jsonl
 $ agent-sessions import ada.jsonl --store file:///var/lib/chat
+$ agent-sessions rm ada
+$ agent-sessions expire --dry-run --ttl-days 30
 ```
 
 `python -m agent_sessions_cli` is the same command; in a checkout, `make cli ARGS="ls --store file:///var/lib/chat"`.
