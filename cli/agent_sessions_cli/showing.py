@@ -31,7 +31,7 @@ _KINDS = {"text": "", "tool": "yellow", "aside": "dim"}
 @click.argument("session_id", metavar="ID")
 @click.option("--agent", "agent_id", metavar="ID", help="Only this agent. Not given: every agent, ordered by id.")
 @click.option("--raw", "view", flag_value="raw", help="The message records as they are stored, in JSON.")
-@click.option("--state", "view", flag_value="state", help="What is stored of the agents besides their messages.")
+@click.option("--state", "view", flag_value="state", help="The stored state of agents and orchestrators.")
 @click.option("--turns", "view", flag_value="turns", help="The turns of requests, and what became of them.")
 @works_in_place
 def show(place: Place, session_id: str, agent_id: str | None, view: str | None) -> None:
@@ -58,6 +58,9 @@ def show(place: Place, session_id: str, agent_id: str | None, view: str | None) 
                 _show_turns(printer, place, store, session_id, name)
             case _:
                 _show_conversation(printer, place, store, session_id, name)
+    if view == "state" and agent_id is None:
+        for name, state in orchestrators(store, session_id):
+            _show_orchestrator(printer, place, name, state)
 
 
 def agent_ids(store: SessionStore, session_id: str) -> Iterator[str]:
@@ -94,13 +97,40 @@ def read_agent(store: SessionStore, session_id: str, agent_id: str) -> SessionAg
     """
     key = store.layout.agent(session_id, agent_id)
     content = _read_json(store, key)
-    session = _read_json(store, store.layout.session(session_id))
     agent = None if content is None else _parsed(SessionAgent, content, key)
     # An agent's record of an earlier life, written late, is no part of this one.
-    life = None if session is None else (_parsed(Session, session, key).kit or {}).get("incarnation")
+    life = _life(store, session_id)
     if agent is None or (agent.kit or {}).get("incarnation", life) != life:
         raise SessionNotFoundError(f"Session {session_id} has no agent {agent_id}", key=key)
     return agent
+
+
+def orchestrators(store: SessionStore, session_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The graphs, swarms and other orchestrators of a session, each with its state as it is stored.
+
+    Raises:
+        SessionCorruptError: A state cannot be read.
+    """
+    life = _life(store, session_id)
+    prefix = "multi_agent_"
+    for folder in store.objects.list_folders(f"{store.layout.session_folder(session_id)}multi_agents/", named=prefix):
+        name = folder.strip("/").removeprefix(prefix)
+        key = store.layout.multi_agent(session_id, name)
+        state = _read_json(store, key)
+        if state is None:
+            continue
+        if not isinstance(state, dict):
+            raise SessionCorruptError(f"key={key} | not a JSON object", key=key)
+        kit = state.pop("kit", None)
+        if not isinstance(kit, dict) or kit.get("incarnation", life) == life:
+            yield name, state
+
+
+def _life(store: SessionStore, session_id: str) -> str | None:
+    """The name of the session's present life; ``None`` if Strands began it."""
+    key = store.layout.session(session_id)
+    session = _read_json(store, key)
+    return None if session is None else (_parsed(Session, session, key).kit or {}).get("incarnation")
 
 
 def _read_json(store: SessionStore, key: str) -> Any:
@@ -168,6 +198,15 @@ def _show_state(printer: Printer, place: Place, agent: SessionAgent) -> None:
     _print_agent(printer, agent.agent_id)
     for name in names:
         printer.line(f"{name} {json.dumps(record[name], indent=2, ensure_ascii=False)}")
+
+
+def _show_orchestrator(printer: Printer, place: Place, name: str, state: dict[str, Any]) -> None:
+    if place.as_json:
+        print_json({"multi_agent_id": name, "state": state})
+        return
+    printer.line()
+    printer.line(f"orchestrator {name}", "bold magenta")
+    printer.line(f"state {json.dumps(state, indent=2, ensure_ascii=False)}")
 
 
 def _show_turns(printer: Printer, place: Place, store: SessionStore, session_id: str, agent_id: str) -> None:

@@ -7,6 +7,7 @@ from strands import Agent, tool
 from agent_sessions.object_store import Absent
 from agent_sessions.turn_request import TurnRequest
 from tests.cli.conftest import Terminal
+from tests.contract.damaged_records import Orchestra
 from tests.doubles.scripted_model import ScriptedModel, reasoning, tool_use
 
 
@@ -89,6 +90,18 @@ def test_the_state_is_shown(terminal: Terminal) -> None:
     assert row["state"] == {"city": "Rome"}
     assert row["conversation_manager_state"]["__name__"] == "SlidingWindowConversationManager"
     assert '"city": "Rome"' in read.output
+
+
+def test_the_state_of_orchestrators_is_shown_and_none_of_an_earlier_life(terminal: Terminal) -> None:
+    terminal.store.session_manager("ada").initialize_multi_agent(Orchestra())
+    late = json.dumps({"id": "late", "kit": {"incarnation": "an earlier life"}}).encode()
+    terminal.store.objects.put(terminal.store.layout.multi_agent("ada", "late"), late, Absent())
+
+    rows = [json.loads(line) for line in terminal.run("show", "ada", "--state", "--json").output.splitlines()]
+    read = terminal.run("show", "ada", "--state")
+
+    assert rows == [{"multi_agent_id": "o1", "state": Orchestra().serialize_state()}]
+    assert "orchestrator o1" in read.output
 
 
 def test_turns_are_shown_with_what_became_of_them(terminal: Terminal) -> None:
