@@ -23,8 +23,8 @@ def import_(place: Place, file: Path) -> None:
 
     The checksum is verified before anything is written. A session that is there already is not touched. Nobody finds
     the new session before it is whole: an import that was stopped, or whose process died, leaves nothing that opens,
-    and can be run again. Importing counts as a use, from which a session's lifetime runs; only a session that was exported
-    while its older objects were being renewed keeps the last use that its record states.
+    and can be run again. Importing counts as a use, from which a session's lifetime runs; only a session that was
+    exported while its older objects were being renewed keeps the last use that its record states.
     """
     store = place.open()
     with file.open("rb") as opened:
