@@ -10,7 +10,7 @@ from tests.contract.strands_features import needs_swarm_checkpoints
 from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import Answer, Context, Function, text_of
-from tests.endpoint.orchestra import chain, fan, hand_over, models, sign, stamp, swarm
+from tests.endpoint.orchestra import chain, fan, hand_over, models, node, sign, stamp, swarm
 from tests.endpoint.test_orchestrators import asked, parts, said
 
 KEYED: Any = {"headers": {"idempotency-key": "request-1"}}
@@ -146,6 +146,37 @@ def test_a_turn_that_runs_out_of_time_goes_on_with_the_node_that_was_stopped(run
     assert said(function) == ["user: Go", "assistant: Whole."]
     total = sum(part["usage"]["total_tokens"] for part in reply["nodes"])
     assert reply["usage"]["total_tokens"] == total
+
+
+def test_a_graph_that_goes_in_a_circle_is_not_answered_with_what_it_had_when_it_was_cut_off(running: Any) -> None:
+    nodes = models(
+        write=["A draft.", ["Bet", Pause(30), "ter."], "Better."], review=["Again.", "Good."], publish=["Published."]
+    )
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        graph = GraphBuilder()
+        for name, model in nodes.items():
+            graph.add_node(node(name, model), name)
+        graph.add_edge("write", "review")
+        graph.add_edge("review", "write", lambda state: "Again" in str(state.results.get("review")))
+        graph.add_edge("review", "publish", lambda state: "Good" in str(state.results.get("review")))
+        graph.set_entry_point("write")
+        graph.set_graph_id(settings.agent_id)
+        graph.set_max_node_executions(10)
+        graph.set_session_manager(session_manager)
+        return graph.build()
+
+    function = running(build)
+    function.environment |= {"DEADLINE_MARGIN_SECONDS": "2"}
+
+    late = function.say("Go", context=Context(remaining_seconds=4), **KEYED)
+    function.cold_start()
+    reply = function.reply("Go", **KEYED)
+
+    assert (late.status, late.problem) == (504, "out-of-time")
+    assert (text_of(reply), reply["stop_reason"]) == ("Published.", "end_turn")
+    assert asked(nodes) == {"write": 3, "review": 2, "publish": 1}
+    assert parts(reply)[0] == ("write", "completed", "Better.")
 
 
 def test_another_prompt_after_a_run_that_was_cut_off_begins_a_run_of_its_own(running: Any) -> None:

@@ -13,11 +13,13 @@ like any other. The run itself is kept in the orchestrator's own record, node by
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lambda_src.answers import errors
 from lambda_src.turns.interrupts import agent_input, pending_interrupts
 from lambda_src.turns.orchestrators import going_on
+from lambda_src.turns.orchestrators.nodes import agents_in
 from lambda_src.turns.orchestrators.results import Run, stored_run
 
 if TYPE_CHECKING:
@@ -83,7 +85,11 @@ class ConversingOrchestrator:
         self._session = session
         session.register_hooks(self.hooks)
         self.hooks.invoke_callbacks(AgentInitializedEvent(agent=cast("Agent", self)))
-        self.mirror_interrupts(going_on.interrupts_of(orchestrator))
+        pending = going_on.interrupts_of(orchestrator)
+        stored = session.orchestrator_record(orchestrator.id)
+        if pending and stored is not None and not going_on.can_be_answered(orchestrator, stored.state):
+            pending = []
+        self.mirror_interrupts(pending)
 
     def mirror_interrupts(self, pending: list[Any] | None) -> None:
         """Wait for what the orchestrator waits for; its own record is right where the two differ.
@@ -119,8 +125,8 @@ class ConversingOrchestrator:
             blocks = agent_input(cast("Agent", self), body)
         if body.prompt is not None:
             going_on.begin_anew(self.orchestrator)
-        else:
-            going_on.go_on(self.orchestrator)
+        elif not going_on.go_on(self.orchestrator, None if stored is None else stored.state):
+            raise _run_is_lost()
         return Task(blocks, given)
 
     def _rest_of(self, body: TurnBody, state: dict[str, Any] | None) -> Task:
@@ -131,10 +137,14 @@ class ConversingOrchestrator:
             return Task([], run=run._replace(status="interrupted", interrupts=pending))
         if run is not None and run.status == "completed":
             return Task([], run=run)
-        if run is None or run.next_nodes:
-            going_on.go_on(self.orchestrator)
-        else:
-            going_on.begin_anew(self.orchestrator)  # it failed where nothing is left to run
+        frontier = going_on.frontier_of(self.orchestrator, state)
+        if run is not None and run.status == "executing" and frontier is not None and not frontier.left:
+            return Task([], run=run._replace(status="completed"))
+        has_more = run is None or (bool(run.next_nodes) if frontier is None else bool(frontier.left))
+        if not (has_more and going_on.go_on(self.orchestrator, state)):
+            going_on.begin_anew(self.orchestrator)  # nothing is left to run, or nobody knows what
+        if run is not None and going_on.is_in_a_batch(self.orchestrator):
+            return Task(_answers_in(body))
         if body.prompt is not None:
             return Task([block.to_strands() for block in body.prompt])
         if run is not None and not going_on.has_run_to_finish(self.orchestrator):
@@ -168,9 +178,10 @@ class ConversingOrchestrator:
             self.nodes.cancel()
 
     def cleanup(self) -> None:
-        """Close what the nodes' tools have opened."""
-        if self.nodes is not None:
-            self.nodes.cleanup()
+        """Close what the nodes' tools have opened, whether or not the turn has begun."""
+        with ExitStack() as closing:
+            for _, agent in agents_in(self.orchestrator):
+                closing.callback(agent.cleanup)
 
 
 def as_orchestrator(agent: Any) -> ConversingOrchestrator | None:

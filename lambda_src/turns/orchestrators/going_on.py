@@ -5,7 +5,12 @@ Strands has no public names for this. What is not there, as with an orchestrator
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from lambda_src.turns.orchestrators.frontier import Frontier, go_on_from, is_graph, restored_frontier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def interrupts_of(orchestrator: Any) -> list[Any] | None:
@@ -52,22 +57,36 @@ def begin_anew(orchestrator: Any) -> None:
         shared.context = {}
 
 
-def go_on(orchestrator: Any) -> None:
-    """Have a graph run what is left of its stored run: all of that, and nothing again.
+def can_be_answered(orchestrator: Any, state: Mapping[str, Any] | None) -> bool:
+    """Whether the stored run goes on when what it asks is answered."""
+    return state is None or not is_graph(orchestrator) or restored_frontier(orchestrator, state) is not None
 
-    A node that failed is tried again, so its failure is none of the run's any more. If a run was answered and then cut
-    off, Strands would run the nodes that had asked, and forget those that come after them.
+
+def frontier_of(orchestrator: Any, state: Mapping[str, Any] | None) -> Frontier | None:
+    """Where the stored run of a graph stands; ``None`` for any other orchestrator, and where nobody can tell."""
+    return restored_frontier(orchestrator, state) if state is not None and is_graph(orchestrator) else None
+
+
+def is_in_a_batch(orchestrator: Any) -> bool:
+    """Whether a graph goes on in the middle of nodes that run at once: then it takes answers, and no prompt."""
+    state = getattr(orchestrator, "_interrupt_state", None)
+    return is_graph(orchestrator) and state is not None and bool(state.activated)
+
+
+def go_on(orchestrator: Any, state: Mapping[str, Any] | None) -> bool:
+    """Have an orchestrator run what is left of its stored run: all of that, and nothing again.
+
+    Args:
+        orchestrator: The orchestrator, restored.
+        state: What was stored of it.
+
+    Returns:
+        Whether it will; not, where nobody can tell what a graph has left to run.
     """
-    state: Any = getattr(orchestrator, "state", None)
-    if isinstance(getattr(state, "failed_nodes", None), set):
-        state.failed_nodes.clear()
-    interrupts = getattr(orchestrator, "_interrupt_state", None)
-    nodes = getattr(orchestrator, "_resume_next_nodes", None)
-    if interrupts is None or not interrupts.activated or not nodes:
-        return
-    from strands.multiagent.base import Status
-
-    for node in nodes:
-        node.execution_status = Status.INTERRUPTED
-    state.interrupted_nodes = set(nodes)
-    interrupts.context["completed_nodes"] = []
+    if state is None or not is_graph(orchestrator):
+        return True
+    frontier = restored_frontier(orchestrator, state)
+    if frontier is None or not frontier.left:
+        return False
+    go_on_from(orchestrator, frontier)
+    return True

@@ -66,11 +66,6 @@ class NodeAgents:
         for node in self._nodes:
             node.cancellation.request(node.agent)
 
-    def cleanup(self) -> None:
-        """Close what their tools have opened."""
-        for node in self._nodes:
-            node.agent.cleanup()
-
     @property
     def was_cut(self) -> bool:
         """Whether the cancellation has cut anything short."""

@@ -45,7 +45,8 @@ def run_of(result: Any) -> Run:
 def stored_run(state: Mapping[str, Any] | None) -> Run | None:
     """The run that an orchestrator's stored state tells of; ``None`` for a state that is not Strands' own.
 
-    Strands notes that a run is completed after its last node. If the process dies in between, no node is left to run.
+    Strands notes that a run is completed after its last node. If the process dies in between, a swarm has no node left
+    to run. What a graph has left to run, only the graph itself can tell: see :mod:`frontier`.
     """
     from strands.multiagent.base import NodeResult
 
@@ -54,7 +55,7 @@ def stored_run(state: Mapping[str, Any] | None) -> Run | None:
     results = {node_id: NodeResult.from_dict(stored) for node_id, stored in state["node_results"].items()}
     order = state.get("execution_order") or state.get("node_history") or ()
     next_nodes = state["next_nodes_to_execute"] or ()
-    has_ended = state["status"] == "executing" and results and not next_nodes
+    has_ended = state["type"] == "swarm" and state["status"] == "executing" and results and not next_nodes
     status = "completed" if has_ended else str(state["status"])
     return Run(status, _in_order(results, order), next_nodes=next_nodes)
 

@@ -71,19 +71,22 @@ def test_nodes_stand_in_the_order_in_which_they_ended_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "next_nodes", "expected"),
+    ("kind", "status", "next_nodes", "expected"),
     [
-        ("executing", ["b"], "executing"),
-        ("executing", [], "completed"),  # the process died before that was noted
-        ("failed", [], "failed"),
-        ("interrupted", ["b"], "interrupted"),
+        ("swarm", "executing", ["b"], "executing"),
+        ("swarm", "executing", [], "completed"),  # the process died before that was noted
+        ("graph", "executing", [], "executing"),  # only its edges can tell
+        ("graph", "failed", [], "failed"),
+        ("graph", "interrupted", ["b"], "interrupted"),
     ],
 )
-def test_a_stored_run_is_over_when_no_node_is_left(status: str, next_nodes: list[str], expected: str) -> None:
+def test_a_stored_run_of_a_swarm_is_over_when_no_node_is_left(
+    kind: str, status: str, next_nodes: list[str], expected: str
+) -> None:
     message = {"role": "assistant", "content": [{"text": "A"}]}
     agent = {"type": "agent_result", "message": message, "stop_reason": "end_turn"}
     state = {
-        "type": "graph",
+        "type": kind,
         "status": status,
         "node_results": {"a": {"result": agent, "status": "completed"}},
         "execution_order": ["a"],
