@@ -12,6 +12,7 @@ from agent_sessions.exceptions import InvalidIdentifierError
 from agent_sessions.identifiers import check_identifier
 from lambda_src.answers.errors import NotFoundError
 from lambda_src.answers.logs import logger
+from lambda_src.turns.containment import silence_agents
 from lambda_src.turns.first_import import import_agent
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _checked(build: Builder, name: str, agent_id: str | None) -> Builder:
     def build_checked(session_manager: SessionManager, settings: Settings) -> Agent:
         from strands import Agent
 
+        silence_agents()
         agent: Any = build(session_manager, settings)
         if not isinstance(agent, Agent):
             return _conversing(agent, name, session_manager, settings.agent_id)

@@ -44,6 +44,20 @@ def endpoint_error_of(event: AfterToolCallEvent) -> EndpointError | None:
     return error if isinstance(error, EndpointError) else None
 
 
+def silence_agents() -> None:
+    """Have no agent print what is said, wherever it is made: in a function, that would be in its log.
+
+    Strands' default prints every word. An agent inside of an orchestrator of one's own is found by nobody.
+    """
+    from strands.handlers import PrintingCallbackHandler
+
+    PrintingCallbackHandler.__call__ = _say_nothing  # type: ignore[method-assign] # it is made where nobody can choose
+
+
+def _say_nothing(_self: object, **_event: object) -> None:
+    """In the place of printing."""
+
+
 def contain(agent: Agent, cancellation: Cancellation) -> None:
     """Contain an agent's tools and hooks, and stop it from printing. The agent is made for one turn."""
     from strands.handlers import PrintingCallbackHandler, null_callback_handler

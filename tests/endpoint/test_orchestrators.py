@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from strands.hooks import BeforeNodeCallEvent
 
-from tests.doubles.scripted_model import ScriptedModel, tool_use
+from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import Function, text_of
 from tests.endpoint.orchestra import chain, fan, hand_over, models, node, swarm
@@ -133,6 +134,68 @@ def test_an_orchestrator_of_ones_own_answers_with_what_it_returns(running: Any) 
     assert text_of(reply) == "Hello 32"
     assert ("nodes" in reply, reply["usage"]["total_tokens"]) == (False, 0)
     assert text_of(function.reply("Again")) == "Again 32"
+
+
+def test_what_an_orchestrator_of_ones_own_returns_has_ended_well_and_is_not_printed(
+    running: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from agent_sessions.multi_agent import MultiAgentBase
+
+    class Hidden(MultiAgentBase):
+        def __init__(self, session_manager: Any, agent_id: str) -> None:
+            from strands.hooks import HookRegistry, MultiAgentInitializedEvent
+
+            self.id = agent_id
+            hooks = HookRegistry()
+            hooks.add_hook(session_manager)
+            hooks.invoke_callbacks(MultiAgentInitializedEvent(self))
+
+        async def invoke_async(self, task: Any, invocation_state: Any = None, **_: Any) -> Any:
+            from strands import Agent
+            from strands.multiagent.base import MultiAgentResult, NodeResult
+
+            said = await Agent(model=ScriptedModel("Xyzzy, a secret.")).invoke_async(task)
+            return MultiAgentResult(results={"only": NodeResult(result=said)})  # with Strands' default status
+
+        def serialize_state(self) -> dict[str, Any]:
+            return {}
+
+        def deserialize_state(self, payload: dict[str, Any]) -> None:
+            assert payload == {}
+
+    function = running(lambda session_manager, settings: Hidden(session_manager, settings.agent_id))
+
+    reply = function.reply("Hello")
+
+    assert (text_of(reply), reply["stop_reason"]) == ("Xyzzy, a secret.", "end_turn")
+    assert parts(reply) == [("only", "completed", "Xyzzy, a secret.")]
+    assert said(function) == ["user: Hello", "assistant: Xyzzy, a secret."]
+    assert "Xyzzy" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("limit", ["node_timeout", "cancel_node"])
+def test_a_run_that_meets_a_limit_of_its_own_is_a_reply_that_tells_how_far_it_came(running: Any, limit: str) -> None:
+    nodes = models(first="First.", last=[["Half ", Pause(30), "an answer."]])
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        graph = chain(nodes)(session_manager, settings)
+        if limit == "node_timeout":
+            graph.node_timeout = 0.5
+        else:
+            graph.hooks.add_callback(BeforeNodeCallEvent, forbid_last)
+        return graph
+
+    def forbid_last(event: BeforeNodeCallEvent) -> None:
+        if event.node_id == "last":
+            event.cancel_node = "not today"
+
+    function = running(build)
+
+    reply = function.reply("Go", **KEYED)
+
+    assert (text_of(reply), reply["stop_reason"]) == ("First.", "failed")
+    assert parts(reply) == [("first", "completed", "First."), ("last", "failed", None)]
+    assert function.reply("Go", **KEYED) == reply
 
 
 def test_the_graph_of_the_page_on_ones_own_agent_takes_turns(running: Any) -> None:

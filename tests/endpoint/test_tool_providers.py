@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 from mcp.server.mcpserver import MCPServer
+from strands.multiagent import GraphBuilder
 
 from agent_sessions.owner import owner_prefix
 from tests.doubles.scripted_model import ScriptedModel, tool_use
@@ -74,6 +75,31 @@ def test_what_a_turn_opened_is_closed_once_when_it_ends(script: Any, status: int
 
     assert answer.status == status
     assert len(closed) == 1
+
+
+def test_what_a_graphs_nodes_opened_is_closed_when_its_turn_is_not_taken_too(scripted: Scripted) -> None:
+    function, _ = scripted("Hello.")
+    closed: list[float] = []
+    graphs: list[Any] = []
+    node = built(provider(lambda: closed.append(time.monotonic())))
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        graph = GraphBuilder()
+        graph.add_node(node(None, settings), "only")
+        graph.set_graph_id(settings.agent_id)
+        graph.set_max_node_executions(5)
+        graph.set_session_manager(session_manager)
+        graphs.append(graph.build())  # or the garbage collector closes them, some time
+        return graphs[-1]
+
+    function.build_agent = build
+    keyed: Any = {"headers": {"idempotency-key": "request-1"}}
+
+    first = function.reply("Hi", **keyed)
+    assert len(closed) == 1
+    assert function.reply("Hi", **keyed) == first
+
+    assert len(closed) == 2
 
 
 def test_what_a_cancelled_turn_opened_is_closed_too(scripted: Scripted) -> None:

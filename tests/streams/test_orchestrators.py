@@ -112,6 +112,9 @@ def test_a_cancelled_turn_ends_the_node_that_runs_and_begins_no_other(serve: Ser
 
     reply = events[-1].data
     assert reply["stop_reason"] == "cancelled"
+    assert reply["message"]["content"] == [{"text": "Once upon "}]
+    assert [(part["node_id"], part["status"]) for part in reply["nodes"]] == [("tell", "failed")]
+    assert steps(events) == [("tell", "running"), ("tell", "failed")]
     assert "praise" not in [name for name, _ in steps(events)]
     assert not nodes["praise"].requests
     assert served.request("GET", f"/sessions/chat/turns/{turn_id}").json()["status"] == "cancelled"

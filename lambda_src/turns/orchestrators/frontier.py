@@ -93,7 +93,7 @@ def _without_failed(order: Sequence[str], results: Mapping[str, Any]) -> list[st
     """The order without the nodes that were cancelled: newer releases name them in it, too."""
     kept = list(order)
     for node_id, result in results.items():
-        if node_id in kept and result.status.value != "completed" and not isinstance(result.result, Exception):
+        if node_id in kept and result.status.value == "failed" and not isinstance(result.result, Exception):
             del kept[len(kept) - 1 - kept[::-1].index(node_id)]
     return kept
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from lambda_src.turns.orchestrators.results import interrupted_node
+from lambda_src.turns.orchestrators.results import interrupted_node, status_of
 from lambda_src.turns.turn_events import (
     NodeEnded,
     NodeStarted,
@@ -19,6 +19,7 @@ from lambda_src.turns.turn_events import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from lambda_src.runtime.stoppable import StopSignal
     from lambda_src.turns.turn_events import TurnEvent
 
 _OF_ORCHESTRATORS = "multiagent_"
@@ -27,16 +28,22 @@ _OF_ORCHESTRATORS = "multiagent_"
 class NodeEvents:
     """What happens in one run.
 
+    Args:
+        cancelled: Says that the turn is cancelled.
+
     Attributes:
         result: What the orchestrator returned.
         has_result: Whether it has returned.
         results: Strands' ``NodeResult`` of each node that has ended, in that order.
+        is_stopped: Whether a hook of somebody's own has cancelled a node, which ends the run.
         asking: What the reply tells of each node that waits for an answer, by its id.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cancelled: StopSignal) -> None:
+        self._cancelled = cancelled
         self.result: Any = None
         self.has_result = False
+        self.is_stopped = False
         self.results: dict[str, Any] = {}
         self.asking: dict[str, dict[str, Any]] = {}
         self._agent_results: dict[str, Any] = {}
@@ -61,6 +68,8 @@ class NodeEvents:
                 yield from self._inside(event["event"], node_id)
             case "node_stop":
                 yield from self._stopped(node_id, event["node_result"], is_inside=bool(path))
+            case "node_cancel" if not path:
+                self.is_stopped = True
             case "node_interrupt":
                 yield from self._asked(node_id, is_inside=bool(path))
 
@@ -84,13 +93,13 @@ class NodeEvents:
                     yield ToolEnded(result["toolUseId"], name, result["status"], node_id)
 
     def _stopped(self, node_id: str, result: Any, *, is_inside: bool) -> Iterator[TurnEvent]:
-        if result.status.value == "interrupted":
+        if status_of(result) == "interrupted":
             return  # told when Strands says what it asks
         if not is_inside:
             self.results.pop(node_id, None)
             self.results[node_id] = result
-        usage = usage_of(result.accumulated_usage)
-        yield NodeEnded(node_id, result.status.value, usage, result.execution_time)
+        usage, status = usage_of(result.accumulated_usage), status_of(result, in_cancelled=self._cancelled.is_set)
+        yield NodeEnded(node_id, status, usage, result.execution_time)
 
     def _asked(self, node_id: str, *, is_inside: bool) -> Iterator[TurnEvent]:
         took = round((time.monotonic() - self._started.get(node_id, time.monotonic())) * 1000)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lambda_src.content import shown
 from lambda_src.models.marks import add_mark, mark_in
+from lambda_src.turns.cancelling import NOTHING_SAID
 from lambda_src.turns.turn_events import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 NO_TOKENS = usage_of({})
+_DEFAULTS = frozenset({"pending", "dispatched", "executing"})
 NO_ANSWER = "(No node of this turn has given an answer.)"
 WAITS = "(This turn waits for an answer to what it has asked.)"
 
@@ -39,7 +42,8 @@ def run_of(result: Any) -> Run:
     if not isinstance(getattr(result, "results", None), dict):
         return Run("completed", {}, said=result)
     nodes = getattr(result, "execution_order", None) or getattr(result, "node_history", None) or ()
-    return Run(result.status.value, _in_order(result.results, map(_id_of, nodes)), result.interrupts)
+    status = _of_ended(getattr(result.status, "value", str(result.status)))
+    return Run(status, _in_order(result.results, map(_id_of, nodes)), getattr(result, "interrupts", None) or ())
 
 
 def stored_run(state: Mapping[str, Any] | None) -> Run | None:
@@ -70,14 +74,36 @@ def _id_of(node: Any) -> str:
     return str(node.node_id)
 
 
+def _of_ended(status: str) -> str:
+    """The status of what has returned: an orchestrator of one's own may have left Strands' default."""
+    return "completed" if status in _DEFAULTS else status
+
+
 # --- what each node came to -----------------------------------------------------------------------------
 
 
-def node_reply(node_id: str, result: Any) -> dict[str, Any]:
-    """What a reply tells of a node, from its ``NodeResult``."""
+def status_of(result: Any, *, in_cancelled: bool = False) -> str:
+    """``completed``, ``failed`` or ``interrupted``, from a ``NodeResult``.
+
+    Args:
+        result: It.
+        in_cancelled: Whether the turn is cancelled. Then an agent that was cut short has failed, on every release.
+    """
+    if in_cancelled and was_cut(result):
+        return "failed"
+    return _of_ended(getattr(result.status, "value", str(result.status)))
+
+
+def was_cut(result: Any) -> bool:
+    """Whether a node's agent was cancelled: what it has said so far is its message."""
+    return getattr(result.result, "stop_reason", None) == "cancelled"
+
+
+def node_reply(node_id: str, result: Any, *, in_cancelled: bool = False) -> dict[str, Any]:
+    """What a reply tells of a node, from its ``NodeResult``: see :func:`status_of`."""
     return {
         "node_id": node_id,
-        "status": result.status.value,
+        "status": status_of(result, in_cancelled=in_cancelled),
         "message": _said(result.result),
         "usage": usage_of(result.accumulated_usage),
         "duration_ms": result.execution_time,
@@ -90,6 +116,27 @@ def interrupted_node(node_id: str, result: Any, duration_ms: int) -> dict[str, A
     usage = NO_TOKENS if result is None else usage_of(counted.accumulated_usage)
     told = {"node_id": node_id, "status": "interrupted", "message": _said(result)}
     return {**told, "usage": usage, "duration_ms": duration_ms}
+
+
+def asking_nodes(context: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a reply tells of the nodes that ask, by their ids, from what Strands stores of them.
+
+    Args:
+        context: Of an orchestrator's interrupt state. It holds no tokens: those are 0.
+    """
+    asking: dict[str, dict[str, Any]] = {}
+    for node_id, asked in context.items():
+        if not isinstance(asked, dict) or not asked.keys() & {"interrupt_ids", "interrupt_state"}:
+            continue
+        messages = asked.get("messages") or [{"role": "user"}]
+        last = SimpleNamespace(message=messages[-1] if messages[-1]["role"] == "assistant" else None)
+        asking[node_id] = {**interrupted_node(node_id, None, 0), "message": _said(last)}
+    return asking
+
+
+def met_a_limit(error: Any) -> bool:
+    """Whether a node failed because its orchestrator's ``node_timeout`` was over. Strands has no class for that."""
+    return type(error) is Exception and "execution timed out after" in str(error)
 
 
 def added(*usages: Mapping[str, int]) -> dict[str, int]:
@@ -126,7 +173,10 @@ def answer_of(run: Run, followed_by: Mapping[str, set[str]], otherwise: str = NO
     """
     if not run.results and run.said is not None:
         return _message(_blocks_of(run.said), otherwise), "end_turn"
-    well = {name: result for name, result in run.results.items() if result.status.value == "completed"}
+    well = {name: result for name, result in run.results.items() if status_of(result) == "completed"}
+    if run.status == "cancelled":  # what was said so far
+        well = {name: result for name, result in run.results.items() if name in well or was_cut(result)}
+        well = {name: result for name, result in well.items() if not _is_silent(result.result)}
     last = [name for name in well if followed_by and not followed_by.get(name, set()) & well.keys()] or list(well)[-1:]
     said = [message for name in last if (message := _said(well[name].result)) is not None]
     reasons = {getattr(well[name].result, "stop_reason", "end_turn") for name in last}
@@ -134,6 +184,11 @@ def answer_of(run: Run, followed_by: Mapping[str, set[str]], otherwise: str = NO
     if run.status != "completed":
         stop_reason = {"interrupted": "interrupt", "failed": "failed"}.get(run.status, "cancelled")
     return _message([block for message in said for block in message["content"]], otherwise), stop_reason
+
+
+def _is_silent(said: Any) -> bool:
+    message = _said(said)
+    return message is None or message["content"] == [{"text": NOTHING_SAID}]
 
 
 def _blocks_of(said: Any) -> list[dict[str, Any]]:

@@ -66,7 +66,8 @@ class OrchestratorTurn:
         self._cancelled = cancelled
         self._stop_at = stop_at
         self._nodes = conversing.nodes = NodeAgents(conversing.orchestrator, cancelled)
-        self._happening = NodeEvents()
+        self._met_a_limit = False
+        self._happening = NodeEvents(cancelled)
         stored = session.orchestrator_record(conversing.orchestrator.id)
         goes_on = stored is not None and stored.turn_id == request.turn_id
         self._earlier = results.stored_run(stored.state) if stored is not None and goes_on else None
@@ -128,11 +129,15 @@ class OrchestratorTurn:
                         yield happened
         except StoppedError:
             pass
+        except Exception as error:
+            if not (self._happening.is_stopped or results.met_a_limit(unwrapped(error))):
+                raise
+            self._met_a_limit = True
         finally:
             unlisten()
             for timer in timers:
                 timer.cancel()
-        if not self._happening.has_result and not _is_said(self._cancelled):
+        if not (self._happening.has_result or self._met_a_limit or _is_said(self._cancelled)):
             raise out_of_time()
 
     def _run(self) -> Run:
@@ -144,7 +149,7 @@ class OrchestratorTurn:
         if self._happening.has_result:
             run = results.run_of(self._happening.result)
         else:
-            run = Run("cancelled", self._happening.results)
+            run = Run("failed" if self._met_a_limit else "cancelled", self._happening.results)
         if self._cancelled.is_set and (self._nodes.was_cut or run.status != "completed"):
             return run._replace(status="cancelled")
         if run.interrupts and going_on.interrupts_of(self._conversing.orchestrator) == []:
@@ -153,7 +158,8 @@ class OrchestratorTurn:
                 "that. Let a node of the outer orchestrator ask."
             )
         failed = [node.result for node in run.results.values() if isinstance(node.result, Exception)]
-        if run.status == "failed" and failed:
+        is_limit = self._happening.is_stopped or any(results.met_a_limit(unwrapped(error)) for error in failed)
+        if run.status == "failed" and failed and not is_limit:
             raise failed[-1]
         return run
 
@@ -167,8 +173,11 @@ class OrchestratorTurn:
         otherwise = {"cancelled": NOTHING_SAID, "interrupted": results.WAITS}.get(run.status, results.NO_ANSWER)
         answer, stop_reason = results.answer_of(run, conversing.followed_by(), otherwise)
         interrupts = [described(interrupt) for interrupt in run.interrupts]
-        nodes = [results.node_reply(node_id, result) for node_id, result in run.results.items()]
-        asking = self._happening.asking if run.status == "interrupted" else {}
+        nodes = [
+            results.node_reply(node_id, result, in_cancelled=run.status == "cancelled")
+            for node_id, result in run.results.items()
+        ]
+        asking = self._asking(run) if run.status == "interrupted" else {}
         nodes = [node for node in nodes if node["node_id"] not in asking] + list(asking.values())
         usage = self._usage(run)
         results.keep_with(answer, nodes, interrupts, usage)
@@ -184,6 +193,14 @@ class OrchestratorTurn:
         outcome |= {"restored_messages": self._restored_messages, "digest": digest_of(reply.message)}
         self._session.conclude_turn(conversing, {"reply": outcome})
         return reply
+
+    def _asking(self, run: Run) -> dict[str, dict[str, Any]]:
+        """What the reply tells of the nodes that ask; from what is stored, if another process has run them."""
+        state = getattr(self._conversing.orchestrator, "_interrupt_state", None)
+        if self._happening.asking or state is None:
+            return self._happening.asking
+        stored = results.asking_nodes(state.context)
+        return {node_id: node for node_id, node in stored.items() if node_id not in run.results}
 
     def _usage(self, run: Run) -> dict[str, int]:
         """Tokens of this turn: those of its nodes that another process has run, too."""
