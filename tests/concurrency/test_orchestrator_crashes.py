@@ -15,7 +15,7 @@ from tests.concurrency.reference import stored_in
 from tests.contract.strands_features import needs_swarm_checkpoints
 
 KINDS = ["graph", "asking graph", pytest.param("swarm", marks=needs_swarm_checkpoints)]
-EACH = {"graph": 1, "asking graph": 2, "swarm": 4, "another": 4}
+EACH = {"graph": 1, "asking graph": 2, "swarm": 4, "another": 4, "question": 2}
 """Of the points on S3, each so many-th is tried with a kind of run."""
 PROMPT, ANSWERED = {"prompt": "prompt-1"}, "sign: yes"
 
@@ -26,6 +26,8 @@ def points_of(place: Bucket | Folder, kind: str) -> list[Any]:
         return points
     if isinstance(place, Folder) and kind != "graph":
         pytest.skip("on disk it is tried with a plain graph, and everywhere with every kind on request")
+    if kind == "question":  # after each write that has taken effect
+        return points[1 :: EACH[kind]]
     return points[:: EACH[kind] if isinstance(place, Bucket) else 8]
 
 
@@ -49,6 +51,14 @@ def whole_run(prompt: str = "prompt-1") -> list[tuple[str, str]]:
     return [(name, f"{name} did {prompt}") for name in NODES]
 
 
+def asked_in(told: Any) -> list[dict[str, str]]:
+    """The question of a reply."""
+    assert told is not None
+    assert "refused" not in told, told
+    (interrupt,) = told["reply"]["interrupts"]
+    return [{"interrupt_id": interrupt["interrupt_id"]}]
+
+
 def asking(place: Bucket | Folder, jobs: list[Job]) -> list[Job]:
     """Take the turn in which a node asks, and return the requests that answer it."""
     answers = []
@@ -64,7 +74,7 @@ def asking(place: Bucket | Folder, jobs: list[Job]) -> list[Job]:
 def test_a_run_that_dies_at_any_write_goes_on_and_no_node_that_ended_runs_again(
     place: Bucket | Folder, kind: str, report: Report
 ) -> None:
-    tried, ids = 0, itertools.count()
+    tried, ran_again, not_once, ids = 0, 0, 0, itertools.count()
     begun = [("user", "prompt-1"), ("assistant", "a did prompt-1")] if kind == "asking graph" else []
     asked = ("user", ANSWERED if begun else "prompt-1")
     for batch in batches(points_of(place, kind)):
@@ -77,29 +87,71 @@ def test_a_run_that_dies_at_any_write_goes_on_and_no_node_that_ended_runs_again(
         ended = [ended_nodes(place, job["session_id"]) for job in jobs]
         again = place.zygote.run(jobs)
         is_repeated = EVERYTHING or (kind == "graph" and isinstance(place, Bucket))
-        once_more = place.zygote.run(jobs) if is_repeated else again
+        once_more = place.zygote.run(jobs) if is_repeated else [None] * len(jobs)
 
         for job, dead, kept, second, third in zip(jobs, died, ended, again, once_more, strict=True):
             if not dead:
                 continue
             tried += 1
             assert second is not None
-            assert third is not None
             assert "refused" not in second, f"{job}: {second}"
             assert parts(second) == whole_run(), f"{job}: {second}"
-            assert not kept & set(second["ran"]), f"{job}: {kept} had ended, and {second['ran']} ran again"
-            assert third["reply"] == second["reply"], f"{job}: not the same reply"
-            assert not (is_repeated and third["ran"]), f"{job}: {third['ran']} ran for a reply that is stored"
+            ran_again += len(kept & set(second["ran"]))
+            if is_repeated:
+                assert third is not None
+                assert third["reply"] == second["reply"], f"{job}: not the same reply"
+                assert not third["ran"], f"{job}: {third['ran']} ran for a reply that is stored"
             stored = conversation(place, job["session_id"])
             assert stored[-2:] == [asked, ("assistant", "c did prompt-1")], f"{job}: {stored}"
-            assert len(stored) == len(begun) + 2, f"{job}: not once: {stored}"
+            not_once += len(stored) != len(begun) + 2
         if not all(died) and isinstance(place, Folder):
             break
     assert tried > 4, "hardly a process was killed"
     name = f"{place.name}, {kind}: "
     report(f"{name}points tried", tried)
-    report(f"{name}nodes that had ended and ran again", 0)
-    report(f"{name}turns not exactly once", 0)
+    report(f"{name}nodes that had ended and ran again", ran_again)
+    report(f"{name}turns not exactly once", not_once)
+    assert (ran_again, not_once) == (0, 0)
+
+
+def test_a_question_of_a_run_that_dies_at_any_write_is_asked_again_and_can_be_answered(
+    place: Bucket | Folder, report: Report
+) -> None:
+    tried, ran_again, ids = 0, 0, itertools.count()
+    for batch in batches(points_of(place, "question")):
+        common: Job = {**place.place, "orchestra": "asking graph", "key": "asks", "body": PROMPT}
+        jobs: list[Job] = [{**common, "session_id": f"s{next(ids)}"} for _ in batch]
+
+        died = place.crash(jobs, batch)
+        ended = [ended_nodes(place, job["session_id"]) for job in jobs]
+        questions = place.zygote.run(jobs)
+        given = [[{**one, "response": "yes"} for one in asked_in(told)] for told in questions]
+        answers: list[Job] = [
+            {**job, "key": "answers", "body": {"interrupt_responses": responses}}
+            for job, responses in zip(jobs, given, strict=True)
+        ]
+        answered = place.zygote.run(answers)
+
+        for job, dead, kept, question, answer in zip(jobs, died, ended, questions, answered, strict=True):
+            if not dead:
+                continue
+            tried += 1
+            assert question is not None
+            assert answer is not None
+            ran_again += len(kept & set(question["ran"]))
+            told = [(part["node_id"], part["status"]) for part in question["reply"]["nodes"]]
+            assert told == [("a", "completed"), ("b", "interrupted")], f"{job}: {told}"
+            assert question["reply"]["stop_reason"] == "interrupt", f"{job}: {question}"
+            assert "refused" not in answer, f"{job}: {answer}"
+            assert parts(answer) == whole_run(), f"{job}: {answer}"
+            stored = [role for role, _ in conversation(place, job["session_id"])]
+            assert stored == ["user", "assistant"] * 2, f"{job}: not once: {stored}"
+        if not all(died) and isinstance(place, Folder):
+            break
+    assert tried > 1, "hardly a process was killed"
+    report(f"{place.name}, a question: points tried", tried)
+    report(f"{place.name}, a question: nodes that had ended and ran again", ran_again)
+    assert ran_again == 0
 
 
 def test_another_request_after_a_run_that_died_has_a_run_of_its_own(place: Bucket | Folder, report: Report) -> None:
@@ -125,4 +177,3 @@ def test_another_request_after_a_run_that_died_has_a_run_of_its_own(place: Bucke
             break
     assert tried > 0, "no process was killed"
     report(f"{place.name}, graph, another request: points tried", tried)
-    report(f"{place.name}, graph, another request: wrong", 0)

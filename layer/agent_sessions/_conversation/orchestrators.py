@@ -54,7 +54,7 @@ class Orchestrators:
                 if state is None:
                     raise
         self.restored[source.id] = OrchestratorRecord(state, self.turn_that_wrote(source.id))
-        if state is not None:
+        if state is not None and not _goes_on_with_what_is_gone(source, state):
             logger.debug("session_id=<%s>, multi_agent_id=<%s> | restoring", self.session_id, source.id)
             with understanding("an orchestrator's state", session_id=self.session_id, key=self.key(source.id)):
                 source.deserialize_state(state)
@@ -86,3 +86,12 @@ class Orchestrators:
             SessionConflictError: Another caller has replaced it since it was read, where the repository can tell.
         """
         self._repository.update_multi_agent(self.session_id, source)
+
+
+def _goes_on_with_what_is_gone(source: Any, state: dict[str, Any]) -> bool:
+    """Whether a swarm's next agent is not in it any more: it begins anew. Older releases of Strands would fail."""
+    if state.get("type") != "swarm" or not isinstance(getattr(source, "nodes", None), dict):
+        return False
+    handed_to = (state.get("context") or {}).get("handoff_node")
+    named = {*(state.get("next_nodes_to_execute") or ()), *([handed_to] if handed_to else [])}
+    return not named <= source.nodes.keys()
