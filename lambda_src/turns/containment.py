@@ -51,7 +51,7 @@ def silence_agents() -> None:
     """
     from strands.handlers import PrintingCallbackHandler
 
-    PrintingCallbackHandler.__call__ = _say_nothing  # type: ignore[method-assign] # it is made where nobody can choose
+    PrintingCallbackHandler.__call__ = _say_nothing  # type: ignore[assignment, method-assign] # it is made where nobody can choose
 
 
 def _say_nothing(_self: object, **_event: object) -> None:

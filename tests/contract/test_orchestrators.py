@@ -17,6 +17,7 @@ from strands.hooks import (
     HookRegistry,
     MultiAgentInitializedEvent,
 )
+from strands.multiagent import Swarm
 
 from agent_sessions.turn_request import OrchestratorRecord
 from tests.contract.orchestra import BUILD, CRASHED, answers, describe, outcome
@@ -99,6 +100,18 @@ def test_one_that_was_completed_starts_anew(managers: Subject, kind: str) -> Non
         assert finished["status"] == "completed"
         assert spoke[0] == "a"
         assert spoke[-1] == {"graph": "c", "swarm": "b"}[kind]
+
+
+def test_a_swarm_whose_next_agent_is_not_there_any_more_begins_anew(our_managers: Subject) -> None:
+    asked = BUILD["swarm"](our_managers.manager(), [], ask_in="b")
+    asked("Do it.")
+    other = runner("other", "Done anew.")
+
+    swarm = Swarm([other], id=asked.id, session_manager=our_managers.manager())
+    result = swarm("Do it.")
+
+    assert [node.node_id for node in result.node_history] == ["other"]
+    assert str(result.results["other"].result).strip() == "Done anew."
 
 
 def test_a_task_with_an_image_is_restored_with_its_bytes(our_managers: Subject) -> None:
