@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUseDefault
 
 from .agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
 from .packaging.kit_files import AGENT_FOLDER
@@ -65,8 +64,11 @@ class KitConfig(BaseModel):
     if not TYPE_CHECKING:  # type checkers read the fields
 
         def __init__(self, /, **values: Any) -> None:
+            # `-c key=` is how a command line takes a value of cdk.json back: the key counts as not given.
+            fields = type(self).model_fields
+            given = {key: value for key, value in values.items() if key not in fields or value not in (None, "")}
             try:
-                super().__init__(**values)
+                super().__init__(**given)
             except ValidationError as error:
                 raise ConfigError(_report(error)) from error
 
@@ -139,7 +141,7 @@ class KitConfig(BaseModel):
     )
     agent_system_prompt: str | None = _setting(
         None,
-        f"text of at most {_PROMPT_BYTES} bytes in UTF-8; unset: `lambda_src/agent/prompt.md`",
+        f"text of at most {_PROMPT_BYTES} bytes in UTF-8; unset: `prompt.md` in the agent's folder",
         "The system prompt of the default agent.",
         min_length=1,
     )
@@ -165,8 +167,8 @@ class KitConfig(BaseModel):
     agent_policy_wildcards: bool = _setting(
         False,
         "`true` or `false`",
-        "Whether `lambda_src/agent/policy.json` may allow an action on every resource, as the few actions need that "
-        "AWS cannot narrow.",
+        "Whether `policy.json` in the agent's folder may allow an action on every resource, as the few actions need "
+        "that AWS cannot narrow.",
     )
     encryption: Literal["s3", "kms"] = _setting(
         "s3",
@@ -247,14 +249,6 @@ class KitConfig(BaseModel):
         "Lambda SnapStart: faster cold starts, billed for each published version.",
     )
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _empty_means_unset(cls, value: Any) -> Any:
-        # `-c key=` is how a command line takes a value of cdk.json back.
-        if value is None or (isinstance(value, str) and value == ""):
-            raise PydanticUseDefault
-        return value
-
     @field_validator("agent_model")
     @classmethod
     def _check_model(cls, value: str) -> str:
@@ -294,6 +288,8 @@ class KitConfig(BaseModel):
 
     @model_validator(mode="after")
     def _the_provider_has_what_it_needs(self) -> Self:
+        if "agent_model" not in self.model_fields_set:
+            return self  # the agent's folder says which: with_default_model
         problem = problem_with_provider(
             self.agent_model, secrets=self.agent_secrets.keys(), url=self.agent_model_url
         ) or problem_with_bedrock_options(
@@ -329,6 +325,16 @@ class KitConfig(BaseModel):
             )
         return self
 
+    def with_default_model(self, model: str | None) -> Self:
+        """This configuration with its own ``agent_model``, or else the one given; ``None`` is the kit's default.
+
+        Raises:
+            ConfigError: The model is none, lacks what it needs, or other values do not fit it.
+        """
+        if "agent_model" in self.model_fields_set:
+            return self
+        return type(self)(**{**self.model_dump(exclude_unset=True), "agent_model": model or DEFAULT_MODEL})
+
     @property
     def is_production(self) -> bool:
         """Whether data must outlive the stack."""
@@ -352,7 +358,7 @@ def load_config(context: Mapping[str, Any]) -> KitConfig:
         context: All context values, the CDK's own among them.
 
     Returns:
-        The validated configuration.
+        The validated configuration. Without ``agent_model``, its ``with_default_model`` judges the model.
 
     Raises:
         ConfigError: When a key is unknown or a value not allowed; one line for each.

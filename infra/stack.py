@@ -12,6 +12,7 @@ from infra.constructs.agent_endpoint import AgentEndpoint
 from infra.constructs.runtime_layer import RuntimeLayer
 from infra.constructs.session_bucket import PREFIX, SessionBucket
 from infra.constructs.session_layer import SessionLayer
+from infra.packaging.agent_folder import default_model
 from infra.packaging.agent_trial import try_agent
 from infra.packaging.kit_files import AGENT_FOLDER
 from infra.packaging.runtime_layer_build import LayerTarget
@@ -30,11 +31,13 @@ class KitStack(Stack):
         agent_folder: The user's own agent.
 
     Raises:
+        ConfigError: When the agent's default model lacks what it needs, or has what it cannot use.
         AgentFolderError: When the agent cannot be used.
         AgentPolicyError: When the agent's policy is none, or allows too much.
     """
 
     def __init__(self, scope: Construct, config: KitConfig, agent_folder: Path = AGENT_FOLDER) -> None:
+        config = config.with_default_model(default_model(agent_folder))
         super().__init__(
             scope,
             config.stack_name,

@@ -57,6 +57,7 @@ class AgentEndpoint(Construct):
     Raises:
         AgentFolderError: The agent's folder is none.
         AgentPolicyError: The agent's policy is none, or allows too much.
+        ConfigError: The agent's default model lacks what it needs, or has what it cannot use.
         AgentRequirementsError: The agent's requirements are not those of their lock.
         LayerBuildError: A package has no wheel for the function's processor, or the layer is too large.
         ValueError: The bucket was made for another ``session_ttl_days``.
@@ -75,7 +76,7 @@ class AgentEndpoint(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         folder = agent_folder(agent)
-        self.config = config = _with_default_model(config or KitConfig(), folder)
+        self.config = config = (config or KitConfig()).with_default_model(default_model(folder))
         if agent_policy is None:
             agent_policy = read_agent_policy(folder / "policy.json", wildcards=config.agent_policy_wildcards)
         self.store = store = store or SessionBucket.configured(self, "Sessions", config)
@@ -222,13 +223,6 @@ class AgentEndpoint(Construct):
                 conditions={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
             ),
         ]
-
-
-def _with_default_model(config: KitConfig, folder: Path) -> KitConfig:
-    model = default_model(folder)
-    if "agent_model" in config.model_fields_set or model in {None, config.agent_model}:
-        return config
-    return KitConfig(**{**config.model_dump(exclude_unset=True), "agent_model": model})
 
 
 def _code(scope: Construct, python_version: str, agent: Path) -> lambda_.AssetCode:

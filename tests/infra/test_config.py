@@ -231,14 +231,14 @@ def test_a_model_of_ollama_needs_an_address_and_no_key() -> None:
 
 def test_bedrock_has_its_own_address() -> None:
     with pytest.raises(ConfigError, match="agent_model_url: Bedrock has an address of its own"):
-        load_config({"agent_model_url": "https://models.example.com"})
+        load_config({"agent_model_url": "https://models.example.com"}).with_default_model(None)
 
 
 def test_thinking_is_a_part_of_the_answer() -> None:
     with pytest.raises(ConfigError, match=r"agent_thinking_tokens=2048: .* less than `agent_max_tokens` \(2048\)"):
-        load_config({"agent_thinking_tokens": 2048, "agent_max_tokens": 2048})
+        load_config({"agent_thinking_tokens": 2048, "agent_max_tokens": 2048}).with_default_model(None)
 
-    load_config({"agent_thinking_tokens": 2048, "agent_max_tokens": "4096"})
+    load_config({"agent_thinking_tokens": 2048, "agent_max_tokens": "4096"}).with_default_model(None)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_what_only_bedrock_has_is_refused_with_another_provider(key: str, value:
     with pytest.raises(ConfigError, match=rf"{key}: only models on Bedrock have it, and `agent_model` is 'openai:"):
         load_config({**other, key: value})
 
-    load_config({key: value})
+    load_config({key: value}).with_default_model(None)
 
 
 def test_only_anthropics_models_think() -> None:

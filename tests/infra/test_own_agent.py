@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_cdk import App, Stack, Validations
@@ -80,6 +81,41 @@ def test_the_configuration_and_the_bucket_of_ones_own_are_used(agent: Path, tmp_
     assert function["Environment"]["Variables"]["AGENT_MODEL"] == HAIKU
     with pytest.raises(ValueError, match="session_ttl_days=30: the bucket forgets sessions after 7 days"):
         AgentEndpoint(stack, "Other", agent=agent, store=store)
+
+
+@pytest.mark.parametrize(
+    ("model", "secrets"), [("ollama:llama3.2", {}), ("openai:gpt-5", {"OPENAI_API_KEY": "ssm:/chat/key"})]
+)
+def test_settings_are_judged_with_the_model_of_the_folder(
+    model: str, secrets: dict[str, str], agent: Path, tmp_path: Path
+) -> None:
+    (agent / "model.txt").write_text(f"{model}\n")
+    config = KitConfig(agent_model=None, agent_model_url="https://models.example.com", agent_secrets=secrets)  # type: ignore[arg-type]
+    stack = stack_in(tmp_path)
+
+    endpoint = AgentEndpoint(stack, "Chat", agent=agent, config=config)
+
+    variables = template_of(stack).properties("AWS::Lambda::Function")["Environment"]["Variables"]
+    assert (variables["AGENT_MODEL"], variables["AGENT_MODEL_URL"]) == (model, "https://models.example.com")
+    assert endpoint.config.agent_model == model
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "complaint"),
+    [
+        ("ollama:llama3.2", {}, "agent_model='ollama:llama3.2': .* name it in `agent_model_url`"),
+        ("openai:gpt-5", {}, "agent_model='openai:gpt-5': its provider needs a key"),
+        (HAIKU, {"agent_model_url": "https://models.example.com"}, "Bedrock has an address of its own"),
+        ("lama", {}, "agent_model='lama': 'lama' is no provider of models"),
+    ],
+)
+def test_what_the_model_of_the_folder_lacks_is_named(
+    model: str, values: dict[str, Any], complaint: str, agent: Path, tmp_path: Path
+) -> None:
+    (agent / "model.txt").write_text(model)
+
+    with pytest.raises(ConfigError, match=complaint):
+        AgentEndpoint(stack_in(tmp_path), "Chat", agent=agent, config=KitConfig(**values))
 
 
 def test_two_endpoints_share_bucket_and_layers_and_cdk_nag_finds_nothing(agent: Path, tmp_path: Path) -> None:
