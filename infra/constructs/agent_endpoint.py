@@ -1,6 +1,7 @@
 """The agent behind a URL: function, role, log, alias and who may call."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -23,7 +24,7 @@ from ..policies.model_choice import package_of
 from ..policies.nag_waivers import waive
 from ..policies.secret_access import secret_statements
 from ..policies.secret_places import secret_place
-from .runtime_layer import RuntimeLayer, cpu_architecture, python_runtime
+from .runtime_layer import RuntimeLayer, check_layers, cpu_architecture, python_runtime
 from .session_bucket import PREFIX, SessionBucket
 from .session_layer import SessionLayer
 
@@ -46,7 +47,8 @@ class AgentEndpoint(Construct):
             working folder. Its ``model.txt`` is the default of ``agent_model``. ``None``: the demo agent.
         store: Where sessions live. The function may read, write and delete there. ``None``: a bucket of its own.
         agent_policy: What the agent may do beside that. ``None``: what ``policy.json`` in its folder says.
-        layers: The runtime layer and the session layer. ``None``: layers of its own, with the agent's packages.
+        layers: The ``layer`` of a :class:`RuntimeLayer` that was made for this agent, model, Python and processor, and
+            that of a :class:`SessionLayer`. ``None``: layers of its own.
 
     Attributes:
         config: The settings, with the agent's default model.
@@ -60,7 +62,8 @@ class AgentEndpoint(Construct):
         ConfigError: The agent's default model lacks what it needs, or has what it cannot use.
         AgentRequirementsError: The agent's requirements are not those of their lock.
         LayerBuildError: A package has no wheel for the function's processor, or the layer is too large.
-        ValueError: The bucket was made for another ``session_ttl_days``.
+        ValueError: The bucket was made for another ``session_ttl_days``, or the layers do not hold what the function
+            needs.
     """
 
     def __init__(
@@ -77,8 +80,11 @@ class AgentEndpoint(Construct):
         super().__init__(scope, construct_id)
         folder = agent_folder(agent)
         self.config = config = (config or KitConfig()).with_default_model(default_model(folder))
+        asked_in = "the agent's policy"
         if agent_policy is None:
-            agent_policy = read_agent_policy(folder / "policy.json", wildcards=config.agent_policy_wildcards)
+            policy = folder / "policy.json"
+            agent_policy = read_agent_policy(policy, wildcards=config.agent_policy_wildcards)
+            asked_in = os.path.relpath(policy)
         self.store = store = store or SessionBucket.configured(self, "Sessions", config)
         if store.ttl_days != config.session_ttl_days:
             raise ValueError(
@@ -86,7 +92,7 @@ class AgentEndpoint(Construct):
                 "days; make both from one configuration: SessionBucket.configured(scope, id, config)"
             )
         self.log_group = self._log_group(config)
-        self.role = self._role(config, store, agent_policy)
+        self.role = self._role(config, store, agent_policy, asked_in)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -95,14 +101,14 @@ class AgentEndpoint(Construct):
             architecture=cpu_architecture(config.architecture),
             handler="lambda_src.handler.lambda_handler",
             code=_code(self, config.python_version, folder),
-            layers=self._layers(config, agent) if layers is None else list(layers),
+            layers=self._layers(config, agent, layers),
             role=self.role,
             log_group=self.log_group,
             memory_size=config.memory_mb,
             timeout=Duration.seconds(config.timeout_seconds),
             reserved_concurrent_executions=config.max_concurrency,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if config.uses_snap_start else None,
-            environment=_environment(config, store),
+            environment=_environment(config, store, Stack.of(self).stack_name),
         )
         # The URL belongs to the alias: SnapStart works on published versions only, and a version can be rolled back to.
         self.alias = lambda_.Alias(self, "Alias", alias_name=_ALIAS, version=self._version(config))
@@ -137,9 +143,14 @@ class AgentEndpoint(Construct):
         for statement in self._call_statements():
             grantee.grant_principal.add_to_principal_policy(statement)
 
-    def _layers(self, config: KitConfig, agent: str | Path | None) -> list[lambda_.ILayerVersion]:
+    def _layers(
+        self, config: KitConfig, agent: str | Path | None, given: Sequence[lambda_.ILayerVersion] | None
+    ) -> list[lambda_.ILayerVersion]:
         target = LayerTarget(config.python_version, config.architecture)
         package = package_of(config.agent_model)
+        if given is not None:
+            check_layers(given, target, package, agent)
+            return list(given)
         runtime = RuntimeLayer(self, "RuntimeLayer", target=target, provider_package=package, agent=agent)
         return [runtime.layer, SessionLayer(self, "SessionLayer", python_version=config.python_version).layer]
 
@@ -152,7 +163,9 @@ class AgentEndpoint(Construct):
         resource.retention_in_days = config.log_retention_days
         return log_group
 
-    def _role(self, config: KitConfig, store: SessionBucket, agent_policy: list[AgentStatement]) -> iam.Role:
+    def _role(
+        self, config: KitConfig, store: SessionBucket, agent_policy: list[AgentStatement], asked_in: str
+    ) -> iam.Role:
         # Written out instead of AWSLambdaBasicExecutionRole, which may write to every log group of the account.
         role = iam.Role(
             self,
@@ -186,7 +199,7 @@ class AgentEndpoint(Construct):
                 for resource in wildcards(config.agent_model)
             }
             | {
-                f"AwsSolutions-IAM5[Resource::{resource}]": "Asked for in lambda_src/agent/policy.json."
+                f"AwsSolutions-IAM5[Resource::{resource}]": f"Asked for in {asked_in}."
                 for resource in wide_resources(agent_policy)
             },
         )
@@ -240,7 +253,7 @@ def _code(scope: Construct, python_version: str, agent: Path) -> lambda_.AssetCo
     return built_code(scope, FUNCTION, build)
 
 
-def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
+def _environment(config: KitConfig, store: SessionBucket, service: str) -> dict[str, str]:
     # Names as in lambda_src/settings.py; a test reads these values with it.
     optional = {
         "AGENT_SYSTEM_PROMPT": config.agent_system_prompt,
@@ -266,6 +279,6 @@ def _environment(config: KitConfig, store: SessionBucket) -> dict[str, str]:
         **{name: value for name, value in optional.items() if value is not None},
         **secrets,
         **config.agent_environment,
-        "POWERTOOLS_SERVICE_NAME": Stack.of(store).stack_name,
+        "POWERTOOLS_SERVICE_NAME": service,
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }

@@ -1,6 +1,8 @@
 """What the endpoint's function needs from PyPI, as a layer."""
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from aws_cdk import RemovalPolicy, Stack, Stage
@@ -32,6 +34,12 @@ class RuntimeLayer(Construct):
         agent: The folder of the agent whose packages are installed, relative to the working folder; ``None`` for the
             one in this package or repository.
 
+    Attributes:
+        layer: The layer.
+        target: The Python and the processor that it was built for.
+        provider_package: The provider's SDK that it holds, if any.
+        agent_lock: The lock of the agent whose packages it holds; ``None`` if it holds none.
+
     Raises:
         PackageError: The agent's requirements are not those of their lock, or the layer cannot be built.
     """
@@ -50,7 +58,9 @@ class RuntimeLayer(Construct):
             require_uv()  # said here, in one line, not out of the depths of the CDK
 
         lock = _LOCK if provider_package is None else _LOCKS / f"endpoint-{provider_package}.txt"
-        of_agent = check_agent_lock() if agent is None else _lock_in(agent_folder(agent))
+        self.target = target
+        self.provider_package = provider_package
+        self.agent_lock = of_agent = lock_of_agent(agent)
         cache = _CACHE or _output(self) / _CACHE_IN_OUTPUT
 
         def build(output: Path) -> None:
@@ -68,9 +78,89 @@ class RuntimeLayer(Construct):
             removal_policy=RemovalPolicy.RETAIN,
         )
 
+    def check(self, target: LayerTarget, provider_package: str | None, agent: str | Path | None) -> None:
+        """Check that the function of an endpoint can run with this layer.
 
-def _lock_in(folder: Path) -> Path | None:
+        Args:
+            target: The function's Python and processor.
+            provider_package: The SDK that the model's provider needs, if it needs one.
+            agent: The folder of the endpoint's agent.
+
+        Raises:
+            ValueError: The layer holds something else than the function needs; the message names it.
+            AgentRequirementsError: The agent's requirements are not those of their lock.
+        """
+        where = f"layers: {self.node.path}"
+        if self.target != target:
+            raise ValueError(
+                f"{where} is for Python {self.target.python_version} on {self.target.architecture}, and the function "
+                f"has Python {target.python_version} on {target.architecture}"
+            )
+        if provider_package is not None and self.provider_package != provider_package:
+            raise ValueError(
+                f"{where} does not hold the package of the model's provider; make it with "
+                f"provider_package={provider_package!r}"
+            )
+        needed = lock_of_agent(agent)
+        if needed is not None and (self.agent_lock is None or self.agent_lock.read_bytes() != needed.read_bytes()):
+            raise ValueError(
+                f"{where} does not hold the packages of {_shown(needed)}; make it with agent={_given(agent)}"
+            )
+
+
+def check_layers(
+    layers: Sequence[lambda_.ILayerVersion],
+    target: LayerTarget,
+    provider_package: str | None,
+    agent: str | Path | None,
+) -> None:
+    """Check that layers which an endpoint is given hold what its function needs.
+
+    Args:
+        layers: All of them. What is in a layer that no :class:`RuntimeLayer` made is not known.
+        target: The function's Python and processor.
+        provider_package: The SDK that the model's provider needs, if it needs one.
+        agent: The folder of the endpoint's agent.
+
+    Raises:
+        ValueError: They lack something; the message names it.
+        AgentRequirementsError: The agent's requirements are not those of their lock.
+    """
+    runtimes = [scope for scope in (layer.node.scope for layer in layers) if isinstance(scope, RuntimeLayer)]
+    for runtime in runtimes:
+        runtime.check(target, provider_package, agent)
+    if runtimes:
+        return
+    needed = lock_of_agent(agent)
+    lacking = [f"the package of the model's provider, {provider_package!r}"] if provider_package else []
+    lacking += [f"the packages of {_shown(needed)}"] if needed else []
+    if lacking:
+        arguments = [f"provider_package={provider_package!r}"] if provider_package else []
+        arguments += [f"agent={_given(agent)}"] if needed else []
+        raise ValueError(
+            f"layers: none is known to hold {' and '.join(lacking)}; allowed: the `layer` of a "
+            f"RuntimeLayer(..., {', '.join(arguments)})"
+        )
+
+
+def lock_of_agent(agent: str | Path | None) -> Path | None:
+    """The lock of the agent in a folder, or of the one in this package or repository; ``None`` if it needs no packages.
+
+    Raises:
+        AgentRequirementsError: The agent's requirements are not those of their lock.
+    """
+    if agent is None:
+        return check_agent_lock()
+    folder = agent_folder(agent)
     return check_agent_lock(folder / "requirements.in", own_lock(folder), wording=own_wording(folder))
+
+
+def _shown(lock: Path) -> str:
+    return os.path.relpath(lock)
+
+
+def _given(agent: str | Path | None) -> str:
+    return repr(None if agent is None else str(agent))
 
 
 def _output(scope: Construct) -> Path:

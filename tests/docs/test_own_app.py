@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from aws_cdk import App, Stack
+
 import infra
 from infra import KitConfig
 from infra.packaging.python_package import ROOT
@@ -17,7 +20,7 @@ from tests.docs.documents import blocks, transcript
 from tests.infra.surroundings import KEYS
 
 PAGE = (ROOT / "docs" / "OWN_APP.md").read_text(encoding="utf-8")
-THREE_LINES, SETTINGS = blocks(PAGE, "python")
+THREE_LINES, SETTINGS, SHARED_LAYERS = blocks(PAGE, "python")
 
 
 def commands(text: str) -> list[str]:
@@ -33,6 +36,17 @@ def test_its_settings_are_accepted() -> None:
     config = eval(SETTINGS.removeprefix("config = "), {"KitConfig": KitConfig})  # noqa: S307 - our own page
 
     assert (config.session_ttl_days, config.architecture) == (7, "x86_64")
+
+
+def test_its_shared_layers_are_those_that_the_endpoint_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(EXAMPLE)
+    stack = Stack(App(outdir=str(tmp_path), context={"aws:cdk:bundling-stacks": []}), "Mine")
+    config = KitConfig(agent_model="openai:gpt-5", agent_secrets={"OPENAI_API_KEY": "ssm:/chat/key"})
+    names = {name: getattr(infra, name) for name in infra.__all__}
+
+    exec(SHARED_LAYERS, {**names, "self": stack, "config": config})  # noqa: S102 - our own page
+
+    assert {child.node.id for child in stack.node.children} == {"Runtime", "Library", "Chat"}
 
 
 def test_every_construct_and_every_file_of_the_folder_is_one_that_exists() -> None:

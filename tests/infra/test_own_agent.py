@@ -1,5 +1,7 @@
 """The constructs in an app of one's own: another folder is the agent's, and what is missing is made or named."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from aws_cdk import aws_lambda as lambda_
 from cdk_nag import AwsSolutionsChecks
 
 from infra import AgentEndpoint, ConfigError, KitConfig, LayerTarget, RuntimeLayer, SessionBucket, SessionLayer
-from infra.constructs import runtime_layer
+from infra.constructs import agent_endpoint, runtime_layer
 from infra.lock import main
 from infra.packaging.agent_folder import AgentFolderError
 from infra.packaging.agent_requirements import AgentRequirementsError
@@ -33,9 +35,20 @@ def stack_in(folder: Path, *, builds: bool = False) -> Stack:
 
 
 def template_of(stack: Stack) -> ResolvedTemplate:
+    return ResolvedTemplate({"Outputs": {}, **app_of(stack).synth().get_stack_by_name("Mine").template})
+
+
+def app_of(stack: Stack) -> App:
     app = stack.node.root
     assert isinstance(app, App)
-    return ResolvedTemplate({"Outputs": {}, **app.synth().get_stack_by_name("Mine").template})
+    return app
+
+
+def lock_as_made(agent: Path, packages: str) -> None:
+    """The agent's lock, as the command writes it."""
+    digest = hashlib.sha256((agent / "requirements.in").read_text().strip().encode()).hexdigest()[:16]
+    made = f"# made by `python -m agent_session_kit_cdk.lock` from requirements.in with the hash {digest}\n"
+    (agent / "requirements.txt").write_text(made + packages)
 
 
 @pytest.fixture
@@ -134,6 +147,56 @@ def test_two_endpoints_share_bucket_and_layers_and_cdk_nag_finds_nothing(agent: 
     assert len(template.of_type("AWS::S3::Bucket")) == 1
     assert len(template.of_type("AWS::Lambda::LayerVersion")) == 2
     assert len(template.of_type("AWS::Lambda::Url")) == 2
+
+
+def test_layers_that_do_not_hold_what_the_function_needs_are_refused_by_name(agent: Path, tmp_path: Path) -> None:
+    stack = stack_in(tmp_path)
+    plain = RuntimeLayer(stack, "Plain", target=LayerTarget("3.13", "arm64")).layer
+    foreign = lambda_.LayerVersion.from_layer_version_arn(
+        stack, "Foreign", "arn:aws:lambda:eu-central-1:111122223333:layer:birds:1"
+    )
+    openai = KitConfig(agent_model="openai:gpt-5", agent_secrets={"OPENAI_API_KEY": "ssm:/chat/key"})
+
+    def refusal(layer: lambda_.ILayerVersion, config: KitConfig, number: int) -> str:
+        with pytest.raises((ValueError, AgentRequirementsError)) as refused:
+            AgentEndpoint(stack, f"Chat{number}", agent=agent, config=config, layers=[layer])
+        return str(refused.value)
+
+    assert refusal(plain, KitConfig(architecture="x86_64"), 1) == (
+        "layers: Mine/Plain is for Python 3.13 on arm64, and the function has Python 3.13 on x86_64"
+    )
+    assert refusal(plain, openai, 2).endswith("make it with provider_package='openai'")
+    assert refusal(foreign, openai, 3).endswith("a RuntimeLayer(..., provider_package='openai')")
+    (agent / "requirements.in").write_text("parrot\n")
+    assert "requirements.in has changed and" in refusal(foreign, KitConfig(), 4)
+    lock_as_made(agent, "parrot==1.0\n")
+    assert refusal(plain, KitConfig(), 5).endswith(f"requirements.txt; make it with agent={str(agent)!r}")
+    assert refusal(foreign, openai, 6).endswith(f"RuntimeLayer(..., provider_package='openai', agent={str(agent)!r})")
+
+    right = RuntimeLayer(
+        stack, "Right", target=LayerTarget("3.13", "arm64"), provider_package="openai", agent=agent
+    ).layer
+    AgentEndpoint(stack, "Chat", agent=agent, config=openai, layers=[foreign, right])
+
+
+def test_each_endpoint_is_called_as_its_own_stack_and_its_permissions_as_its_own_file(
+    agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reasons: dict[str, str] = {}
+    monkeypatch.setattr(agent_endpoint, "waive", lambda _, given: reasons.update(given))
+    wide = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sqs:ListQueues", "Resource": "*"}}
+    (agent / "policy.json").write_text(json.dumps(wide))
+    config = KitConfig(agent_policy_wildcards=True)
+    stack = stack_in(tmp_path)
+    there = Stack(app_of(stack), "Theirs")
+
+    AgentEndpoint(stack, "Chat", agent="agent", config=config, store=SessionBucket.configured(there, "Store", config))
+
+    template = app_of(stack).synth().get_stack_by_name("Mine").template  # it imports from the other stack
+    (function,) = [one for one in template["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
+    assert function["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == "Mine"
+    assert reasons["AwsSolutions-IAM5[Resource::*]"] == "Asked for in agent/policy.json."
 
 
 def test_the_folder_is_packaged_as_the_agent_with_the_kits_model_where_it_names_none(
