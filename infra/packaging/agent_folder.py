@@ -61,9 +61,12 @@ def _problem_with(module: ast.Module) -> str | None:
     names = _names(module)
     if "*" in names:
         return None
-    if not {"build_agent", "AGENTS"} & names.keys():
-        return "it has neither a function build_agent nor AGENTS, a mapping of agent ids and builders"
     agents = names.get("AGENTS")
+    stores = [node for node in ast.walk(module) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    is_none = isinstance(agents, ast.Constant) and agents.value is None
+    has_agents = "AGENTS" in names and not (is_none and [node.id for node in stores].count("AGENTS") == 1)
+    if "build_agent" not in names and not has_agents:
+        return "it has neither a function build_agent nor AGENTS, a mapping of agent ids and builders"
     if isinstance(agents, ast.Dict):
         return _problem_with_agents(agents)
     if isinstance(agents, (ast.List, ast.Tuple, ast.Set)) or (
