@@ -8,7 +8,7 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from infra.config import KitConfig
-from infra.constructs.agent_endpoint import AgentEndpoint
+from infra.constructs.agent_endpoint import AgentEndpoint, settings_of_function
 from infra.constructs.runtime_layer import RuntimeLayer
 from infra.constructs.session_bucket import PREFIX, SessionBucket
 from infra.constructs.session_layer import SessionLayer
@@ -45,7 +45,7 @@ class KitStack(Stack):
             termination_protection=config.is_production,
         )
         if self.bundling_required:
-            sys.stderr.write(try_agent(config.agent_environment))
+            sys.stderr.write(try_agent(settings_of_function(config)))
         self.agent_policy = read_agent_policy(agent_folder / "policy.json", wildcards=config.agent_policy_wildcards)
         self.store = SessionBucket.configured(self, "Store", config)
         # Under these names other apps find what they need, without knowing this stack: see examples/session-report.

@@ -3,8 +3,9 @@
 ``make run`` does so before it listens. ``make synth`` and ``make deploy`` run this module, because the CDK app imports
 nothing of the function: ``python -m local.agent_check`` writes what is wrong in one line.
 
-Builders are given a model that answers offline, a session in a folder of its own, and no network. One that needs more
-than that cannot be tried here; that is said, and is no mistake.
+Builders are given a model that answers offline, a session in a folder of its own, and no network. One that fails for
+want of a network, of AWS or of a secret cannot be tried here; that is said, and is no mistake. Whatever else one raises
+is refused: it would be the end of the first turn.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+
+from local.builder_failures import needs_what_is_not_here
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -66,7 +69,7 @@ def import_builders(lock: Path = LOCK) -> Collection[tuple[str | None, Any]]:
         if missing := _not_installed(lock):
             raise NotImportableHereError(f"{', '.join(missing)} of {lock.parent.name}/{lock.name}") from error
         raise AgentCheckError(_cannot_be_imported(error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AgentCheckError(_cannot_be_imported(error)) from error
     if agents is not None:
         return agents.items()
@@ -86,18 +89,28 @@ def try_builders(builders: Collection[tuple[str | None, Any]], settings: Setting
         A line for each builder that could not be tried here.
 
     Raises:
-        AgentCheckError: One cannot be called as the endpoint calls it, or returns something else than an agent.
+        AgentCheckError: One cannot be called as the endpoint calls it, raises what no network, account or secret
+            mends, or returns something else than an agent.
     """
     untried = []
     for agent_id, build in builders:
         name = "build_agent" if agent_id is None else f"AGENTS[{agent_id!r}]"
         _check_signature(name, build)
-        try:
-            _try(agent_id or settings.agent_id, settings)
-        except AgentCheckError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it needs is not here: the network, a secret
-            untried.append(f"{name} of {AGENT_FOLDER} was not tried: offline it raises {type(error).__name__}")
+        not_tried = f"{name} of {AGENT_FOLDER} was not tried: "
+        with _offline() as attempts:
+            try:
+                _try(agent_id or settings.agent_id, settings)
+            except AgentCheckError:
+                raise
+            except (Exception, SystemExit) as error:
+                if isinstance(error, ModuleNotFoundError) and (missing := _not_installed(LOCK)):
+                    untried.append(
+                        f"{name} of {AGENT_FOLDER} was not tried: {', '.join(missing)} is not installed here"
+                    )
+                elif needs_what_is_not_here(error, asked_the_network=bool(attempts)):
+                    untried.append(f"{not_tried}offline it raises {type(error).__name__}")
+                else:
+                    raise AgentCheckError(f"{AGENT_FOLDER} cannot be used: {name} raises {_told(error)}") from error
     return untried
 
 
@@ -118,7 +131,7 @@ def _try(agent_id: str, settings: Settings) -> None:
     from agent_sessions.file_session_manager import FileSessionManager
     from lambda_src.turns.agent_builders import UnusableAgentError, builder_of
 
-    with tempfile.TemporaryDirectory() as folder, _offline():
+    with tempfile.TemporaryDirectory() as folder:
         session = FileSessionManager("check", storage_dir=folder)
         try:
             agent: Any = builder_of(agent_id)(session, settings.for_agent(agent_id))
@@ -130,12 +143,19 @@ def _try(agent_id: str, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """Every model answers offline, nothing is connected to, and what is logged of that is not shown."""
+def _offline() -> Iterator[list[object]]:
+    """Every model answers offline, nothing is connected to, and what is logged of that is not shown.
+
+    Yields:
+        One entry for each attempt to connect, as they are made.
+    """
     from lambda_src.models.providers import MODEL_PROVIDERS
     from local.offline_model import OfflineModel
 
-    def refuse(*_: Any, **__: Any) -> Any:
+    attempts: list[object] = []
+
+    def refuse(*address: Any, **_: Any) -> Any:
+        attempts.append(address)
         raise ConnectionRefusedError("the agent is tried without a network")
 
     offline = dict.fromkeys(MODEL_PROVIDERS, lambda model_id, _settings: OfflineModel(model_id))
@@ -148,12 +168,20 @@ def _offline() -> Iterator[None]:
             mock.patch.object(socket, "getaddrinfo", refuse),
             mock.patch.dict(os.environ, {"AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"}),
         ):
-            yield
+            yield attempts
     finally:
         logging.disable(disabled)
 
 
 def _cannot_be_imported(error: BaseException) -> str:
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in {"lambda_src", "local"}:
+        hint = f"; packages of your own stand in {AGENT_FOLDER / 'requirements.in'}, and `make lock-agent` locks them"
+    return f"{AGENT_FOLDER} cannot be imported: {_told(error)}{hint}"
+
+
+def _told(error: BaseException) -> str:
+    """An error in one line, with its place in the agent's folder."""
     place = ""
     if isinstance(error, SyntaxError):
         file, line = error.filename, error.lineno
@@ -163,10 +191,7 @@ def _cannot_be_imported(error: BaseException) -> str:
     if file:
         place = f" ({AGENT_FOLDER / Path(file).name}, line {line})"
     words = str(error.msg if isinstance(error, SyntaxError) else error)
-    hint = ""
-    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in {"lambda_src", "local"}:
-        hint = f"; packages of your own stand in {AGENT_FOLDER / 'requirements.in'}, and `make lock-agent` locks them"
-    return f"{AGENT_FOLDER} cannot be imported: {type(error).__name__}: {' '.join(words.split())}{place}{hint}"
+    return f"{type(error).__name__}: {' '.join(words.split())}{place}"
 
 
 def _not_installed(lock: Path) -> list[str]:
@@ -183,7 +208,7 @@ def _not_installed(lock: Path) -> list[str]:
 
 
 def main() -> int:
-    """Check the agent with the environment that it is deployed with.
+    """Check the agent offline, with this process's environment: ``agent_trial`` gives it that of the function.
 
     Returns:
         0 when it can be used; 4 when not; 3 when this environment has not what it imports. Each line on stderr says
@@ -191,7 +216,15 @@ def main() -> int:
     """
     # Our own logger writes to stdout. There, nobody listens.
     try:
-        builders = import_builders()
+        with _offline() as attempts:
+            try:
+                builders = import_builders()
+            except AgentCheckError as error:
+                cause = error.__cause__
+                if cause is None or not needs_what_is_not_here(cause, asked_the_network=bool(attempts)):
+                    raise
+                sys.stderr.write(f"{AGENT_FOLDER} was not tried: offline its import raises {type(cause).__name__}\n")
+                return USABLE
         from lambda_src.models.providers import MODEL_PROVIDERS
         from lambda_src.settings import load_settings
 

@@ -108,7 +108,11 @@ class AgentEndpoint(Construct):
             timeout=Duration.seconds(config.timeout_seconds),
             reserved_concurrent_executions=config.max_concurrency,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if config.uses_snap_start else None,
-            environment=_environment(config, store, Stack.of(self).stack_name),
+            environment={
+                "SESSION_STORE": store.url,
+                **settings_of_function(config),
+                "POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name,
+            },
         )
         # The URL belongs to the alias: SnapStart works on published versions only, and a version can be rolled back to.
         self.alias = lambda_.Alias(self, "Alias", alias_name=_ALIAS, version=self._version(config))
@@ -253,7 +257,12 @@ def _code(scope: Construct, python_version: str, agent: Path) -> lambda_.AssetCo
     return built_code(scope, FUNCTION, build)
 
 
-def _environment(config: KitConfig, store: SessionBucket, service: str) -> dict[str, str]:
+def settings_of_function(config: KitConfig) -> dict[str, str]:
+    """The function's environment variables that depend on the configuration alone.
+
+    Args:
+        config: The settings, with their model.
+    """
     # Names as in lambda_src/settings.py; a test reads these values with it.
     optional = {
         "AGENT_SYSTEM_PROMPT": config.agent_system_prompt,
@@ -266,7 +275,6 @@ def _environment(config: KitConfig, store: SessionBucket, service: str) -> dict[
     }
     secrets = {"AGENT_SECRETS": json.dumps(dict(config.agent_secrets))} if config.agent_secrets else {}
     return {
-        "SESSION_STORE": store.url,
         "SESSION_TTL_DAYS": f"{config.session_ttl_days:g}",
         "ENDPOINT_AUTH": config.auth,
         "AGENT_MODEL": config.agent_model,
@@ -279,6 +287,5 @@ def _environment(config: KitConfig, store: SessionBucket, service: str) -> dict[
         **{name: value for name, value in optional.items() if value is not None},
         **secrets,
         **config.agent_environment,
-        "POWERTOOLS_SERVICE_NAME": service,
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }

@@ -15,6 +15,14 @@ from .python_package import ROOT
 
 _USABLE, _NOT_IMPORTABLE_HERE, _REFUSED = 0, 3, 4  # as local/agent_check.py ends
 _SECONDS: Final = 60
+# Of the deployer's environment the agent gets what a program needs to run. What is only there it must not lean on, and
+# no key of the deployer's account is given to it.
+_KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
+_NO_CREDENTIALS: Final = {
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 _COMMAND: Final = (sys.executable, "-m", "local.agent_check")
 
 
@@ -22,7 +30,8 @@ def try_agent(environment: Mapping[str, str], folder: Path = ROOT) -> str:
     """Import ``lambda_src/agent`` and have each builder build once, offline.
 
     Args:
-        environment: The variables that the agent is deployed with.
+        environment: The variables that the function is deployed with. Of those of this process it gets the region and
+            what a program needs to run, and no credentials.
         folder: The kit.
 
     Returns:
@@ -32,7 +41,8 @@ def try_agent(environment: Mapping[str, str], folder: Path = ROOT) -> str:
         AgentFolderError: The agent cannot be used; one line says why.
     """
     variables = {
-        **os.environ,
+        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        **_NO_CREDENTIALS,
         "AWS_REGION": os.environ.get("AWS_REGION", "us-east-1"),
         "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
         **environment,
