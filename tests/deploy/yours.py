@@ -56,6 +56,14 @@ boto3.client("secretsmanager").create_secret(Name=name, SecretString=value.repla
 """
 
 
+def _link_or_copy(source: str, target: str) -> None:
+    """Link a file, or copy it where the target is on another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 class Yours:
     """Follows the page.
 
@@ -137,7 +145,7 @@ class Yours:
         theirs = self._clone / ".venv" / ours.relative_to(sys.prefix)
         for package in (*ours.glob("uv"), *ours.glob("uv-*.dist-info")):
             shutil.copytree(package, theirs / package.name)
-        shutil.copytree(ROOT / "node_modules", self._clone / "node_modules", symlinks=True, copy_function=os.link)
+        shutil.copytree(ROOT / "node_modules", self._clone / "node_modules", symlinks=True, copy_function=_link_or_copy)
         lock = self._clone / "node_modules" / ".package-lock.json"
         lock.unlink()
         shutil.copyfile(ROOT / "node_modules" / ".package-lock.json", lock)
