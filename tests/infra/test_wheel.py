@@ -31,7 +31,7 @@ def test_the_function_its_locks_and_the_library_are_in_it(names: set[str]) -> No
 def test_what_is_the_repositorys_own_is_not_in_it(names: set[str]) -> None:
     top = {name.partition("/")[0] for name in names if ".dist-info" not in name}
 
-    assert top == {"agent_sessions", "agent_sessions_client", PACKAGE}
+    assert top == {"agent_sessions", "agent_sessions_cli", "agent_sessions_client", PACKAGE}
     repositorys = (f"{PACKAGE}/commands", f"{PACKAGE}/stack", f"{PACKAGE}/packaging/agent_trial")
     assert not [name for name in names if name.startswith(repositorys)]
 
