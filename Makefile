@@ -22,12 +22,12 @@ $(UV): requirements/bootstrap.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $(UV)
 
-$(VENV)/.local: requirements/local.txt requirements/agent.txt $(UV)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/local.txt -r requirements/agent.txt
+$(VENV)/.local: requirements/local.txt lambda_src/agent/requirements.txt $(UV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/local.txt -r lambda_src/agent/requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/agent.txt pyproject.toml $(UV)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt -r requirements/agent.txt
+$(VENV)/.dev: requirements/dev.txt lambda_src/agent/requirements.txt pyproject.toml $(UV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt -r lambda_src/agent/requirements.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.local
 

@@ -34,7 +34,7 @@ USABLE, NOT_IMPORTABLE_HERE, REFUSED = 0, 3, 4
 """How this module ends as a program. Python itself ends with 1 or 2 where it cannot run it."""
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "requirements" / "agent.txt"
+LOCK = ROOT / "lambda_src" / "agent" / "requirements.txt"
 AGENT_FOLDER = Path("lambda_src", "agent")
 
 
@@ -67,7 +67,7 @@ def import_builders(lock: Path = LOCK) -> Collection[tuple[str | None, Any]]:
         raise AgentCheckError(str(error)) from None
     except ModuleNotFoundError as error:
         if missing := _not_installed(lock):
-            raise NotImportableHereError(f"{', '.join(missing)} of {lock.parent.name}/{lock.name}") from error
+            raise NotImportableHereError(f"{', '.join(missing)} of {'/'.join(lock.parts[-3:])}") from error
         raise AgentCheckError(_cannot_be_imported(error)) from error
     except (Exception, SystemExit) as error:
         raise AgentCheckError(_cannot_be_imported(error)) from error

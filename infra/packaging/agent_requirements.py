@@ -1,7 +1,4 @@
-"""The packages of the user's own agent: ``requirements.in`` in its folder, and the lock that is made from it.
-
-The agent in this repository has its lock beside the kit's own ones, ``requirements/agent.txt``; an agent in a folder
-elsewhere has it as ``requirements.txt`` beside its ``requirements.in``.
+"""The packages of the user's own agent: ``requirements.in`` in its folder, and its lock, ``requirements.txt``.
 
 The lock is resolved under the kit's own: a package that both need is there in one version, the one that the kit's tests
 ran with. The lock names the requirements that it was made from, so that nobody deploys other packages than were meant.
@@ -21,7 +18,7 @@ from .kit_files import AGENT_FOLDER, LOCKS
 from .shipped_files import PackageError
 
 REQUIREMENTS: Final = AGENT_FOLDER / "requirements.in"
-LOCK: Final = LOCKS / "agent.txt"
+LOCK: Final = AGENT_FOLDER / "requirements.txt"
 KIT_LOCK: Final = LOCKS / "dev.txt"
 _MADE_FROM: Final = re.compile(r"# made by `.*` from .*requirements\.in with the hash ([0-9a-f]+)\n")
 _OPTIONS: Final = (
@@ -49,7 +46,7 @@ class Wording:
     command: str
 
 
-_IN_REPOSITORY: Final = Wording("lambda_src/agent/requirements.in", "requirements/agent.txt", "make lock")
+_IN_REPOSITORY: Final = Wording("lambda_src/agent/requirements.in", "lambda_src/agent/requirements.txt", "make lock")
 
 
 def lock_agent(

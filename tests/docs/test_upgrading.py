@@ -10,7 +10,7 @@ import pytest
 from tests.docs.documents import ROOT, transcript
 
 COMMANDS = [command for command, _ in transcript((ROOT / "docs" / "UPGRADING.md").read_text())]
-PROMPT, TOOLS, LOCK = "lambda_src/agent/prompt.md", "lambda_src/agent/tools.py", "requirements/agent.txt"
+PROMPT, TOOLS, LOCK = "lambda_src/agent/prompt.md", "lambda_src/agent/tools.py", "lambda_src/agent/requirements.txt"
 THEIRS = "infra/config.py"
 KEPT = (".gitattributes", "cdk.json", PROMPT, TOOLS, "lambda_src/agent/__init__.py", LOCK, THEIRS)
 

@@ -68,7 +68,7 @@ class Clone:
 
     def install(self) -> None:
         uv = ROOT / ".venv" / "bin" / "uv"
-        self.run(f"{uv} pip install -q --target {self.packages} --require-hashes -r requirements/agent.txt")
+        self.run(f"{uv} pip install -q --target {self.packages} --require-hashes -r lambda_src/agent/requirements.txt")
 
     def template(self) -> ResolvedTemplate:
         """What `cdk synth` makes, without building the packages."""

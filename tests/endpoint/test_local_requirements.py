@@ -39,5 +39,6 @@ def test_make_run_installs_the_local_lock_and_make_deploy_ships_the_endpoints() 
     layer = (root / "infra" / "constructs" / "runtime_layer.py").read_text()
 
     assert re.search(r"^run: \$\(VENV\)/\.local ", makefile, re.MULTILINE)
-    assert re.search(r"^\$\(VENV\)/\.local: requirements/local\.txt requirements/agent\.txt ", makefile, re.MULTILINE)
+    needed = r"^\$\(VENV\)/\.local: requirements/local\.txt lambda_src/agent/requirements\.txt "
+    assert re.search(needed, makefile, re.MULTILINE)
     assert '"endpoint.txt"' in layer

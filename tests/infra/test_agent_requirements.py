@@ -270,13 +270,13 @@ def test_the_command_says_in_one_line_what_to_run(
 
     assert main(["--check"]) == 1
     assert capsys.readouterr().err == (
-        "lambda_src/agent/requirements.in has changed and requirements/agent.txt has not: run `make lock`\n"
+        "lambda_src/agent/requirements.in has changed and lambda_src/agent/requirements.txt has not: run `make lock`\n"
     )
 
 
 def test_tests_and_make_run_install_them_and_nobody_runs_with_others() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 
-    assert makefile.count("-r requirements/agent.txt") == 2
+    assert makefile.count("-r lambda_src/agent/requirements.txt") == 2
     wanted = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "infra.commands.agent_lock --check" in wanted

@@ -73,8 +73,7 @@ def kit_with(folder: Path, agent: str, lock: str = "") -> Path:
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "lambda_src", folder / "lambda_src", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "lambda_src" / "agent" / "__init__.py").write_text(agent, encoding="utf-8")
-    (folder / "requirements").mkdir()
-    (folder / "requirements" / "agent.txt").write_text(lock, encoding="utf-8")
+    (folder / "lambda_src" / "agent" / "requirements.txt").write_text(lock, encoding="utf-8")
     return folder
 
 
@@ -104,8 +103,8 @@ def test_an_agent_whose_packages_are_not_installed_here_is_checked_by_its_text_o
     said = try_agent({}, kit)
 
     assert said == (
-        "the agent is checked by its text only: no-such-bird of requirements/agent.txt is not installed here; "
-        "`make setup` installs it\n"
+        "the agent is checked by its text only: no-such-bird of lambda_src/agent/requirements.txt is not installed "
+        "here; `make setup` installs it\n"
     )
 
 
