@@ -1,5 +1,6 @@
 """What every suite shares: another S3 to run on, and totals that are added up and printed at the end."""
 
+import logging
 import os
 from collections import Counter
 
@@ -31,6 +32,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get(S3_ENDPOINT, ""),
         help="URL of an S3 to use instead of the suites' emulators; what touches no S3 is left out",
     )
+
+
+@pytest.fixture(autouse=True)
+def library_is_heard(request: pytest.FixtureRequest) -> None:
+    """A test that reads the library's log hears it, even if a function has started in this process before.
+
+    A function that starts takes the library's loggers for itself, as a process of its own may.
+    """
+    if "caplog" in request.fixturenames:
+        logger = logging.getLogger("agent_sessions")
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(logging.NOTSET)
+        logger.__dict__.pop("addHandler", None)
 
 
 @pytest.fixture(scope="session")

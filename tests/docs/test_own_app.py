@@ -82,7 +82,8 @@ def test_make_hands_on_what_the_tool_is_given() -> None:
         check=True,
     )
 
-    words = shlex.split(printed.stdout.strip().splitlines()[-1])
+    (line,) = [line for line in printed.stdout.splitlines() if "--tool" in line]
+    words = shlex.split(line)
     assert Tool.parse(words[words.index("--tool") + 1 :]) == Tool("order_status", {"order_id": "A-17"})
 
 

@@ -53,12 +53,12 @@ def record(bucket: Bucket) -> dict[str, Any]:
 
 
 def renewed(bucket: Bucket, use: Callable[[], object]) -> list[str]:
-    """The messages from before that a turn has written, in order."""
+    """The messages from before that a turn has written, in order; one that was sent again stands there once."""
     before = {key for key in bucket.ages() if "message_" in key}
     bucket.s3.log.take()
     use()
     written = [entry.key.removeprefix(FOLDER) for entry in bucket.s3.log.take() if entry.verb == "PUT"]
-    return [key for key in written if key in before]
+    return [key for key in dict.fromkeys(written) if key in before]
 
 
 def number_of(key: str) -> int:
