@@ -105,8 +105,7 @@ class IncomingSession:
                 self._objects.delete_version(key, etag)
             # A write whose answer was lost is not in the list.
             keep = [self._key, f"{self._folder}{_LEASE}"]
-            while self._objects.erase_some(self._folder, keep=keep, still=self._is_closed).more:
-                pass
+            self._objects.erase(self._folder, keep=keep, still=self._is_closed)
             self._objects.delete_version(self._key, self._mark)
             self._objects.erase_some(self._folder, keep=keep, still=self._is_free)
             self._mark = None

@@ -8,11 +8,16 @@ about what is stored does not write.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
+from agent_sessions.exceptions import SessionStorageError
+from agent_sessions.sweeps import ListedVersion, Sweeping, Swept, Undeleted
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator
     from concurrent.futures import Executor
     from contextlib import AbstractContextManager
     from datetime import datetime
@@ -20,6 +25,21 @@ if TYPE_CHECKING:
     from agent_sessions.claims import Claim, LeaseTerms
 
 _T = TypeVar("_T")
+_A = TypeVar("_A")
+
+Choose = Callable[[Sequence[ListedVersion]], Sequence[ListedVersion]]
+"""Chooses, of what a step of a sweep has listed, what is to go."""
+
+ABANDONED = "Abandoned"
+"""The code of a request that was not sent because nobody wanted it any more: see :meth:`ObjectStore.only_while`."""
+
+_LISTED_BY_A_STEP = 1_000
+
+
+def all_but(keep: Sequence[str]) -> Choose:
+    """Choose everything but the current versions of some keys."""
+    kept = frozenset(keep)
+    return lambda listed: [entry for entry in listed if not (entry.is_current and entry.key in kept)]
 
 
 # Named tuples, here and in the other modules that every session loads: making one frozen dataclass costs a
@@ -231,13 +251,61 @@ class ObjectStore(ABC):
         found = self.get(key)
         return None if found is None else ListedObject(key, found.etag, found.last_modified, len(found.body))
 
-    def _at_once(self, ask: Callable[[str], _T], keys: Sequence[str]) -> Sequence[_T]:
-        executor = self.executor if len(keys) > 1 else None
-        return [*(map(ask, keys) if executor is None else executor.map(ask, keys))]
+    def _at_once(self, ask: Callable[[_A], _T], asked: Sequence[_A]) -> Sequence[_T]:
+        executor = self.executor if len(asked) > 1 else None
+        return [*(map(ask, asked) if executor is None else executor.map(ask, asked))]
 
     def delete_current(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
         """As :meth:`delete_version`, in one request. If the store keeps versions, older ones stay."""
         return self.delete_version(key, etag, instead=instead)
+
+    def sweep(self, prefix: str, choose: Choose, *, still: Callable[[], bool] | None = None, behind: str = "") -> Swept:
+        """One step of an erasure that passes what it cannot delete: about a thousand keys, older versions included.
+
+        Without an override it costs two reads and a deletion for each object, and versions go where
+        :meth:`erase_some` deletes them.
+
+        Args:
+            prefix: What the keys begin with.
+            choose: Gets what the step has listed, in the order of the keys, and returns what of it is to go. Each is
+                deleted if nobody has written it since.
+            still: Asked after ``choose``. Unless it says yes, nothing is deleted and the step says that it is the last.
+            behind: Only keys behind this one: ``behind`` of the step before.
+
+        Raises:
+            SessionStorageError: The storage failed. What single objects' deletion failed for is in the outcome.
+        """
+        page = list(islice(self.list(prefix, start_after=behind), _LISTED_BY_A_STEP))
+        listed = [ListedVersion(entry.key, entry.etag, size=entry.size) for entry in page]
+        doomed = choose(listed)
+        if still is not None and not still():
+            return Swept(())
+        fates = self._at_once(self._delete_unchanged, doomed)
+        gone = [entry for entry, fate in zip(doomed, fates, strict=True) if fate is True]
+        left = [Undeleted(entry.key, fate) for entry, fate in zip(doomed, fates, strict=True) if isinstance(fate, str)]
+        behind_it = listed[-1].key if len(listed) == _LISTED_BY_A_STEP else None
+        if behind_it is None and not left:
+            # What a listing does not show: versions that the store keeps, empty folders.
+            kept = {entry.key for entry in listed} - {entry.key for entry in doomed}
+            self.erase_some(prefix, keep=sorted(kept), still=still or (lambda: self._shows_only(prefix, kept)))
+        return Swept(gone, left, changed=False in fates, behind=behind_it)
+
+    def _delete_unchanged(self, entry: ListedVersion) -> bool | str | None:
+        """Delete what was listed: ``False`` if it was written anew, ``None`` if it is gone, else the error's code."""
+        try:
+            found = self.get(entry.key)
+            seen = None if found is None else self.stat(entry.key)
+            if found is None or seen is None:
+                return None
+            # A listing may name a version otherwise than a read does.
+            return seen.etag == entry.etag and self.delete_version(entry.key, found.etag)
+        except SessionStorageError as error:
+            if error.code == ABANDONED:
+                raise
+            return error.code
+
+    def _shows_only(self, prefix: str, keys: Collection[str]) -> bool:
+        return all(entry.key in keys for entry in islice(self.list(prefix), len(keys) + 1))
 
     def erase(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> int:
         """Delete everything below a prefix: as many steps of :meth:`erase_some` as it takes, with its arguments.
@@ -248,13 +316,13 @@ class ObjectStore(ABC):
         Raises:
             SessionStorageError: Names the keys that could not be deleted.
         """
-        count = 0
-        while True:
-            step = self.erase_some(prefix, keep=keep, still=still)
-            count += step.objects
-            # A step that deleted nothing found only what was just written, which is left alone.
-            if not step.more or not step.objects:
-                return count
+        sweeping = Sweeping(lambda behind: self.sweep(prefix, all_but(keep), still=still, behind=behind))
+        # A step that deletes nothing but what was just written leaves that alone: see `still`.
+        while sweeping.take_step() and not sweeping.vain_steps:
+            pass
+        if sweeping.left.count:
+            raise sweeping.left.error(f"prefix={prefix}", session_id=getattr(prefix, "session_id", None))
+        return sweeping.erased
 
     def only_while(self, wanted: Callable[[], bool]) -> AbstractContextManager[None]:  # noqa: ARG002 - see below
         """Send this thread's requests, and their repetitions, only while somebody wants them.

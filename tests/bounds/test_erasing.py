@@ -1,5 +1,7 @@
 """Erasing a session: closed at once, swept in steps, and never more than what was closed."""
 
+import errno
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from agent_sessions.session_store import FileSessionStore
 from tests.bounds.stored import session_objects
 from tests.bounds.world import BUCKET, PREFIX, World
 from tests.doubles.s3_server import Fault
+from tests.files.faults import failing
 
 FOLDER = f"{PREFIX}/session_s/"
 WAIT_SECONDS = 60
@@ -290,3 +293,46 @@ def test_what_cannot_be_deleted_is_named_and_the_session_stays_closed(world: Wor
     assert kept in str(refused.value)
     assert is_gone(world)
     assert world.store.delete_session("s", within_seconds=30).is_whole
+
+
+def test_what_cannot_be_deleted_does_not_keep_the_rest_from_going(world: World) -> None:
+    # Given: a session of three steps, in whose first two steps hardly anything can be deleted
+    world.put("s", messages=2_500)
+    world.s3.faults.add(Fault("key_error", key="*/message_1[0-9][0-9][0-9].json", times=None, code="AccessDenied"))
+    kept = [key for key in world.keys("s") if re.search(r"/message_1\d{3}\.json", key)]
+
+    with pytest.raises(SessionStorageError) as refused:
+        world.store.delete_session("s")
+
+    assert world.keys("s") == [*kept, "session.json"]
+    assert f"{len(kept)} could not be deleted" in str(refused.value)
+    assert (refused.value.code, refused.value.is_transient) == ("AccessDenied", False)
+    assert is_gone(world)
+    world.s3.faults.clear()
+    assert world.store.delete_session("s").erased == len(kept)
+
+
+def test_on_disk_what_cannot_be_deleted_does_not_keep_the_rest_from_going(tmp_path: Path) -> None:
+    for key, body in session_objects("s", messages=2_100):
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(body)
+    messages = tmp_path / "session_s/agents/agent_default/messages"
+    stuck = {str(messages / f"message_{number}.json") for number in (0, 5, 1_999)}
+
+    with failing("unlink", errno.EPERM, tmp_path, lambda path, _: path in stuck), pytest.raises(SessionStorageError):
+        FileSessionStore(tmp_path).delete_session("s")
+
+    left = {str(path) for path in tmp_path.rglob("*") if path.is_file() and ".locks" not in path.parts}
+    assert left == {*stuck, str(tmp_path / "session_s/session.json")}
+
+
+def test_one_key_with_more_versions_than_a_step_deletes_is_erased(world: World) -> None:
+    world.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    world.put("s")
+    for number in range(2_100):
+        world.s3.store.put(BUCKET, f"{FOLDER}agents/agent_default/agent.json", str(number).encode())
+
+    world.store.delete_session("s")
+
+    found = world.client.list_object_versions(Bucket=BUCKET, Prefix=FOLDER)
+    assert found.get("Versions", []) + found.get("DeleteMarkers", []) == []

@@ -179,7 +179,7 @@ def test_an_import_that_dies_leaves_nothing_that_opens_and_can_be_run_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(objects, "put", dying)
-        for name in ("delete", "delete_version", "erase_some"):
+        for name in ("delete", "delete_version", "sweep", "erase_some"):
             patched.setattr(objects, name, dead)
         with pytest.raises(DeadError):
             elsewhere.run("import", str(exported))

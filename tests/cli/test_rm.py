@@ -126,7 +126,7 @@ def test_ctrl_c_during_an_erasure_leaves_the_session_closed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(objects, "erase_some", interrupted)
+        patched.setattr(objects, "sweep", interrupted)
         seen = terminal.run("rm", "ada", "--yes")
 
     assert seen.exit_code == 130

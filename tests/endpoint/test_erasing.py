@@ -103,7 +103,7 @@ def test_what_there_is_no_time_for_is_closed_and_the_request_sent_again_goes_on(
         assert world.nobody_reads_it()
         answers.append(world.delete(remaining_seconds=20))
 
-    assert [answer.status for answer in answers] == [202, 202, 202, 204]
+    assert [answer.status for answer in answers] == [202, 202, 204]
     assert answers[0].json == {"session_id": "chat", "erased_objects": 1_000, "objects_left": 1_000}
     assert answers[1].json == {"session_id": "chat", "erased_objects": 1_000, "objects_left": 501}
     assert answers[0].headers["retry-after"] == "1"
@@ -243,8 +243,8 @@ def test_deleting_on_disk_is_answered_alike(tmp_path: Any) -> None:
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(body)
 
-    answers = [function.http("DELETE", PATH, context=Context(remaining_seconds=20)) for _ in range(3)]
+    answers = [function.http("DELETE", PATH, context=Context(remaining_seconds=20)) for _ in range(2)]
 
-    assert [answer.status for answer in answers] == [202, 202, 204]
+    assert [answer.status for answer in answers] == [202, 204]
     assert function.http("DELETE", PATH).status == 404
     assert not (folder / "session_chat").exists()

@@ -7,7 +7,8 @@
 The mark is one conditional write. From then on every reader finds the session gone, and so does every turn, except one
 that begins a new life in its place: that turn sweeps first, too. A step lists about a thousand objects, asks whether
 the mark still stands, and deletes what it has listed, each object only if nobody has written it since. So neither a
-delayed step nor its repetition touches a life that has begun meanwhile.
+delayed step nor its repetition touches a life that has begun meanwhile. What cannot be deleted is passed, and named
+when everything else is gone.
 
 What has not been swept when the time is up stays closed. The next caller that erases or opens the session goes on.
 """
@@ -32,8 +33,16 @@ from agent_sessions.exceptions import (
     SessionStorageError,
     named,
 )
-from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
+from agent_sessions.object_store import (
+    Absent,
+    Expectation,
+    PreconditionFailedError,
+    StoredObject,
+    Unchanged,
+    all_but,
+)
 from agent_sessions.session_pages import ErasureReport, ErasureStage
+from agent_sessions.sweeps import Sweeping
 from agent_sessions.types import Session, SessionType
 
 if TYPE_CHECKING:
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
 
     from agent_sessions._records.layout import Layout
     from agent_sessions._records.records import Records
+    from agent_sessions.sweeps import Swept
 
 logger = logging.getLogger(__name__)
 
@@ -166,15 +176,13 @@ class SessionErasure:
 
         Returns:
             Whether nothing is left. If the next life has begun, nothing of this one is left.
+
+        Raises:
+            SessionStorageError: Something could not be deleted; everything else is.
         """
-        vain_steps = 0
-        while not self._superseded:
-            step = self._objects.erase_some(self._folder, keep=[self._key], still=self._still_stands)
-            self.erased += step.objects
-            vain_steps = 0 if step.objects else vain_steps + 1
-            if not step.objects and not step.more:
-                return True
-            if vain_steps >= VAIN_STEPS:
+        sweeping = Sweeping(self._sweep_step)
+        while not self._superseded and sweeping.take_step() and not self._superseded:
+            if sweeping.vain_steps >= VAIN_STEPS:
                 raise SessionStorageError(
                     f"session_id={self._session_id} | what is to be erased is written anew all the time",
                     code="StillWritten",
@@ -182,7 +190,14 @@ class SessionErasure:
                 )
             if ends is not None and self._clock() >= ends:
                 return False
+        if sweeping.left.count and not self._superseded:
+            raise sweeping.left.error(f"session_id={self._session_id}", session_id=self._session_id)
         return True
+
+    def _sweep_step(self, behind: str) -> Swept:
+        step = self._objects.sweep(self._folder, all_but([self._key]), still=self._still_stands, behind=behind)
+        self.erased += len(step.gone)
+        return step
 
     def _still_stands(self) -> bool:
         """Whether the listed objects may be deleted: the session is still closed, or there is still no record of it."""
@@ -272,6 +287,7 @@ def sweep_for_next_life(
         PreconditionFailedError: Another caller has begun a life here.
         SessionBusyError: There is more to erase than a turn has time for. What has been erased is gone; the place is
             closed, and the next caller goes on.
+        SessionStorageError: Something could not be deleted; the error names it.
     """
     key, folder = layout.session(session_id), layout.session_folder(session_id)
     ends = clock() + SWEEP_SECONDS
@@ -283,7 +299,9 @@ def sweep_for_next_life(
         return record is not None and record.etag == mark
 
     # A caller that begins a session may hold its lease already.
-    while records.objects.erase_some(folder, keep=[key, layout.lease(session_id)], still=stands).more:
+    chosen = all_but([key, layout.lease(session_id)])
+    sweeping = Sweeping(lambda behind: records.objects.sweep(folder, chosen, still=stands, behind=behind))
+    while sweeping.take_step():
         if clock() >= ends:
             raise SessionBusyError(
                 f"session_id={session_id} | what was stored under this id before is still being erased",
@@ -291,6 +309,8 @@ def sweep_for_next_life(
                 holder="the erasure of what was stored under this id before",
                 key=key,
             )
+    if sweeping.left.count:
+        raise sweeping.left.error(f"session_id={session_id}", session_id=session_id)
     records.forget(session_id, folder)
     return mark
 

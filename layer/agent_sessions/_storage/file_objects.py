@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent_sessions._storage.file_errors import (
+    code_of,
     left_over,
     not_a_file,
     refused_link,
@@ -31,14 +32,17 @@ from agent_sessions.object_store import (
     PreconditionFailedError,
     StoredObject,
     Written,
+    all_but,
     listed_key,
 )
+from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from agent_sessions.claims import Claim, LeaseTerms
+    from agent_sessions.object_store import Choose
 
     Collected = list[tuple[str, OSError]]
 
@@ -169,41 +173,69 @@ class FileObjects(ObjectStore):
         return True
 
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
-        """See :meth:`ObjectStore.erase_some`.
+        """See :meth:`ObjectStore.erase_some`. A step deletes everything it can, then raises what it could not."""
+        swept = self.sweep(prefix, all_but(keep), still=still)
+        if swept.left:
+            tally = LeftBehind()
+            tally.add(swept.left)
+            raise tally.error(f"path={self._paths.path(prefix)}", session_id=getattr(prefix, "session_id", None))
+        return Erased(len(swept.gone), swept.changed or swept.behind is not None)
 
-        A step deletes everything it can, then raises what it could not. Links are deleted, not followed. Files that are
-        being written go as well: a dead writer's may hold words of the session, and a living writer writes again.
+    def sweep(self, prefix: str, choose: Choose, *, still: Callable[[], bool] | None = None, behind: str = "") -> Swept:
+        """See :meth:`ObjectStore.sweep`.
+
+        Links are deleted, not followed, and folders that are empty go, too. Files that are being written go as well: a
+        dead writer's may hold words of the session, and a living writer writes again.
         """
         folder, named = self._paths.folder_in(prefix, "delete")
         if folder is None:
-            return Erased(0, more=False)
+            return Swept(())
         left: Collected = []
-        kept = {self._paths.path(key) for key in keep}
-        listed = walk(folder, lambda path, error: left.append((path, error)), self._below(prefix))
-        files, folders = _first_files(listed, kept)
+        listed = walk(folder, lambda path, error: left.append((path, error)), self._below(prefix, behind))
+        files, folders = self._first_files(listed, prefix)
+        doomed = choose(files[:_ERASED_AT_ONCE])
         if still is not None and not still():
-            return Erased(0, more=False)
-        erased, changed = self._unlink_all(files[:_ERASED_AT_ONCE], left)
-        more = changed or len(files) > _ERASED_AT_ONCE
-        if not more:
-            folders = folders if named else [folder, *folders]
-            _drop_folders(folders, {path for path in kept if os.path.lexists(path)}, left)
-        if left:
-            raise left_over(folder, left, key=prefix)
-        return Erased(erased, more=more)
+            return Swept(())
+        gone, changed = self._unlink_all(doomed, left)
+        staying = {entry.key for entry in files} - {entry.key for entry in gone}
+        _drop_folders(folders if named else [folder, *folders], [self._paths.path(key) for key in staying], left)
+        return Swept(
+            gone,
+            [Undeleted(path, code_of(error)) for path, error in left],
+            changed=changed,
+            behind=files[_ERASED_AT_ONCE - 1].key if len(files) > _ERASED_AT_ONCE else None,
+        )
 
-    def _unlink_all(self, files: Sequence[tuple[str, str]], left: Collected) -> tuple[int, bool]:
-        """Delete files. Returns how many were deleted, and whether some have changed since they were listed."""
-        erased, changed = 0, False
-        for path, version in files:
+    def _first_files(
+        self, listed: Iterable[tuple[str, os.stat_result]], prefix: str
+    ) -> tuple[Sequence[ListedVersion], Sequence[str]]:
+        """The files of one step, one more than it deletes, and the folders."""
+        files: list[ListedVersion] = []
+        folders: list[str] = []
+        for path, seen in listed:
+            if stat.S_ISDIR(seen.st_mode):
+                folders.append(path)
+                continue
+            key = listed_key(self._paths.key(path), prefix)
+            files.append(ListedVersion(key, _listed_version(seen), size=seen.st_size))
+            if len(files) > _ERASED_AT_ONCE:
+                break
+        return files, folders
+
+    def _unlink_all(self, files: Sequence[ListedVersion], left: Collected) -> tuple[Sequence[ListedVersion], bool]:
+        """Delete files. Returns those that were deleted, and whether some have changed since they were listed."""
+        gone, changed = [], False
+        for entry in files:
+            path = self._paths.path(entry.key)
             try:
-                was_it = self._unlink_version(path, version)
+                was_it = self._unlink_version(path, entry.etag or "")
             except OSError as error:
                 left.append((path, error))
             else:
-                erased += was_it is True
+                if was_it:
+                    gone.append(entry)
                 changed = changed or was_it is False
-        return erased, changed
+        return gone, changed
 
     def _unlink_version(self, path: str, version: str) -> bool | None:
         """Delete a file if it is still the one that was listed; ``None`` when somebody else has deleted it."""
@@ -328,26 +360,17 @@ class FileObjects(ObjectStore):
             raise storage_error("lock", f"{self._paths.base}/{LOCKS}", error, key=key) from error
 
 
-def _first_files(
-    listed: Iterable[tuple[str, os.stat_result]], kept: Collection[str]
-) -> tuple[Sequence[tuple[str, str]], Sequence[str]]:
-    """The files of one step of an erasure, with versions and one more than it deletes, and the folders."""
-    files: list[tuple[str, str]] = []
-    folders: list[str] = []
-    for path, seen in listed:
-        if stat.S_ISDIR(seen.st_mode):
-            folders.append(path)
-        elif path not in kept:
-            files.append((path, _listed_version(seen)))
-            if len(files) > _ERASED_AT_ONCE:
-                break
-    return files, folders
-
-
-def _drop_folders(folders: Sequence[str], kept: Collection[str], left: Collected) -> None:
+def _drop_folders(folders: Sequence[str], staying: Iterable[str], left: Collected) -> None:
+    """Remove the folders in which no file stays."""
+    needed: set[str] = set()
+    for path in staying:
+        above = _folder_of(path)
+        while above and above not in needed:
+            needed.add(above)
+            above = _folder_of(above)
     for path in reversed(folders):  # inner folders come first
         try:
-            if not any(name.startswith(f"{path}/") for name in kept):
+            if path not in needed:
                 drop_empty(path)
         except OSError as error:
             left.append((path, error))

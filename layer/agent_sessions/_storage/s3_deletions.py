@@ -16,8 +16,8 @@ from agent_sessions._storage.s3_answers import (
     require,
 )
 from agent_sessions._storage.s3_conditions import is_amazon
-from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.object_store import listed_key
+from agent_sessions.sweeps import ListedVersion, Undeleted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,44 +28,52 @@ if TYPE_CHECKING:
 DELETE_BATCH = 1000
 """The most keys that a ``DeleteObjects`` call takes (S3 API reference)."""
 
-_NAMED_IN_ERRORS = 20
 _CHANGED = "PreconditionFailed"
 _GONE = "NoSuchKey"
 _UNKNOWN_HERE = {"NotImplemented", "MethodNotAllowed"}
 
 
-class ObjectVersion(NamedTuple):
-    """A version of an object, or a delete marker.
+def identifier_of(entry: ListedVersion, *, conditional: bool) -> ObjectIdentifierTypeDef:
+    """How a request names what is to be deleted: this version and no later one.
+
+    Args:
+        entry: What is to be deleted.
+        conditional: Whether the store keeps conditions of deletions.
+    """
+    if entry.version_id is not None:
+        return {"Key": entry.key, "VersionId": entry.version_id}
+    return {"Key": entry.key, "ETag": entry.etag} if entry.etag and conditional else {"Key": entry.key}
+
+
+class VersionPage(NamedTuple):
+    """One page of a listing of versions.
 
     Attributes:
-        key: The object's key.
-        etag: ``None`` for a delete marker, and if the store knows no conditional deletes.
-        version_id: ``None`` in a bucket without versioning.
-        current: Whether it is the newest.
+        entries: Versions and delete markers, in the order of their keys.
+        behind: The key behind which the next page begins; ``None`` on the last page. The last key is listed again,
+            because more versions of it may follow. It is the page's only key if that one fills the page.
     """
 
-    key: str
-    etag: str | None
-    version_id: str | None
-    current: bool
-
-    @property
-    def identifier(self) -> ObjectIdentifierTypeDef:
-        """What to delete: this version and no later one."""
-        if self.version_id is not None:
-            return {"Key": self.key, "VersionId": self.version_id}
-        return {"Key": self.key, "ETag": self.etag} if self.etag else {"Key": self.key}
+    entries: Sequence[ListedVersion]
+    behind: str | None
 
 
-def some_versions(client: S3Client, bucket: str, prefix: str) -> tuple[list[ObjectVersion], bool] | None:
-    """The first versions and delete markers below a prefix, and whether there are more.
+def some_versions(client: S3Client, bucket: str, prefix: str, *, behind: str = "") -> VersionPage | None:
+    """A page of versions and delete markers below a prefix.
+
+    Args:
+        client: A boto3 S3 client.
+        bucket: The bucket's name.
+        prefix: What the keys begin with.
+        behind: Only keys behind this one.
 
     Returns:
         ``None`` when they may not be listed, or the store does not show any.
     """
     amazon = is_amazon(client.meta.endpoint_url)
+    position: Any = {"KeyMarker": behind} if behind else {}
     try:
-        page = client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=DELETE_BATCH)
+        page = client.list_object_versions(Bucket=bucket, Prefix=prefix, MaxKeys=DELETE_BATCH, **position)
         require(page, "ListObjectVersions", "IsTruncated", "KeyMarker", "Name")
     except ClientError as error:
         if code_of(error) == "AccessDenied" or is_unsupported(error, amazon=amazon):
@@ -74,86 +82,115 @@ def some_versions(client: S3Client, bucket: str, prefix: str) -> tuple[list[Obje
     except S3_ERRORS as error:
         raise failed(bucket, "list", prefix, error) from error
     listed = [
-        (listed_key(entry["Key"], prefix), entry.get("ETag"), entry["VersionId"], entry["IsLatest"])
-        for kind in ("Versions", "DeleteMarkers")
+        (entry, is_marker)
+        for kind, is_marker in (("Versions", False), ("DeleteMarkers", True))
         for entry in cast("list[dict[str, Any]]", page.get(kind, []))
     ]
-    if not listed and not amazon:
+    if not listed and not amazon and not behind:
         return None  # S3's own listing shows every object; one that answers something else shows none
     # Without versioning, naming a version would need a permission that the bucket's users lack. A bucket has delete
     # markers, or versions other than "null", only if it has had versioning.
-    versioned = bool(page.get("DeleteMarkers")) or any(version_id != "null" for _, _, version_id, _ in listed)
-    versions = [
-        ObjectVersion(key, etag, version_id if versioned else None, current=bool(current))
-        for key, etag, version_id, current in listed
+    versioned = any(is_marker or entry["VersionId"] != "null" for entry, is_marker in listed)
+    entries = [
+        ListedVersion(
+            listed_key(entry["Key"], prefix),
+            entry.get("ETag"),
+            entry["VersionId"] if versioned else None,
+            is_current=bool(entry["IsLatest"]),
+            is_marker=is_marker,
+            size=int(entry.get("Size", 0)),
+        )
+        for entry, is_marker in listed
     ]
-    return versions, bool(page.get("IsTruncated"))
+    entries.sort(key=lambda entry: entry.key)
+    return VersionPage(entries, _behind(entries) if page.get("IsTruncated") else None)
+
+
+def _behind(entries: Sequence[ListedVersion]) -> str:
+    last = entries[-1].key
+    return next((entry.key for entry in reversed(entries) if entry.key != last), last)
 
 
 class Deleted(NamedTuple):
-    """The outcome of a deletion.
+    """The outcome of a deletion. What is in none of these was gone already.
 
     Attributes:
-        objects: How many were deleted.
-        changed: How many were kept because they had been written anew. The rest was gone already.
+        gone: What was deleted.
+        changed: How many were kept because they had been written anew.
+        left: What could not be deleted.
     """
 
-    objects: int
+    gone: Sequence[ListedVersion]
     changed: int
+    left: Sequence[Undeleted]
 
 
-def delete_listed(client: S3Client, bucket: str, doomed: Sequence[ObjectIdentifierTypeDef]) -> Deleted:
+def delete_listed(client: S3Client, bucket: str, doomed: Sequence[ListedVersion], *, conditional: bool) -> Deleted:
     """Delete what was listed, in as few requests as the store allows.
 
-    Raises:
-        SessionStorageError: Names the keys that could not be deleted.
+    Args:
+        client: A boto3 S3 client.
+        bucket: The bucket's name.
+        doomed: What is to be deleted.
+        conditional: Whether the store keeps conditions of deletions.
     """
-    fates: list[tuple[str, str]] = []
+    gone: list[ListedVersion] = []
+    left: list[Undeleted] = []
+    changed = 0
     for start in range(0, len(doomed), DELETE_BATCH):
-        fates += _delete_batch(client, bucket, doomed[start : start + DELETE_BATCH])
-    # The object was written anew, or deleted by somebody else, since it was listed.
-    changed = sum(code == _CHANGED for _, code in fates)
-    gone = sum(code == _GONE for _, code in fates)
-    left = [(key, code) for key, code in fates if code not in {_CHANGED, _GONE}]
-    if left:
-        named = ", ".join(f"{key} ({code})" for key, code in left[:_NAMED_IN_ERRORS])
-        more = f" and {len(left) - _NAMED_IN_ERRORS} more" if len(left) > _NAMED_IN_ERRORS else ""
-        raise SessionStorageError(
-            f"bucket={bucket} | {len(left)} objects could not be deleted: {named}{more}",
-            code=left[0][1],
-            key=left[0][0],
-        )
-    return Deleted(len(doomed) - changed - gone, changed)
+        entries = doomed[start : start + DELETE_BATCH]
+        fates = _delete_batch(client, bucket, [identifier_of(entry, conditional=conditional) for entry in entries])
+        for entry in entries:
+            code = fates.pop((entry.key, entry.version_id), None) or fates.pop((entry.key, None), None)
+            if code is None:
+                gone.append(entry)
+            elif code == _CHANGED:
+                changed += 1
+            elif code != _GONE:  # somebody else has deleted it since it was listed
+                left.append(Undeleted(entry.key, code))
+        # An answer that names what was not asked for: nobody may take it for success.
+        left += [Undeleted(key, code) for (key, _), code in fates.items() if code not in {_CHANGED, _GONE}]
+    return Deleted(gone, changed, left)
 
 
-def _delete_batch(client: S3Client, bucket: str, batch: Sequence[ObjectIdentifierTypeDef]) -> list[tuple[str, str]]:
+def _delete_batch(
+    client: S3Client, bucket: str, batch: Sequence[ObjectIdentifierTypeDef]
+) -> dict[tuple[str, str | None], str]:
     """Delete with one request, or one by one if the store cannot delete many at once.
 
     Returns:
-        The keys that were not deleted, each with its error code.
+        The error code of each that was not deleted, by key and version.
     """
-    keys = {entry["Key"]: entry["Key"] for entry in batch}  # a key in an answer does not know its session
     try:
         response = client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
     except ClientError as error:
         if is_unsupported(error, amazon=is_amazon(client.meta.endpoint_url)):
-            return [fate for entry in batch if (fate := _delete_one(client, bucket, entry)) is not None]
+            return _delete_singly(client, bucket, batch)
         raise failed(bucket, "delete", batch[0]["Key"], error) from error
     except S3_ERRORS as error:
         raise failed(bucket, "delete", batch[0]["Key"], error) from error
     # S3 answers 200 even when it deleted nothing: each key's fate is in the body.
-    errors = [(str(entry.get("Key", "?")), str(entry.get("Code", "?"))) for entry in response.get("Errors", [])]
-    refused = [(keys.get(key, key), code) for key, code in errors if code not in _UNKNOWN_HERE]
-    again = {key for key, code in errors if code in _UNKNOWN_HERE}
-    singly = [_delete_one(client, bucket, entry) for entry in batch if entry["Key"] in again]
-    return [*refused, *(fate for fate in singly if fate is not None)]
+    fates = {
+        (str(entry.get("Key", "?")), entry.get("VersionId") or None): str(entry.get("Code", "?"))
+        for entry in response.get("Errors", [])
+    }
+    again = {key for (key, _), code in fates.items() if code in _UNKNOWN_HERE}
+    kept = {place: code for place, code in fates.items() if code not in _UNKNOWN_HERE}
+    return kept | _delete_singly(client, bucket, [entry for entry in batch if entry["Key"] in again])
 
 
-def _delete_one(client: S3Client, bucket: str, entry: ObjectIdentifierTypeDef) -> tuple[str, str] | None:
+def _delete_singly(
+    client: S3Client, bucket: str, batch: Sequence[ObjectIdentifierTypeDef]
+) -> dict[tuple[str, str | None], str]:
+    fates = {(entry["Key"], entry.get("VersionId")): _delete_one(client, bucket, entry) for entry in batch}
+    return {place: code for place, code in fates.items() if code is not None}
+
+
+def _delete_one(client: S3Client, bucket: str, entry: ObjectIdentifierTypeDef) -> str | None:
     """Delete one object.
 
     Returns:
-        The key and the error code; ``None`` when it was deleted.
+        The error code; ``None`` when it was deleted.
     """
     condition = {"VersionId": entry["VersionId"]} if "VersionId" in entry else {}
     if "ETag" in entry:
@@ -161,8 +198,7 @@ def _delete_one(client: S3Client, bucket: str, entry: ObjectIdentifierTypeDef) -
     try:
         client.delete_object(Bucket=bucket, Key=entry["Key"], **condition)  # type: ignore[arg-type] # of two kinds
     except ClientError as error:
-        code = _GONE if is_missing(error) else _CHANGED if is_refused(error) else code_of(error)
-        return entry["Key"], code
+        return _GONE if is_missing(error) else _CHANGED if is_refused(error) else code_of(error)
     except S3_ERRORS as error:
         raise failed(bucket, "delete", entry["Key"], error) from error
     return None

@@ -23,7 +23,7 @@ from agent_sessions._storage.s3_answers import (
     require,
 )
 from agent_sessions._storage.s3_client_state import hints_of, pool_of
-from agent_sessions._storage.s3_deletions import DELETE_BATCH, Deleted, ObjectVersion, delete_listed, some_versions
+from agent_sessions._storage.s3_deletions import DELETE_BATCH, VersionPage, delete_listed, some_versions
 from agent_sessions.exceptions import ConditionsNotKeptError
 from agent_sessions.object_store import (
     Absent,
@@ -35,8 +35,10 @@ from agent_sessions.object_store import (
     StoredObject,
     Unchanged,
     Written,
+    all_but,
     listed_key,
 )
+from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from agent_sessions._storage.s3_conditions import Conditions
+    from agent_sessions.object_store import Choose
 
 CONFLICT_ATTEMPTS = 6
 """Tries of a write that S3 answers with ``409 ConditionalRequestConflict``: another write was in flight."""
@@ -183,15 +186,15 @@ class S3Objects(ObjectStore):
 
     def delete(self, keys: Iterable[str]) -> None:
         """See :meth:`ObjectStore.delete`."""
-        delete_listed(self.client, self.bucket, [{"Key": key} for key in keys])
+        entries = [ListedVersion(key, None) for key in keys]
+        self._require_gone(delete_listed(self.client, self.bucket, entries, conditional=False).left)
 
     def delete_version(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
         """See :meth:`ObjectStore.delete_version`."""
-        versions, _ = some_versions(self.client, self.bucket, key) or ((), False)
-        entries = [entry for entry in versions if entry.key == key and entry.etag == etag]
+        page = some_versions(self.client, self.bucket, key)
+        entries = [entry for entry in page.entries if entry.key == key and entry.etag == etag] if page else []
         if entries and entries[0].version_id is not None:
-            doomed = [entry.identifier for entry in entries if entry.version_id]
-            delete_listed(self.client, self.bucket, doomed)
+            self._require_gone(delete_listed(self.client, self.bucket, entries, conditional=False).left)
             return True
         return self.delete_current(key, etag, instead=instead)
 
@@ -235,25 +238,39 @@ class S3Objects(ObjectStore):
 
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
         """See :meth:`ObjectStore.erase_some`."""
-        conditional = self._conditions(prefix).delete
-        found = some_versions(self.client, self.bucket, prefix)
-        if found is None:
-            # We may not list versions, or the store has none: delete what can be listed.
-            listed = [
-                ObjectVersion(entry.key, entry.etag, None, True) for entry in islice(self.list(prefix), DELETE_BATCH)
-            ]
-            found = listed, len(listed) == DELETE_BATCH
-        versions, more = found
-        doomed = [entry for entry in versions if not (entry.current and entry.key in keep)]
-        if still is not None and not still():
-            return Erased(0, more=False)
-        done = self._delete(doomed, conditional=conditional)
-        return Erased(done.objects, more or done.changed > 0)
+        swept = self.sweep(prefix, all_but(keep), still=still)
+        self._require_gone(swept.left)
+        return Erased(len(swept.gone), swept.changed or swept.behind is not None)
 
-    def _delete(self, doomed: Sequence[ObjectVersion], *, conditional: bool) -> Deleted:
+    def sweep(self, prefix: str, choose: Choose, *, still: Callable[[], bool] | None = None, behind: str = "") -> Swept:
+        """See :meth:`ObjectStore.sweep`."""
+        conditional = self._conditions(prefix).delete
+        page = some_versions(self.client, self.bucket, prefix, behind=behind) or self._current_page(prefix, behind)
+        doomed = choose(page.entries)
+        if still is not None and not still():
+            return Swept(())
         # If a condition would be ignored or refused, delete without it. The caller has marked the session.
-        entries = doomed if conditional else [entry._replace(etag=None) for entry in doomed]
-        return delete_listed(self.client, self.bucket, [entry.identifier for entry in entries])
+        done = delete_listed(self.client, self.bucket, doomed, conditional=conditional)
+        is_one_key = page.behind is not None and page.behind == page.entries[0].key
+        # More versions of this key may follow: they are passed only if these cannot be deleted.
+        goes_on = behind if is_one_key and done.gone else page.behind
+        # What the next step lists again is left to it.
+        left = [entry for entry in done.left if goes_on is None or entry.name <= goes_on]
+        return Swept(done.gone, left, changed=done.changed > 0, behind=goes_on)
+
+    def _current_page(self, prefix: str, behind: str) -> VersionPage:
+        """What can be listed, if we may not list versions or the store has none."""
+        listed = [
+            ListedVersion(entry.key, entry.etag, size=entry.size)
+            for entry in islice(self.list(prefix, start_after=behind), DELETE_BATCH)
+        ]
+        return VersionPage(listed, listed[-1].key if len(listed) == DELETE_BATCH else None)
+
+    def _require_gone(self, left: Sequence[Undeleted]) -> None:
+        if left:
+            tally = LeftBehind()
+            tally.add(left)
+            raise tally.error(f"bucket={self.bucket}")
 
     def only_while(self, wanted: Callable[[], bool]) -> AbstractContextManager[None]:
         """See :meth:`ObjectStore.only_while`."""

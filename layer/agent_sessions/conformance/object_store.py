@@ -218,3 +218,35 @@ class ObjectStoreConformance:
 
         assert (step.objects, step.more) == (4, True)
         assert keys(filled, "p/session_a/") == [KEYS[3]]
+
+    def test_a_sweep_deletes_what_was_chosen_and_passes_the_rest(self, filled: Any) -> None:
+        seen: list[Any] = []
+
+        def choose(listed: Any) -> Any:
+            seen.extend(listed)
+            return [entry for entry in listed if entry.key == KEYS[3]]
+
+        step = filled.sweep("p/session_a/", choose)
+
+        below = [key for key in KEYS if key.startswith("p/session_a/")]
+        assert [entry.key for entry in seen] == below
+        assert [entry.size for entry in seen] == [len(f"in {key}") for key in below]
+        assert [entry.key for entry in step.gone] == [KEYS[3]]
+        assert (list(step.left), step.changed, step.behind) == ([], False, None)
+        assert keys(filled, "p/") == [key for key in KEYS if key != KEYS[3]]
+
+    def test_a_sweep_goes_on_behind_a_key(self, filled: Any) -> None:
+        step = filled.sweep("p/", list, behind=KEYS[-2])
+
+        assert [entry.key for entry in step.gone] == [KEYS[-1]]
+        assert keys(filled, "p/") == KEYS[:-1]
+
+    def test_what_is_written_while_a_sweep_chooses_is_left_and_said_to_be(self, filled: Any) -> None:
+        def choose(listed: Any) -> Any:
+            filled.put(KEYS[3], b"anew", Unchanged(filled.get(KEYS[3]).etag))
+            return listed
+
+        step = filled.sweep("p/session_a/", choose)
+
+        assert (len(step.gone), step.changed) == (4, True)
+        assert keys(filled, "p/session_a/") == [KEYS[3]]
