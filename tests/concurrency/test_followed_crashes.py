@@ -60,7 +60,7 @@ def test_whoever_follows_a_turn_that_dies_sees_what_is_stored_and_then_how_it_en
 ) -> None:
     expected = whole_turn("prompt 1", "tools")
     tried, endings, ids = 0, Counter[str | None](), itertools.count()
-    points = place.points()[:: 1 if EVERYTHING else 2 if isinstance(place, Bucket) else 5]
+    points = place.points()[:: 1 if EVERYTHING else 2 if isinstance(place, Bucket) else 3]
     for batch in batches(points):
         common: Job = {**place.place, "kind": "tools", "key": "request-1", "prompts": ["prompt 1"]}
         jobs: list[Job] = [{**common, "session_id": f"s{next(ids)}", "think_seconds": 0.4} for _ in batch]
