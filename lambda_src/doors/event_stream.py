@@ -1,6 +1,6 @@
 """A turn as server-sent events (WHATWG HTML, "Server-sent events"): docs/HTTP.md has the table.
 
-Each piece is one whole event or comment in UTF-8. A reader ignores an event in which its stream broke off.
+A small event or comment is one piece, a large event several. A reader ignores an event in which its stream broke off.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from agent_sessions.values import LONG_TEXT, json_pieces
 from lambda_src.contract import TurnReply
-from lambda_src.doors.payload import serialize
 from lambda_src.doors.whole_characters import WholeCharacters
 from lambda_src.turn_resource.feed import Failed, Replied
 from lambda_src.turns.turn_events import (
@@ -24,7 +24,7 @@ from lambda_src.turns.turn_events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lambda_src.turn_resource.feed import Feed
     from lambda_src.turns.turn_events import TurnEvent
@@ -63,6 +63,7 @@ class EventStream:
         self._feed = feed
         self._session_id = session_id
         self._problem = problem
+        self._pieces: Iterator[bytes] = iter(())
         self._said: dict[tuple[type[TextDelta | ReasoningDelta], str | None], WholeCharacters] = {}
 
     def __iter__(self) -> EventStream:
@@ -75,52 +76,57 @@ class EventStream:
             self._begins_awake = False
             return _HEARTBEAT
         while True:
+            for piece in self._pieces:
+                return piece
             try:
                 event = self._feed.take(HEARTBEAT_SECONDS)
             except EOFError:
                 raise StopIteration from None
-            piece = _HEARTBEAT if event is None else self._piece(event)
-            if piece:
-                return piece
+            self._pieces = iter([_HEARTBEAT]) if event is None else self._told(event)
 
     def close(self) -> None:
         """The reader has left."""
         self._feed.leave()
 
-    def _piece(self, event: TurnEvent | Replied | Failed) -> bytes:
+    def _told(self, event: TurnEvent | Replied | Failed) -> Iterator[bytes]:
         if isinstance(event, TextDelta | ReasoningDelta):
             speaker = type(event), event.node_id
-            return _said(*speaker, self._said.setdefault(speaker, WholeCharacters()).add(event.text))
+            yield from _said(*speaker, self._said.setdefault(speaker, WholeCharacters()).add(event.text))
+            return
         # Half a character stays half when something else follows it.
-        rest = b"".join(_said(*speaker, said.rest()) for speaker, said in self._said.items())
-        return rest + self._told(event)
-
-    def _told(self, event: TurnEvent | Replied | Failed) -> bytes:
+        for speaker, said in self._said.items():
+            yield from _said(*speaker, said.rest())
         match event:
             case Replied():
-                return frame("reply", TurnReply.model_validate(event.reply).model_dump(mode="json"))
+                yield from frame("reply", TurnReply.model_validate(event.reply).model_dump(mode="json"))
             case Failed():
-                return frame("problem", self._problem(event.error))
+                yield from frame("problem", self._problem(event.error))
             case Restored():
-                return frame("turn", {"session_id": self._session_id, **asdict(event)})
+                yield from frame("turn", {"session_id": self._session_id, **asdict(event)})
             case ToolCall() | ToolEnded() | NodeStarted() | NodeEnded():
-                return frame("tool" if isinstance(event, ToolCall | ToolEnded) else "node", _present(event))
+                yield from frame("tool" if isinstance(event, ToolCall | ToolEnded) else "node", _present(event))
             case MessageStored():
-                return frame("message", _present(event), event_id=event.message_id)
+                yield from frame("message", _present(event), event_id=event.message_id)
             case _:
-                return b""  # text is told above; the reply tells that the turn is completed
+                pass  # text is told above; the reply tells that the turn is completed
 
 
-def frame(name: str, data: dict[str, Any], *, event_id: int | None = None) -> bytes:
-    """One event. JSON text has no line breaks, so its data is one line."""
+def frame(name: str, data: dict[str, Any], *, event_id: int | None = None) -> Iterator[bytes]:
+    """The pieces of one event; a small event has one. JSON text has no line breaks, so its data is one line."""
     identified = "" if event_id is None else f"id: {event_id}\n"
-    return f"event: {name}\n{identified}data: {serialize(data)}\n\n".encode()
+    held = f"event: {name}\n{identified}data: ".encode()
+    for piece in json_pieces(data, separators=(",", ":")):
+        held += piece
+        if len(held) > LONG_TEXT:
+            yield held
+            held = b""
+    yield held + b"\n\n"
 
 
 def _present(event: ToolCall | ToolEnded | NodeStarted | NodeEnded | MessageStored) -> dict[str, Any]:
     return {name: value for name, value in asdict(event).items() if value is not None}
 
 
-def _said(kind: type[object], node_id: str | None, text: str) -> bytes:
+def _said(kind: type[object], node_id: str | None, text: str) -> Iterator[bytes]:
     said = {"text": text} if node_id is None else {"text": text, "node_id": node_id}
-    return frame("text" if kind is TextDelta else "reasoning", said) if text else b""
+    return frame("text" if kind is TextDelta else "reasoning", said) if text else iter(())

@@ -6,7 +6,6 @@ reply that was stored, without the model; one whose turn was cut off has that tu
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -78,7 +77,7 @@ class Asked:
             # A request that names no agent keeps the digest it had when none could be named.
             "agent_id": None if body.agent_id == default_agent_id else body.agent_id,
         }
-        return cls(digest(key), digest(json.dumps(asked, sort_keys=True)), after_crash, turn_id)
+        return cls(digest(key), digest_of(asked), after_crash, turn_id)
 
 
 @dataclass(frozen=True)

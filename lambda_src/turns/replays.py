@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.exceptions import SessionCorruptError
 from agent_sessions.turn_request import stop_reason_of
+from agent_sessions.values import json_pieces
 from lambda_src.answers import errors
 from lambda_src.answers.error_answers import CONTEXT_TOO_LONG
 from lambda_src.content import shown
@@ -16,7 +16,7 @@ from lambda_src.turns.orchestrators.results import kept_with
 from lambda_src.turns.turn_events import Completed, Restored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from agent_sessions.turn_request import TurnRecord
     from agent_sessions.types import SessionMessage
@@ -123,11 +123,18 @@ def refusal_in(outcome: dict[str, Any]) -> errors.EndpointError | None:
             return None
 
 
-def digest_of(message: dict[str, Any]) -> str:
-    """Digest of a message's JSON text with sorted keys, by which the message is recognised."""
-    return digest(json.dumps(message, sort_keys=True))
+def digest_of(value: dict[str, Any]) -> str:
+    """The digest of a message's or a request's JSON text with sorted keys, by which it is recognised."""
+    return _digest(json_pieces(value, sort_keys=True, ensure_ascii=True, allow_nan=True))
 
 
 def digest(text: str) -> str:
     """The first 32 hex digits of a text's SHA-256: they name the text and reveal nothing of it."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return _digest([text.encode("utf-8", "surrogatepass")])
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()[:32]

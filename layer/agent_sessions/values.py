@@ -11,12 +11,15 @@ Nothing here recurses into nested values, so how deep a value may be does not de
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
+import re
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MAX_DEPTH = 300
 """Levels of lists and dictionaries in one value. Strands copies state and interrupts with two Python calls a level, and
@@ -27,6 +30,9 @@ MAX_INTEGER_DIGITS = 4300
 
 MAX_READ_DEPTH = 450
 """Levels of a value that is read. Strands' own managers write up to some 470; with more, Strands' turns fail."""
+
+LONG_TEXT = 64 * 1024
+"""Characters. A longer text is written in pieces of so many."""
 
 _FIRST_UNREADABLE_INTEGER = 10**MAX_INTEGER_DIGITS
 
@@ -247,17 +253,86 @@ def as_bytes(value: Any, name: str) -> tuple[bytes, Unstorable | None]:
     Returns:
         The bytes and ``None``, or no bytes and the reason.
     """
+    written = io.BytesIO()
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        written.writelines(json_pieces(value))
     except RecursionError:
         return b"", Unstorable(name, type_name(value), "nested too deeply for where it is stored from")
     except (TypeError, ValueError):
         made, problem = to_json(value, name)
-        return (b"", problem) if problem is not None else (json.dumps(made).encode(), None)
+        return (b"", problem) if problem is not None else as_bytes(made, name)
+    return written.getvalue(), None
+
+
+def json_pieces(value: Any, **options: Any) -> Iterator[bytes]:
+    """The value as JSON text in UTF-8, in pieces: ``json.dumps`` holds a long text of the value twice meanwhile.
+
+    Args:
+        value: What ``json.dumps`` takes.
+        **options: Options of ``json.dumps``. Unless they say otherwise, letters are not escaped and numbers that JSON
+            does not have are refused.
+
+    Raises:
+        RecursionError: It is nested too deeply for where this is called from.
+        TypeError: JSON has nothing for a part of it.
+        ValueError: A number in it is none, or it holds itself.
+    """
+    if not holds_text_over(LONG_TEXT, value):
+        yield _json_bytes(value, options)
+        return
+    # Random, so that nothing in the value can be taken for it.
+    mark = uuid.uuid4().hex
+    value, long_texts = _take_out_long_texts(value, mark)
+    for part in re.split(rf"({mark}[0-9]+)".encode(), _json_bytes(value, options)):
+        text = long_texts.get(part.decode())
+        if text is None:
+            yield part
+            continue
+        for start in range(0, len(text), LONG_TEXT):
+            yield _json_bytes(text[start : start + LONG_TEXT], options)[1:-1]  # without its quotes
+
+
+def _json_bytes(value: Any, options: dict[str, Any]) -> bytes:
     try:
-        return text.encode(), None
+        return json.dumps(value, **{"ensure_ascii": False, "allow_nan": False, **options}).encode()
     except UnicodeEncodeError:  # half of a surrogate pair, as some models emit it
-        return json.dumps(value).encode(), None
+        return json.dumps(value, **{"allow_nan": False, **options}).encode()
+
+
+def holds_text_over(characters: int, value: Any) -> bool:
+    """Whether a value has a text of more than so many characters in it, keys aside."""
+    waiting, seen = [value], {id(value)}
+    while waiting:
+        item = waiting.pop()
+        for below in item.values() if isinstance(item, dict) else item if isinstance(item, (list, tuple)) else [item]:
+            if isinstance(below, str):
+                if len(below) > characters:
+                    return True
+            elif isinstance(below, (dict, list, tuple)) and id(below) not in seen:
+                seen.add(id(below))
+                waiting.append(below)
+    return False
+
+
+def _take_out_long_texts(value: Any, mark: str) -> tuple[Any, dict[str, str]]:
+    """The value with a name in the place of each long text, and the long texts by these names."""
+    long_texts: dict[str, str] = {}
+    copies: dict[int, Any] = {}
+    found: list[Any] = [None]
+    waiting: list[tuple[Any, Any, Any]] = [(value, found, 0)]
+    while waiting:
+        item, into, at = waiting.pop()
+        into[at] = item
+        if isinstance(item, str) and len(item) > LONG_TEXT:
+            into[at] = f"{mark}{len(long_texts)}"
+            long_texts[into[at]] = item
+        elif isinstance(item, (dict, list, tuple)):
+            into[at] = copies.get(id(item))
+            if into[at] is None:
+                into[at] = copies[id(item)] = made = dict(item) if isinstance(item, dict) else list(item)
+                places = made.items() if isinstance(made, dict) else enumerate(made)
+                waiting.extend((below, made, key) for key, below in places)
+    return found[0], long_texts
 
 
 def read_text(body: bytes) -> tuple[Any, str | None]:

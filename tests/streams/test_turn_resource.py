@@ -346,15 +346,14 @@ def test_a_reader_that_is_too_slow_is_dropped_and_the_turn_goes_on(
     feed = served.function.part("turn_resource.feed")
     monkeypatch.setattr(feed, "MAX_WAITING_CHARACTERS", 1000)
     stream_class = served.function.part("doors.event_stream").EventStream
-    piece = stream_class._piece
+    tell = stream_class._told
 
-    def read_slowly(self: Any, event: Any) -> bytes:
+    def read_slowly(self: Any, event: Any) -> Any:
         if type(event).__name__ == "TextDelta":
             gate.pass_through()  # the connection takes nothing more until the turn is over
-        told: bytes = piece(self, event)
-        return told
+        return tell(self, event)
 
-    monkeypatch.setattr(stream_class, "_piece", read_slowly)
+    monkeypatch.setattr(stream_class, "_told", read_slowly)
 
     with served.telling("Talk") as stream:
         turn_id = next(iter(stream)).data["turn_id"]

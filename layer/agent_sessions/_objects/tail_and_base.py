@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions._records.shapes import message_problem
 from agent_sessions.types import is_message_id
-from agent_sessions.values import read_text
+from agent_sessions.values import holds_text_over, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,7 +76,9 @@ class Entry(NamedTuple):
     def of(cls, content: dict[str, Any], etag: str) -> Entry:
         """The entry of a message's record as it is stored."""
         message = content["message"] if content.get("redact_message") is None else content["redact_message"]
-        text = json.dumps(message, separators=(",", ":"))
+        # A long text is not written down only to be measured.
+        is_long = holds_text_over(INLINE_BYTES, message)
+        text = "null" if is_long else json.dumps(message, separators=(",", ":"))
         return cls(int(content["message_id"]), etag, text if len(text) <= INLINE_BYTES else "null")
 
     @classmethod

@@ -12,12 +12,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_sessions.exceptions import UnstorableValueError
 from agent_sessions.types import SessionAgent, SessionMessage
-from agent_sessions.values import MAX_DEPTH, as_bytes, canonical, depth, from_json, read_text, to_json
+from agent_sessions.values import (
+    LONG_TEXT,
+    MAX_DEPTH,
+    as_bytes,
+    canonical,
+    depth,
+    from_json,
+    json_pieces,
+    read_text,
+    to_json,
+)
 
 
 class Colour(str, enum.Enum):  # noqa: UP042 - as Strands' users write them
@@ -255,3 +265,41 @@ def test_what_python_calls_equal_and_json_does_not_is_another_value() -> None:
     texts = {canonical(to_json(value, "v")[0]) for value in (1, True, 1.0, "1")}
 
     assert len(texts) == 4
+
+
+long_texts = st.builds(
+    lambda piece, more: piece * (LONG_TEXT // len(piece) + more),
+    st.text(st.characters(), min_size=1, max_size=4),  # halves of surrogate pairs among them
+    st.integers(0, 2),
+)
+values_with_long_texts = st.recursive(
+    st.none() | st.integers() | st.text(max_size=4) | long_texts,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=4), below, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=50)
+@given(values_with_long_texts, st.booleans(), st.booleans())
+def test_pieces_are_the_text_that_json_dumps_writes(value: Any, ensure_ascii: bool, sort_keys: bool) -> None:
+    written = b"".join(json_pieces(value, ensure_ascii=ensure_ascii, sort_keys=sort_keys))
+
+    expected = json.dumps(value, ensure_ascii=ensure_ascii, sort_keys=sort_keys)
+    if expected.isascii():
+        assert written == expected.encode()
+    assert json.loads(written) == json.loads(json.dumps(value))
+
+
+def test_a_long_text_is_written_in_pieces() -> None:
+    pieces = list(json_pieces({"text": '"é' * LONG_TEXT, "after": 1}))
+
+    assert len(pieces) == 4
+    assert json.loads(b"".join(pieces)) == {"text": '"é' * LONG_TEXT, "after": 1}
+
+
+def test_a_value_that_holds_itself_is_refused_whatever_its_texts() -> None:
+    value: dict[str, Any] = {"text": "x" * (LONG_TEXT + 1)}
+    value["again"] = value
+
+    with pytest.raises(ValueError, match="Circular"):
+        list(json_pieces(value))
