@@ -11,6 +11,8 @@ from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError
 from lambda_src import secrets
 from lambda_src.answers import errors
 from lambda_src.answers.logs import logger
+from lambda_src.metrics import recorded
+from lambda_src.metrics.emf import MetricLines
 from lambda_src.runtime import aws
 from lambda_src.runtime.event_loop import AbandonedError, Result, within
 from lambda_src.turn_resource import following
@@ -45,6 +47,7 @@ class Endpoint:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.metric_lines = MetricLines(settings.stage)
         self._store: SessionStore | None = None
         self._opening = threading.Lock()
         aws.on_restore(self.forget_store)
@@ -96,13 +99,14 @@ class Endpoint:
         store = self.store(owner)
         if lease_wait_seconds is not None:
             settings = settings.model_copy(update={"lease_wait_seconds": lease_wait_seconds})
+        recorded.name(session_id=session_id, agent_id=settings.agent_id)
         use = SessionUse(store, session_id, settings, remaining_seconds, request_id)
         if body.prompt is None:
             # If there is no session, answers to its interrupts must not make one.
             self.in_time(lambda: store.describe(session_id), remaining_seconds)
         if accepted is not None:
             watch = accepted.note
-        with use:
+        with recorded.measured_turn(), use:
             if accepted is not None:
                 self.in_time(accepted.look_up, remaining_seconds)
             turn = stream_turn(

@@ -7,6 +7,7 @@ variable's name, and not the first request.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers.error_answers import answer_for
@@ -17,12 +18,15 @@ from lambda_src.doors.payload import check_response
 from lambda_src.doors.response_headers import add_headers, status_of
 from lambda_src.doors.routes import build_router
 from lambda_src.endpoint import Endpoint
+from lambda_src.metrics import recorded
 from lambda_src.runtime import aws, transport
 from lambda_src.runtime.streamed_answer import StreamedAnswer
 from lambda_src.settings import load_settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from lambda_src.metrics.recorded import Recorded
 
 keep_words_out()
 endpoint = Endpoint(load_settings())
@@ -42,12 +46,32 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any] | Strea
     """
     logger.thread_safe_append_keys(request_id=context.aws_request_id)
     transport.keep_within(lambda: context.get_remaining_time_in_millis() / 1000)
+    record = recorded.begin(context.aws_request_id)
+    is_over = True
     try:
-        if is_http(event):
-            return _answer_http(event, context)
-        return _answer_plain_event(event, context)
+        if not is_http(event):
+            return _answer_plain_event(event, context)
+        answer = _answer_http(event, context)
+        if isinstance(answer, StreamedAnswer):
+            is_over = False
+            return _written_when_over(answer, record)
+        return answer
     finally:
         logger.thread_safe_clear_keys()
+        if is_over:
+            endpoint.metric_lines.write(record)
+
+
+def _written_when_over(answer: StreamedAnswer, record: Recorded) -> StreamedAnswer:
+    """A streamed answer that writes its request's metrics when its turn is over, and before the process is frozen."""
+
+    def over() -> None:
+        try:
+            answer.over()
+        finally:
+            endpoint.metric_lines.write(record)
+
+    return replace(answer, over=over)
 
 
 def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | StreamedAnswer:

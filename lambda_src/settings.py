@@ -127,6 +127,7 @@ class Settings(BaseModel):
         le=60,
         description="How long before the function's own timeout a turn is cancelled, in seconds.",
     )
+    stage: str = Field(default="local", min_length=1, description="Of the deployment: a dimension of its metrics.")
     streaming: bool = Field(
         default=True,
         description="Whether whatever carries the answers can carry them in pieces. Where it cannot, "

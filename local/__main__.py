@@ -66,6 +66,8 @@ def load_handler(configuration: Configuration) -> Handler:
         ConfigurationError: when the endpoint refuses its settings.
     """
     os.environ.update(configuration.endpoint_environment())
+    # On a terminal they are noise: POWERTOOLS_METRICS_DISABLED=false shows them.
+    os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
     from botocore.exceptions import BotoCoreError
 
     from lambda_src.models.providers import MODEL_PROVIDERS

@@ -42,7 +42,8 @@ class AgentEndpoint(Construct):
     Args:
         scope: Parent construct.
         construct_id: Id within it.
-        config: The settings. Its ``stage`` names nothing here; in stage ``prod`` sessions and log outlive the stack.
+        config: The settings. Its ``stage`` is a dimension of the metrics; in stage ``prod`` sessions and log outlive the
+            stack.
         agent: The folder of the user's own agent, as ``lambda_src/agent`` in the kit's repository, relative to the
             working folder. Its ``model.txt`` is the default of ``agent_model``. ``None``: the demo agent.
         store: Where sessions live. The function may read, write and delete there. ``None``: a bucket of its own.
@@ -276,6 +277,7 @@ def settings_of_function(config: KitConfig) -> dict[str, str]:
     secrets = {"AGENT_SECRETS": json.dumps(dict(config.agent_secrets))} if config.agent_secrets else {}
     return {
         "SESSION_TTL_DAYS": f"{config.session_ttl_days:g}",
+        "STAGE": config.stage,
         "ENDPOINT_AUTH": config.auth,
         "AGENT_MODEL": config.agent_model,
         "AGENT_WINDOW_MESSAGES": str(config.agent_window_messages),

@@ -16,7 +16,15 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from lambda_src.answers.diagnosis import diagnosis
-from lambda_src.answers.errors import EndpointError, InternalError
+from lambda_src.answers.errors import (
+    EndpointError,
+    InternalError,
+    SessionInUseError,
+    StorageFailedError,
+    StorageRefusedError,
+    TurnConflictError,
+)
+from lambda_src.metrics import recorded, table
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "agent-sessions")
 logger = Logger(service=SERVICE)
@@ -137,9 +145,22 @@ def log_refusal(refusal: EndpointError, error: BaseException) -> None:
         error: What was raised.
     """
     cause = error.__cause__ if isinstance(error, EndpointError) and error.__cause__ else error
+    _count(refusal)
     # An error only when somebody should look at the endpoint itself; the rest is for callers and for metrics.
     log = logger.error if refusal.status == InternalError.status else logger.warning
     log("request refused", extra={"problem": refusal.slug, "status": refusal.status, **diagnosis(cause)})
+
+
+def _count(refusal: EndpointError) -> None:
+    if isinstance(refusal, StorageFailedError | StorageRefusedError):
+        recorded.add(table.STORAGE_FAILURES)
+    elif isinstance(refusal, SessionInUseError):
+        recorded.add(table.BUSY)
+    elif isinstance(refusal, TurnConflictError):
+        recorded.add(table.CONFLICTS)
+    elif refusal.status == InternalError.status:
+        recorded.add(table.INTERNAL_ERRORS)
+    recorded.name(problem=refusal.slug)
 
 
 def log_broken_answer(error: BaseException) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -158,11 +157,10 @@ class Accepting:
 
     def _on_this_machine(self) -> Callable[[], Callable[[], None]]:
         take = partial(
-            copy_context().run,
             self._endpoint.take_accepted_turn,
             *(self._owner, self._session_id, self._body, self._request.remaining_seconds()),
             request_id=self._request.request_id,
             idempotency_key=self._key or self._turn_id,
             turn_id=self._turn_id,
         )
-        return partial(without_caller.take_on_thread, take)
+        return partial(without_caller.take_on_thread, take, self._endpoint.metric_lines.write)

@@ -174,15 +174,22 @@ class TurnRoutes:
             BaseException: The turn was refused before there was anything to tell.
         """
         request_id, context = self._request.request_id, copy_context()
+        told: list[BaseException] = []
 
         def tell(error: BaseException) -> dict[str, Any]:
             refusal = answer_for(error)
+            told.append(error)
             context.run(log_refusal, refusal, error)  # the stream's carrier does not know the request
             return problems.problem(refusal, session_id=session_id, request_id=request_id)
 
+        def over() -> None:
+            turn.wait()
+            if turn.failure is not None and not told:  # its reader has left
+                tell(turn.failure)
+
         feed = turn.start(wait=not at_once)
         pieces = event_stream.EventStream(feed, session_id, tell, begins_awake=at_once)
-        self._router.stream(StreamedAnswer(200, {**event_stream.HEADERS, **headers}, pieces, over=turn.wait))
+        self._router.stream(StreamedAnswer(200, {**event_stream.HEADERS, **headers}, pieces, over=over))
         return Response(status_code=200)
 
     def _accept(self, session_id: str, body: contract.TurnBody, idempotency_key: str | None) -> Reply:

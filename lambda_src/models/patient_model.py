@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers.model_refusals import refusal_of
+from lambda_src.models.measured_calls import measured
 from lambda_src.runtime.escapes import Contained, contained
 from lambda_src.runtime.stand_in import StandIn
 
@@ -56,7 +57,7 @@ class PatientModel(StandIn):
             begun = False
             try:
                 answer = self._original.stream(showing.shown(messages), *args, **kwargs)
-                async with aclosing(_from_its_first_word(contained(answer))) as events:
+                async with aclosing(_from_its_first_word(measured(contained(answer)))) as events:
                     async for event in events:
                         begun = True
                         yield event

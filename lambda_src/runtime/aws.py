@@ -9,6 +9,8 @@ import random
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from lambda_src.runtime.s3_requests import SENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,7 +49,7 @@ def s3_client() -> S3Client:
 
     from agent_sessions.s3_session_manager import s3_client as make
 
-    return make(
+    client = make(
         boto_session(),
         Config(
             connect_timeout=S3_CONNECT_SECONDS,
@@ -56,6 +58,8 @@ def s3_client() -> S3Client:
             max_pool_connections=32,
         ),
     )
+    SENT.watch(client)
+    return client
 
 
 def secrets_client(service: str) -> Any:

@@ -24,10 +24,12 @@ class TurnApart:
 
     Attributes:
         feed: What the turn tells.
+        failure: What it ended in instead of a reply, if it did.
     """
 
     def __init__(self, take: Callable[[Feed], dict[str, Any]]) -> None:
         self.feed = Feed()
+        self.failure: BaseException | None = None
         self._take = take
         # The context holds the request's log fields and trace.
         context = contextvars.copy_context()
@@ -57,6 +59,7 @@ class TurnApart:
         except FollowedNoLongerError:
             self.feed.leave()
         except BaseException as error:  # noqa: BLE001 - it is told to the reader
+            self.failure = error
             self.feed.end(Failed(error))
         else:
             self.feed.end(Replied(reply))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from lambda_src.answers import errors
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import log_refusal
+from lambda_src.metrics import recorded
 from lambda_src.runtime.aws import boto_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lambda_src.metrics.recorded import Recorded
 
 _TOO_LARGE = "RequestTooLargeException"
 
@@ -69,19 +73,27 @@ def invoke(async_function: str, payload: bytes) -> None:
         ) from error
 
 
-def take_on_thread(take: Callable[[], object]) -> Callable[[], None]:
-    """Take a turn on a thread of this process.
+def take_on_thread(take: Callable[[], object], write: Callable[[Recorded], object]) -> Callable[[], None]:
+    """Take a turn on a thread of this process, in the context of the request that asked for it.
+
+    Args:
+        take: Takes the turn.
+        write: Gets the metrics of the turn, which are not those of the request, when the turn is over.
 
     Returns:
         A function that waits for its end.
     """
 
     def run() -> None:
+        asked_by = recorded.current()
+        record = recorded.begin(**({} if asked_by is None else asked_by.ids))
         try:
             take()
         except BaseException as error:  # noqa: BLE001 - nobody else hears of it
             log_refusal(answer_for(error), error)
+        finally:
+            write(record)
 
-    thread = threading.Thread(target=run, name="turn-without-caller", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(run,), name="turn-without-caller", daemon=True)
     thread.start()
     return thread.join

@@ -8,15 +8,17 @@ Strands prints the conversation by default, and what is printed here is the func
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers.diagnosis import unwrapped
 from lambda_src.answers.errors import EndpointError
+from lambda_src.metrics import recorded
 from lambda_src.runtime.escapes import Contained, contained
 from lambda_src.runtime.stand_in import StandIn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from strands import Agent
     from strands.hooks import AfterToolCallEvent, BeforeToolCallEvent
@@ -35,7 +37,14 @@ class ContainedTool(StandIn):
         """Run the tool."""
         cancellation: Cancellation = object.__getattribute__(self, "_cancellation")
         events = contained(self._original.stream(tool_use, *args, **kwargs))
-        return cancellation.cut_tool(tool_use["toolUseId"], events)
+        return _measured(cancellation.cut_tool(tool_use["toolUseId"], events))
+
+
+async def _measured(events: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+    with recorded.running("tool"):
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
 
 def endpoint_error_of(event: AfterToolCallEvent) -> EndpointError | None:
@@ -83,7 +92,8 @@ def contain(agent: Agent, cancellation: Cancellation) -> None:
     async def tell_contained(event: Any) -> Any:
         with Contained():
             if isinstance(event, AfterModelCallEvent) and event.exception is not None:
-                return await cancellation.cut_retry(tell(event), event) or (event, [])
+                with recorded.running("model"):  # hooks may wait before the model is asked again
+                    return await cancellation.cut_retry(tell(event), event) or (event, [])
             return await tell(event)
 
     agent.hooks.invoke_callbacks_async = tell_contained  # type: ignore[method-assign] # this agent's hooks only

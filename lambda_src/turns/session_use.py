@@ -11,6 +11,7 @@ from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import logger
+from lambda_src.metrics import recorded, table
 from lambda_src.runtime.event_loop import AbandonedError, within
 from lambda_src.turns.time_limit import TimeLimit, out_of_time
 from lambda_src.turns.turn import run_turn
@@ -73,12 +74,17 @@ class SessionUse:
         if self.limit.seconds <= 0:
             raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
         try:
-            within(self.limit.last_seconds, self._take_lease)
+            try:
+                within(self.limit.last_seconds, self._take_lease)
+            finally:
+                recorded.add(table.LEASE_WAIT, 1000 * self._lease.waited_seconds)
         except AbandonedError:
             with self._deciding:
                 if not self._holds_lease:
                     self._abandoned.set()
                     raise out_of_time() from None
+        if self._lease.took_over:
+            recorded.add(table.LEASES_TAKEN_OVER)
         self.limit = self._limit()
         return self
 
@@ -106,9 +112,11 @@ class SessionUse:
     def open_session(self) -> RepositorySessionManager:
         """Open the session, making it when there is none."""
         # The reply waits for every write, so that only the turn's first write may hold up the model.
-        session = self._store.session_manager(
-            self._session_id, durability="turn", lease=self._lease, time_left=lambda: self._limit().seconds
-        )
+        with recorded.restoring():
+            session = self._store.session_manager(
+                self._session_id, durability="turn", lease=self._lease, time_left=lambda: self._limit().seconds
+            )
+        _measure(session)
         self._sessions.append(session)
         if self._abandoned.is_set():
             raise out_of_time()
@@ -129,6 +137,7 @@ class SessionUse:
         except AbandonedError:
             # The turn may wake up in this process's next invocation. By then the session is somebody else's.
             self._abandoned.set()
+            recorded.note_cut_off()
             for session in self._sessions:
                 session.stop(SessionStorageError("the turn was abandoned", code="Abandoned"))
             raise out_of_time() from None
@@ -139,3 +148,25 @@ class SessionUse:
     def _note_loss(self) -> None:
         # The turn goes on: if another writer has come meanwhile, the turn's next message is refused.
         logger.warning("the lease was lost", extra={"session_id": self._session_id})
+
+
+def _measure(session: Any) -> None:
+    """Have a session's restores and renewals counted. It was opened for one turn."""
+    record = recorded.current()
+    if record is None:
+        return
+
+    def measured(restore: Callable[..., None]) -> Callable[..., None]:
+        def restore_measured(*args: Any, **kwargs: Any) -> None:
+            with recorded.restoring():
+                restore(*args, **kwargs)
+
+        return restore_measured
+
+    def note_renewal(renewed: int, failed: bool) -> None:
+        record.add(table.RENEWALS, renewed)
+        record.add(table.RENEWALS_FAILED, failed)
+
+    session.initialize = measured(session.initialize)
+    session.initialize_multi_agent = measured(session.initialize_multi_agent)
+    session.watch_renewals(note_renewal)

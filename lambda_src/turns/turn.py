@@ -16,6 +16,7 @@ from lambda_src.answers import errors
 from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import logger
+from lambda_src.metrics import recorded, table
 from lambda_src.models.model_calls import ModelCalls
 from lambda_src.models.patient_model import be_patient
 from lambda_src.models.showing import Showing
@@ -32,6 +33,7 @@ from lambda_src.turns.repeats import Asked, OutcomeRecorder, Turn, plan
 from lambda_src.turns.replays import Replay
 from lambda_src.turns.time_limit import TimeLimit, out_of_time
 from lambda_src.turns.told_in_order import ToldInOrder
+from lambda_src.turns.turn_counts import count_failure, tell_counted
 from lambda_src.turns.turn_events import Completed, Restored, TextDelta, ToolCall, TurnEvent, reply_of
 from lambda_src.turns.unanswered import close_unanswered
 
@@ -164,10 +166,12 @@ async def _take_turn(
                     contain(agent, cancellation)
                 todo = plan(session, agent, asked)
             if isinstance(todo, Replay):
+                recorded.add(table.REPLAYS)
+                recorded.name(turn_id=todo.restored.turn_id)
                 tell(todo.restored)
                 tell(todo.reply)
                 return
-            told = ToldInOrder(tell)
+            told = ToldInOrder(partial(tell_counted, tell, todo, recorded.current()))
             told.add(Restored(agent.agent_id, todo.request.restored_messages or 0, todo.request.turn_id))
             # Only a turn whose id was told before it began can have been cancelled before.
             told_before = asked.turn_id is not None
@@ -179,9 +183,12 @@ async def _take_turn(
             else:
                 await _run_orchestrator(conversing, begun)
     except Exception as error:
-        if isinstance(error, TimeoutError) and hard_stop.expired():
-            raise out_of_time() from None
-        raise answer_for(error, calls.error) from error
+        late = isinstance(error, TimeoutError) and hard_stop.expired()
+        answer = out_of_time() if late else answer_for(error, calls.error)
+        count_failure(answer)
+        if late:
+            raise answer from None
+        raise answer from error
     finally:
         if agent is not None:
             await close_tools(agent)

@@ -60,6 +60,9 @@ class Claim(Protocol):
     found_unfinished: bool
     """Whether the claim before this one was not given back as whole."""
 
+    took_over: bool
+    """Whether it was not given back at all: its holder died, or was stopped."""
+
     @property
     def runs_out(self) -> bool:
         """Whether the claim must be renewed to last."""
@@ -87,6 +90,11 @@ def read_claim(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return claimed if isinstance(claimed, dict) else {}
+
+
+def was_given_back(claimed: dict[str, Any]) -> bool:
+    """Whether a claim was ended by its holder."""
+    return claimed.get("duration_seconds") == 0
 
 
 def holder_in(claimed: dict[str, Any]) -> str | None:

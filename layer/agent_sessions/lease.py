@@ -115,6 +115,8 @@ class SessionLease:
         self._held = False
         self._lost = False
         self._good_until = 0.0
+        self.waited_seconds = 0.0
+        """How long :meth:`acquire` waited for another holder."""
         self._released = Event()
         self._renewing = Lock()
         self._thread: threading.Thread | None = None
@@ -140,6 +142,14 @@ class SessionLease:
         """Whether the holder before did not give the lease back: it died, or left something unwritten."""
         return self._claim.found_unfinished
 
+    @property
+    def took_over(self) -> bool:
+        """Whether the holder before did not give the lease back at all: it died, or was stopped.
+
+        In a folder this is the same as :attr:`found_unfinished`.
+        """
+        return self._claim.took_over
+
     def is_taken(self) -> bool:
         """Whether somebody holds the lease at this moment. This neither claims it nor waits.
 
@@ -162,18 +172,24 @@ class SessionLease:
             raise RuntimeError(f"session_id={self.session_id} | this lease is held already")
         give_up_at = self._clock() + wait_seconds
         poll = _FIRST_POLL_SECONDS
+        refused_at: float | None = None
         while True:
             asked_at = self._clock()
             refusal = self._claim.take()
             if refusal is None:
                 break
-            left = give_up_at - self._clock()
+            now = self._clock()
+            refused_at = now if refused_at is None else refused_at
+            self.waited_seconds = now - refused_at
+            left = give_up_at - now
             if left <= 0:
                 raise self._busy(refusal)
             # The jitter keeps waiting callers from asking at the same moment.
             pause = random.uniform(0.5, 1.0) * poll  # noqa: S311 - no secret
             self._sleep(min(pause, left, max(refusal.remaining_seconds, _FIRST_POLL_SECONDS)))
             poll = min(2 * poll, _LAST_POLL_SECONDS)
+        if refused_at is not None:
+            self.waited_seconds = asked_at - refused_at
         self._good_until = asked_at + self._terms.duration_seconds
         self._held, self._lost = True, False
         self._released.clear()

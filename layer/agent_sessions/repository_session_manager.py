@@ -184,6 +184,14 @@ class RepositorySessionManager(SessionManager):
         """
         self._journal.told_of_stored = told
 
+    def watch_renewals(self, told: Callable[[int, bool], object]) -> None:
+        """Call a function when the renewal of a turn has ended: see docs/EXPIRY.md.
+
+        Args:
+            told: Gets how many objects were renewed, and whether the renewal failed. It must raise nothing.
+        """
+        self._journal.told_of_renewal = told
+
     def next_message_id(self, agent: Any) -> int:
         """The id that the agent's next message gets."""
         return self._stored(agent).next_id

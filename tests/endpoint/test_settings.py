@@ -40,6 +40,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENT_SECRETS": '{"TOKEN": "ssm:/chat/token"}',
         "LEASE_WAIT_SECONDS": "2.5",
         "DEADLINE_MARGIN_SECONDS": "1.5",
+        "STAGE": "prod",
         "STREAMING": "False",
         "ASYNC_FUNCTION": "agent-endpoint:live",
     }

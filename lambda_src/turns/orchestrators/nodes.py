@@ -6,6 +6,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lambda_src.models.measured_calls import measured
 from lambda_src.models.model_calls import ModelCalls
 from lambda_src.runtime.escapes import contained
 from lambda_src.runtime.stand_in import StandIn
@@ -32,7 +33,8 @@ class CutModel(StandIn):
     async def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Ask the model."""
         cut = object.__getattribute__(self, "_cut")
-        async with aclosing(cut(contained(self._original.stream(*args, **kwargs)))) as events:
+        answer = measured(contained(self._original.stream(*args, **kwargs)))
+        async with aclosing(cut(answer)) as events:
             async for event in events:
                 yield event
 

@@ -56,6 +56,9 @@ class Journal(ABC):
     told_of_stored: Callable[[str, int], object] | None = None
     """Told the agent and the id of each new message that is stored, in order, on whatever thread has stored it."""
 
+    told_of_renewal: Callable[[int, bool], object] | None = None
+    """Told, when a turn's renewal has ended, how many objects it has renewed, and whether it failed."""
+
     @property
     @abstractmethod
     def turns(self) -> WholeTurns:

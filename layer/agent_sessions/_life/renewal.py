@@ -152,6 +152,11 @@ class Renewal:
         self._stopped = True
         self._done.exception()
 
+    @property
+    def renewed(self) -> int:
+        """How many objects have been renewed so far."""
+        return self._renewed
+
     def _submit(self, work: Callable[[], None]) -> None:
         def run() -> None:
             try:

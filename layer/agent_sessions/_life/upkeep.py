@@ -39,6 +39,7 @@ class Upkeep:
         life: Knows the session's life.
         session_id: The session, begun or found.
         time_left: Seconds until the turn's caller has to be answered.
+        told: Told, when a renewal has ended, how many objects it has renewed, and whether it failed.
         clock: Seconds by this machine. Only differences count, and only to keep a turn from being late or slow.
     """
 
@@ -50,6 +51,7 @@ class Upkeep:
         session_id: str,
         *,
         time_left: Callable[[], float] | None = None,
+        told: Callable[[int, bool], object] = lambda _renewed, _failed: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._records = records
@@ -57,6 +59,7 @@ class Upkeep:
         self._life = life
         self._session_id = session_id
         self._time_left = time_left or _no_end
+        self._told = told
         self._clock = clock
         self._last_contact = clock()
         self._held_back = False  # whether the session's record says that writes are no use of it
@@ -199,10 +202,12 @@ class Upkeep:
         try:
             is_enough = renewal.wait()
         except SessionException as error:
+            self._told(renewal.renewed, True)
             if age.adopted and renewal_required(age.oldest, age.last_used, self._life.ttl_days):
                 raise
             logger.warning("session_id=<%s> | not renewed, the next turn goes on: %s", self._session_id, named(error))
             return
+        self._told(renewal.renewed, not is_enough)
         if not is_enough:
             raise SessionStorageError(
                 f"session_id={self._session_id} | the session is long and has not been used for long: what it is made "
@@ -219,6 +224,7 @@ class Upkeep:
         if renewal is not None:
             with contextlib.suppress(Exception):  # the turn has failed already, and its error is raised
                 renewal.stop()
+            self._told(renewal.renewed, False)
 
 
 def _no_end() -> float:

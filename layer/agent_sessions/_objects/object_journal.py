@@ -81,7 +81,7 @@ class ObjectJournal(Journal, WholeTurns):
         self._time_left = time_left
         self._asked: dict[str, Future[StoredObject | None]] = {}
         self._writers: dict[str, TurnWriter] = {}
-        self._upkeep = Upkeep(records, layout, life, session_id, time_left=time_left)
+        self._upkeep = Upkeep(records, layout, life, session_id, time_left=time_left, told=self._tell_of_renewal)
         self.orchestrators = OrchestratorObjects(records, layout, session_id, self._upkeep)
 
     @property
@@ -102,6 +102,10 @@ class ObjectJournal(Journal, WholeTurns):
             return self._asked[key].result()  # as it was asked for last
 
         return self._life.find_or_begin(self.session_id, look_too=lambda: self._ask_for(agent_id), likely=last_written)
+
+    def _tell_of_renewal(self, renewed: int, failed: bool) -> None:
+        if self.told_of_renewal is not None:
+            self.told_of_renewal(renewed, failed)
 
     def _ask_for(self, agent_id: str) -> None:
         """Begin to read an agent's record, and the base that may go with it."""

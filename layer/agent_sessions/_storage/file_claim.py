@@ -47,6 +47,7 @@ class FileClaim:
         self._descriptor: int | None = None
         self._instead: Claim | None = None
         self.found_unfinished = False
+        self.took_over = False
 
     @property
     def runs_out(self) -> bool:
@@ -58,7 +59,7 @@ class FileClaim:
         if sys.platform == "win32" or not self._objects.locks_work(self._key):
             self._instead = RecordClaim(self._objects, self._key, self._terms)
             refusal = self._instead.take()
-            self.found_unfinished = self._instead.found_unfinished
+            self.found_unfinished, self.took_over = self._instead.found_unfinished, self._instead.took_over
             return refusal
         for _ in range(_ATTEMPTS):
             descriptor = self._open()
@@ -117,6 +118,7 @@ class FileClaim:
     def _sign(self, descriptor: int) -> None:
         """Write the holder into the file. The old content goes last: on a full disk the file stays as it was."""
         self.found_unfinished = os.fstat(descriptor).st_size > 0
+        self.took_over = self.found_unfinished  # a lock leaves no note that tells the two apart
         body = self._terms.body()
         try:
             write_whole(descriptor, body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.claims import LeaseTerms, Refusal, holder_in, read_claim
+from agent_sessions.claims import LeaseTerms, Refusal, holder_in, read_claim, was_given_back
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, Unchanged
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class RecordClaim:
         self._terms = terms
         self._etag = ""
         self.found_unfinished = False
+        self.took_over = False
 
     def take(self) -> Refusal | None:
         """See :meth:`Claim.take`. It costs one write if the lease is free, else one more read."""
@@ -55,7 +56,9 @@ class RecordClaim:
                 # Replace exactly the claim that has run out: if two callers see that, one gets it.
                 expect = Unchanged(found.etag)
                 continue
-            self.found_unfinished = found is not None and read_claim(found.body).get("whole") is not True
+            before = None if found is None else read_claim(found.body)
+            self.found_unfinished = before is not None and before.get("whole") is not True
+            self.took_over = before is not None and not was_given_back(before)
             return None
 
     def look(self) -> Refusal | None:

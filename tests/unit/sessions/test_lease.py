@@ -126,6 +126,7 @@ def test_a_dead_holders_lease_is_taken_over_once_it_has_run_out(world: World) ->
 
     assert heir.held
     assert heir.found_unfinished
+    assert heir.took_over
     assert dead.lost
     assert not dead.held
 
@@ -188,6 +189,7 @@ def test_work_left_unfinished_is_noted_and_the_session_is_free_at_once(world: Wo
     second.acquire()
 
     assert second.found_unfinished
+    assert not second.took_over
     second.release()
     third = world.lease("c")
     third.acquire()

@@ -1,0 +1,83 @@
+"""What can happen to a function on S3, one thing a function: the metric that counts it, and how to bring it about."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.doubles.s3_server import Fault
+from tests.endpoint.function import Context, http_event
+from tests.metrics.load import BUCKET, FOLDER, Load
+
+DAY = 86_400.0
+
+
+def internal_error(load: Load) -> None:
+    """The agent's own code has a bug."""
+    load.function.part("agent").build_agent = _raise
+    assert load.send("POST", "/sessions/chat/messages", {"prompt": "Say hello"})["statusCode"] == 500
+
+
+def _raise(*_: Any) -> None:
+    raise RuntimeError("a bug of the agent's")
+
+
+def storage_failure(load: Load) -> None:
+    """S3 answers a session's requests with an error, again and again."""
+    load.s3.faults.add(Fault("error", key="*/session.json", times=None, code="InternalError"))
+    answer = load.send("POST", "/sessions/chat/messages", {"prompt": "Say hello"})
+    load.s3.faults.clear()
+    assert answer["statusCode"] == 503
+
+
+def throttled_model(load: Load) -> None:
+    """The model's provider asks to slow down."""
+    assert load.send("POST", "/sessions/chat/messages", {"prompt": "throttle"})["statusCode"] == 429
+
+
+def cut_off(load: Load) -> None:
+    """Another process writes into a turn."""
+    load.send("POST", "/sessions/chat/messages", {"prompt": "Say hello"})
+    assert load.send("POST", "/sessions/chat/messages", {"prompt": "meddle"})["statusCode"] == 409
+
+
+def taken_over(load: Load) -> None:
+    """A process dies in a turn, and its lease runs out."""
+    load.send("POST", "/sessions/chat/messages", {"prompt": "Say hello"})
+    dead = b'{"format": 1, "lease_id": "dead", "holder": "request of a dead process", "duration_seconds": 30}'
+    load.s3.store.put(BUCKET, f"{FOLDER}/session_chat/lease.json", dead)
+    load.s3.clock.advance(60)
+    assert load.send("POST", "/sessions/chat/messages", {"prompt": "Say hello"})["statusCode"] == 200
+
+
+def renewal_failed(load: Load) -> None:
+    """S3 refuses to have old objects of a session written again."""
+    load.send("POST", "/sessions/chat/messages", {"prompt": "Say hello"})
+    load.s3.clock.advance(1.5 * DAY)
+    load.s3.faults.add(Fault("error", verb="PUT", key="*/message_0.json", times=None, code="InternalError"))
+    answer = load.send("POST", "/sessions/chat/messages", {"prompt": "Say hello again"})
+    load.s3.faults.clear()
+    assert answer["statusCode"] == 200
+
+
+def slow_session(load: Load) -> None:
+    """S3 takes its time."""
+    load.s3.set_latency({"GET": 0.4, "PUT": 0.4, "LIST": 0.4, "DELETE": 0.4})
+    answer = load.send("POST", "/sessions/chat/messages", {"prompt": "Say hello"})
+    load.s3.set_latency({})
+    assert answer["statusCode"] == 200
+
+
+def out_of_time(load: Load) -> None:
+    """The function has hardly any time."""
+    event = http_event("POST", "/sessions/chat/messages", {"prompt": "Say hello"})
+    assert load.function.invoke(event, Context(remaining_seconds=2))["statusCode"] == 504
+
+
+FAULTS: dict[str, Callable[[Load], None]] = {
+    "InternalErrors": internal_error,
+    "StorageFailures": storage_failure,
+    "ModelThrottles": throttled_model,
+    "TurnsCutOff": cut_off,
+    "LeasesTakenOver": taken_over,
+    "RenewalsFailed": renewal_failed,
+}
+"""By the metric that counts each of them once."""
