@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from agent_sessions.lease import SessionLease
     from agent_sessions.multi_agent import MultiAgentBase
     from agent_sessions.object_store import ObjectStore
-    from agent_sessions.owner import owner_prefix
+    from agent_sessions.owner import owner_prefix, part_prefix
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from agent_sessions.s3_session_manager import S3SessionManager
     from agent_sessions.session_manager import SessionManager
@@ -56,7 +56,7 @@ _MODULES = {
     "lease": ("SessionLease",),
     "multi_agent": ("MultiAgentBase",),
     "object_store": ("ObjectStore",),
-    "owner": ("owner_prefix",),
+    "owner": ("owner_prefix", "part_prefix"),
     "repository_session_manager": ("RepositorySessionManager",),
     "s3_session_manager": ("S3SessionManager",),
     "session_manager": ("SessionManager",),
@@ -92,6 +92,7 @@ __all__ = [
     "SessionType",
     "UnstorableValueError",
     "owner_prefix",
+    "part_prefix",
 ]
 
 
