@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import keep_words_out, log_broken_answer, log_refusal, logger
-from lambda_src.doors import plain_event, problems
+from lambda_src.doors import caller, plain_event, problems
 from lambda_src.doors.http_request import described, is_http
 from lambda_src.doors.payload import check_response
 from lambda_src.doors.response_headers import add_headers, status_of
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 keep_words_out()
 endpoint = Endpoint(load_settings())
 router = build_router(endpoint)
+caller.prepare(endpoint.settings)
 transport.install(streaming=endpoint.settings.streaming, report=log_broken_answer)
 aws.register_snapshot_hooks(endpoint.prime)
 

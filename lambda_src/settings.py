@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.store_url import parse_store_url, shown
@@ -18,6 +27,11 @@ from lambda_src.secrets import secret_places
 DEFAULT_MODEL = Path(__file__).with_name("agent").joinpath("model.txt").read_text(encoding="utf-8").strip()
 
 _ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
+
+
+_HTTPS = re.compile(
+    r"(https://[^\s/@?#]+|http://(localhost|127\.0\.0\.1|[a-z0-9-]+\.localhost)(:[0-9]+)?)(/[^\s?#]*)?", re.ASCII
+)
 
 
 class SettingsError(ValueError):
@@ -57,6 +71,21 @@ def _secrets(value: str) -> str:
     return value
 
 
+def _https(value: str | None) -> str | None:
+    if value is not None and not _HTTPS.fullmatch(value):
+        raise ValueError(
+            "must be https://host, with or without a port and a path; http only on this machine (localhost, 127.0.0.1)"
+        )
+    return value
+
+
+def _names(value: object) -> object:
+    return tuple(re.split(r"[\s,]+", value.strip(", "))) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
 class Settings(BaseModel):
     """The endpoint's settings; each is read from the environment variable of the same name in capitals."""
 
@@ -73,10 +102,27 @@ class Settings(BaseModel):
     session_ttl_days: Annotated[float, AfterValidator(_days)] = Field(
         default=30, description="Days after its last use at which a session expires; 0 keeps sessions for ever."
     )
-    endpoint_auth: Literal["iam", "local", "none"] = Field(
+    endpoint_auth: Literal["iam", "jwt", "local", "none"] = Field(
         default="iam",
-        description="Who may call: iam (owners are IAM principals), local (this machine, one owner), "
-        "none (a public endpoint whose callers share one owner).",
+        description="Who may call: iam (owners are IAM principals), jwt (owners are the subjects of an issuer's "
+        "tokens), local (this machine, one owner), none (a public endpoint whose callers share one owner).",
+    )
+    jwt_issuer: Annotated[str | None, AfterValidator(_https)] = Field(
+        default=None, description="With jwt: the issuer of tokens, exactly as their iss names it."
+    )
+    jwt_audiences: Names = Field(
+        default=(), description="With jwt: one of these has to be in a token's aud; several are separated by commas."
+    )
+    jwt_client_ids: Names = Field(
+        default=(), description="With jwt: one of these has to be a token's client_id; likewise."
+    )
+    jwt_jwks_url: Annotated[str | None, AfterValidator(_https)] = Field(
+        default=None, description="With jwt: where the issuer's keys are, if not where its OpenID configuration says."
+    )
+    cognito_identity_owners: bool = Field(
+        default=True,
+        description="Whether a caller that came through an identity pool is an owner of its own. Otherwise all users "
+        "of the pool's role are one owner.",
     )
     agent_model: Annotated[str, AfterValidator(_model)] = Field(
         default=DEFAULT_MODEL, description="provider:model of the default agent."
@@ -139,6 +185,20 @@ class Settings(BaseModel):
         "one of this function's. Without one a turn is taken in this process, which is for this machine only.",
     )
 
+    @model_validator(mode="after")
+    def _tokens_can_be_judged(self) -> "Settings":
+        if self.endpoint_auth == "jwt":
+            if self.jwt_issuer is None:
+                raise ValueError("JWT_ISSUER is not set: with ENDPOINT_AUTH=jwt it says whose tokens are taken")
+            if not self.jwt_audiences and not self.jwt_client_ids:
+                raise ValueError(
+                    "JWT_AUDIENCES and JWT_CLIENT_IDS are not set: with ENDPOINT_AUTH=jwt one of them says which of "
+                    "the issuer's tokens are for this endpoint"
+                )
+        elif self.jwt_issuer or self.jwt_audiences or self.jwt_client_ids or self.jwt_jwks_url:
+            raise ValueError(f"JWT_...: only ENDPOINT_AUTH=jwt reads them, and it is {self.endpoint_auth}")
+        return self
+
     def for_agent(self, agent_id: str | None) -> "Settings":
         """The same settings for the agent that a request names; without a name, the default agent."""
         return self if agent_id is None else self.model_copy(update={"agent_id": agent_id})
@@ -171,6 +231,8 @@ def _explain(detail: Mapping[str, object], present: Mapping[str, str]) -> str:
     if detail["type"] == "missing":
         return f"{name.upper()} is not set: {Settings.model_fields[name].description}"
     reason = str(detail["msg"]).removeprefix("Value error, ")
+    if not name:
+        return reason  # about several variables together; it names them
     given = present.get(name, "")
     if name == "agent_secrets":  # somebody may have put a secret there instead of its place
         return f"{name.upper()}: {reason}"

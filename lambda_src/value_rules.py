@@ -49,6 +49,29 @@ TURN_ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[0-9a
 MESSAGES_CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}$"}
 OPAQUE_CURSOR = {"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": "^[A-Za-z0-9_-]*$"}
 
+_AS_IT_IS = r"[!-$&-+\--~]"  # printable ASCII without space, percent and comma
+_CONTINUED = "%[89ABab][0-9A-Fa-f]"
+# The bytes of UTF-8 (RFC 3629, 4), percent-encoded.
+_ENCODED = "|".join(
+    (
+        "%[0-7][0-9A-Fa-f]",
+        f"%([Cc][2-9A-Fa-f]|[Dd][0-9A-Fa-f]){_CONTINUED}",
+        f"%[Ee]0%[ABab][0-9A-Fa-f]{_CONTINUED}",
+        f"%[Ee][1-9A-Ca-cEFef]{_CONTINUED}{_CONTINUED}",
+        f"%[Ee][Dd]%[89][0-9A-Fa-f]{_CONTINUED}",
+        f"%[Ff]0%(9|[ABab])[0-9A-Fa-f]{_CONTINUED}{_CONTINUED}",
+        f"%[Ff][1-3]{_CONTINUED}{_CONTINUED}{_CONTINUED}",
+        f"%[Ff]4%8[0-9A-Fa-f]{_CONTINUED}{_CONTINUED}",
+    )
+)
+SESSION_OWNER = {
+    "type": "string",
+    "minLength": 1,
+    "pattern": f"^({_AS_IT_IS}|{_ENCODED})( *({_AS_IT_IS}|{_ENCODED}))*$",
+    # Each character and each escape is a byte of the name.
+    "allOf": [{"pattern": r"^([ -$&-+\--~]|%[0-9A-Fa-f]{2}){1,200}$"}],
+}
+
 SPOKEN_TEXT = {"type": "string", "minLength": 1, "pattern": r"\S"}
 
 A_PROMPT: JsonDict = {"contains": {"not": {"required": ["cachePoint"]}}}

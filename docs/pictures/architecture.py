@@ -59,7 +59,8 @@ HEIGHT_OF_ROOM = 52
 ROOMS = [
     Room(None, ("a caller", "HTTP, an event"), 20, 60, 120, "outside"),
     Room("lambda_src/handler.py", ("handler", "where Lambda enters"), 200, 60, 150, "door"),
-    Room("lambda_src/doors", ("doors", "routes, who is asking"), 200, 150, 150),
+    Room("lambda_src/doors", ("doors", "routes, events, streams"), 200, 150, 150),
+    Room("lambda_src/callers", ("callers", "who is asking"), 20, 150, 120),
     Room("lambda_src/turns", ("turns", "lease, restore, run, reply"), 200, 240, 150),
     Room("lambda_src/answers", ("answers", "errors, problems, logs"), 375, 60, 150),
     Room("lambda_src/turn_resource", ("turn_resource", "follow, status, no caller"), 375, 150, 150),
@@ -77,7 +78,7 @@ ROOMS = [
     Room(None, ("Amazon S3", "or a folder"), 740, 535, 120, "outside"),
 ]
 PACKAGES = [
-    ("lambda_src: the endpoint's function", 180, 30, 540, 280),
+    ("lambda_src: the endpoint's function", 10, 30, 710, 280),
     ("agent_sessions: the session library", 180, 325, 700, 185),
 ]
 ARROWS = [
@@ -86,6 +87,7 @@ ARROWS = [
     ((275, 202), (275, 240)),
     ((320, 150), (395, 112)),
     ((350, 176), (375, 176)),
+    ((200, 176), (140, 176)),
     ((400, 202), (330, 240)),
     ((350, 266), (375, 266)),
     ((525, 266), (550, 266)),

@@ -67,12 +67,29 @@ class PromptRefusedError(EndpointError):
     title = "The model refused the prompt"
 
 
+class OnBehalfRefusedError(EndpointError):
+    """The caller names somebody to speak for, and cannot, or not in this way."""
+
+    status = 400
+    slug = "session-owner-refused"
+    title = "The caller cannot speak for this owner"
+
+
 class UnauthenticatedError(EndpointError):
-    """Nobody vouches for the caller."""
+    """Nobody vouches for the caller.
+
+    Args:
+        detail: See :class:`EndpointError`.
+        challenge: What the caller would have to send, as the header ``WWW-Authenticate`` says it.
+    """
 
     status = 401
     slug = "unauthenticated"
     title = "The caller is not known"
+
+    def __init__(self, detail: str, *, challenge: str = "AWS4-HMAC-SHA256") -> None:
+        super().__init__(detail)
+        self.challenge = challenge
 
 
 class NotFoundError(EndpointError):
@@ -234,6 +251,14 @@ class StorageRefusedError(EndpointError):
     status = 500
     slug = "storage-refused"
     title = "The storage refused"
+
+
+class IssuerUnavailableError(EndpointError):
+    """The keys that check a token cannot be had from its issuer now; nothing is known of the token."""
+
+    status = 503
+    slug = "issuer-unavailable"
+    title = "The token cannot be checked"
 
 
 class StorageFailedError(EndpointError):

@@ -2,93 +2,69 @@
 
 from __future__ import annotations
 
-import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions.owner import owner_prefix
-from lambda_src.answers.errors import UnauthenticatedError
-from lambda_src.answers.logs import logger
+from lambda_src.callers import on_behalf
+from lambda_src.callers.iam import owner_of_principal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lambda_src.callers.tokens import TokenCheck
     from lambda_src.settings import Settings
-
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-# The values of aws:userid (IAM user guide, "IAM policy elements: Variables and tags", principal key values), with the
-# prefixes of unique ids (same guide, "IAM identifiers") and the letters that STS allows in the name of a session.
-_USER = re.compile(r"AIDA[A-Z0-9]+")
-_ROLE_SESSION = re.compile(r"(AROA[A-Z0-9]+):[\w+=,.@-]+", re.ASCII)
-_ACCOUNT_ITSELF = re.compile(r"(\d{12})", re.ASCII)
-_FEDERATED_USER = re.compile(r"(\d{12}):[\w+=,.@-]+", re.ASCII)
 
 
 def owner_of(event: Mapping[str, Any], settings: Settings) -> str:
-    """The key prefix of the caller's sessions.
+    """The key prefix of the sessions that a request is about.
 
     Args:
-        event: A Function URL event, whose ``requestContext`` Lambda wrote.
+        event: A Function URL event, its headers' names in lower case. Lambda wrote its ``requestContext``.
         settings: ``endpoint_auth`` says where callers come from.
 
     Raises:
-        UnauthenticatedError: With IAM, when the event names no IAM principal, or one of a form that AWS does not
-            document. Part of an unknown name could be somebody else's name.
+        UnauthenticatedError: Nobody vouches for the caller.
+        IssuerUnavailableError: Whether somebody vouches for the caller cannot be told now.
+        OnBehalfRefusedError: The request names somebody to speak for, and the caller cannot.
     """
-    if settings.endpoint_auth == "local":
-        return owner_prefix("local", "local")
-    if settings.endpoint_auth == "none":
-        return owner_prefix("none", "public")
-    account, user_id = _iam(event, "accountId"), _iam(event, "userId")
-    if account is None and user_id is None:
-        raise _unknown("the request names no IAM principal")
-    if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
-        raise _unknown("accountId is no AWS account", account_id=account)
-    subject = subject_of(account, user_id)
-    if subject is None:
-        raise _unknown("userId has no form that AWS documents for this account", account_id=account, user_id=user_id)
-    return owner_prefix(account, subject)
+    named = _header(event, on_behalf.HEADER)
+    match settings.endpoint_auth:
+        case "none":
+            on_behalf.refuse_on_behalf(named)
+            return owner_prefix("none", "public")
+        case "local":  # this machine stands for a caller with IAM
+            return on_behalf.on_behalf(owner_prefix("local", "local"), named)
+        case "iam":
+            principal = owner_of_principal(event, identities_are_owners=settings.cognito_identity_owners)
+            return on_behalf.on_behalf(principal, named)
+        case "jwt":
+            bearer = _token_check(settings).owner_of(_header(event, "authorization"))
+            on_behalf.refuse_on_behalf(named)
+            return bearer
 
 
-def subject_of(account: str, user_id: object) -> str | None:
-    """Who an IAM principal is within its account; ``None`` when its ``userId`` has no form that AWS documents.
-
-    ======================================  =====================  =============
-    principal                               userId                 subject
-    ======================================  =====================  =============
-    user                                    ``AIDA…``              as it is
-    role, assumed by whatever means: SAML,  ``AROA…:name``         ``AROA…``
-    web identity, a service, an instance
-    federated user (GetFederationToken)     ``account:name``       as it is
-    the account's root user                 ``account``            as it is
-    ======================================  =====================  =============
-
-    All of a role's sessions have one owner. The role's unique id is never given to anybody else, and stays the same
-    under another session name; ``userArn`` and the part after the colon do not. A federated user has nothing but its
-    name.
-
-    Args:
-        account: The principal's account, 12 digits.
-        user_id: ``requestContext.authorizer.iam.userId``.
-    """
-    if not isinstance(user_id, str):
-        return None
-    if role := _ROLE_SESSION.fullmatch(user_id):
-        return role[1]
-    if _USER.fullmatch(user_id):
-        return user_id
-    of_account = _ACCOUNT_ITSELF.fullmatch(user_id) or _FEDERATED_USER.fullmatch(user_id)
-    return user_id if of_account and of_account[1] == account else None
+def prepare(settings: Settings) -> None:
+    """Do what the first request would otherwise wait for: import what checks tokens, if there will be any."""
+    if settings.endpoint_auth == "jwt":
+        _token_check(settings)
 
 
-def _iam(event: Mapping[str, Any], name: str) -> object:
-    value: Any = event
-    for key in ("requestContext", "authorizer", "iam", name):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+@lru_cache(maxsize=1)
+def _token_check(settings: Settings) -> TokenCheck:
+    # Late: with IAM nothing of it is imported.
+    from lambda_src.callers.issuer import Issuer
+    from lambda_src.callers.issuer_keys import IssuerKeys
+    from lambda_src.callers.tokens import TokenCheck, TokenRules
+    from lambda_src.runtime import aws
+
+    issuer = str(settings.jwt_issuer)  # the settings are refused without one
+    keys = IssuerKeys(Issuer(issuer, settings.jwt_jwks_url).fetch)
+    aws.on_restore(keys.forget)
+    return TokenCheck(TokenRules(issuer, settings.jwt_audiences, settings.jwt_client_ids), keys)
 
 
-def _unknown(reason: str, **seen: object) -> UnauthenticatedError:
-    # So the operator can tell a caller who did not sign from one of a kind that this version does not know.
-    told = {name: value if isinstance(value, str) else type(value).__name__ for name, value in seen.items()}
-    logger.warning("caller not known", extra={"reason": reason, **told})
-    return UnauthenticatedError("Sign the request with AWS Signature Version 4 for the service lambda.")
+def _header(event: Mapping[str, Any], name: str) -> str | None:
+    headers = event.get("headers")
+    value = headers.get(name) if isinstance(headers, dict) else None
+    return value if isinstance(value, str) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lambda_src.doors.caller import owner_of
 from lambda_src.turns.time_limit import TimeLimit
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ class CurrentRequest:
         return dict(self._router.current_event.json_body or {})
 
     def owner(self) -> str:
-        """The key prefix of the caller's sessions."""
-        return owner_of(self._router.current_event.raw_event, self._endpoint.settings)
+        """The key prefix of the sessions that the request is about: the caller's, or of whom it speaks for."""
+        return self._router.owner
 
     def store(self) -> SessionStore:
         """Where the caller's sessions are."""

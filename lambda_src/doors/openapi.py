@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions import __version__
-from lambda_src import contract
+from lambda_src import contract, value_rules
 from lambda_src.answers import errors
 from lambda_src.doors.problems import MEDIA_TYPE
 
@@ -20,14 +20,24 @@ DESCRIPTION = (
     "is durable when the reply arrives. A caller sees its own sessions only. Whatever is not a reply is a problem "
     "document (RFC 9457)."
 )
-_SECURITY_SCHEME = "sigv4"
+_SIGNED, _TOKEN = "sigv4", "bearer"
 _PUBLIC = ("health",)
 """Operations that do not ask who is calling. With IAM, the Function URL still asks."""
+_SESSION_OWNER = {
+    "name": "Session-Owner",
+    "in": "header",
+    "required": False,
+    "description": "Somebody that the caller speaks for: the request is about their sessions, which are a part of the "
+    "caller's own space. 1 to 200 bytes, percent-encoded UTF-8. Only with IAM.",
+    "schema": value_rules.SESSION_OWNER,
+}
 
 _DOOR = (errors.MalformedRequestError, errors.BadRequestError, errors.MethodNotAllowedError)
 _STORE = (
     *_DOOR,
+    errors.OnBehalfRefusedError,
     errors.UnauthenticatedError,
+    errors.IssuerUnavailableError,
     errors.StorageFailedError,
     errors.StorageRefusedError,
     errors.InternalError,
@@ -64,7 +74,7 @@ _HEADERS = {
         _header({"pattern": "^/sessions/[^/]+(/turns/[0-9a-f-]+)?$"}, "Where it is.", always=False),
     ),
     "Preference-Applied": ((202,), _header({"const": "respond-async"}, "Of a turn that was accepted.", always=False)),
-    "WWW-Authenticate": ((401,), _header({}, "How to sign a request.")),
+    "WWW-Authenticate": ((401,), _header({}, "What to send: a signature, or a token.")),
     "Allow": ((405,), _header({"pattern": "^[A-Z]+(, [A-Z]+)*$"}, "The methods of this path.")),
     "Retry-After": ((202, 409, 429, 503), _header(_SECONDS, "Seconds to wait, where waiting helps.", always=False)),
 }
@@ -148,7 +158,7 @@ def _headers(status: int) -> dict[str, Any]:
 
 def document(router: "ApiGatewayResolver") -> str:
     """The contract of the router's routes as JSON text."""
-    from aws_lambda_powertools.event_handler.openapi.models import APIKey, Server
+    from aws_lambda_powertools.event_handler.openapi.models import APIKey, HTTPBearer, Server
 
     from lambda_src.doors import event_contract  # late: only this document needs the shapes of events
 
@@ -160,21 +170,27 @@ def document(router: "ApiGatewayResolver") -> str:
             description=DESCRIPTION,
             servers=[Server(url="/", description="The function's URL")],
             security_schemes={
-                _SECURITY_SCHEME: APIKey.model_validate(
+                _SIGNED: APIKey.model_validate(
                     {
                         "name": "Authorization",
                         "in": "header",
-                        "description": "AWS Signature Version 4 for the service lambda.",
+                        "description": "AWS Signature Version 4 for the service lambda. Where auth is iam.",
                     }
-                )
+                ),
+                _TOKEN: HTTPBearer(
+                    bearerFormat="JWT",
+                    description="An access token of the issuer that the endpoint trusts. Where auth is jwt.",
+                ),
             },
-            security=[{_SECURITY_SCHEME: []}],
+            security=[{_SIGNED: []}, {_TOKEN: []}],
         )
     )
     for path in generated["paths"].values():
         for described in path.values():
             if described["operationId"] in _PUBLIC:
                 described["security"] = []
+            else:
+                described.setdefault("parameters", []).append({"$ref": "#/components/parameters/SessionOwner"})
             # Powertools adds its own shape of a 422, which this endpoint never sends, to every route.
             unexpected = (
                 "422" in described["responses"] and "application/json" in described["responses"]["422"]["content"]
@@ -183,5 +199,6 @@ def document(router: "ApiGatewayResolver") -> str:
                 del described["responses"]["422"]
     for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         generated["components"]["schemas"].pop(unused, None)
+    generated["components"]["parameters"] = {"SessionOwner": _SESSION_OWNER}
     generated["components"]["schemas"].update(event_contract.schemas())
     return json.dumps(generated, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

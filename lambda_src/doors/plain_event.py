@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from agent_sessions.owner import owner_prefix
+from agent_sessions.owner import owner_prefix, part_prefix
 from lambda_src import contract
 from lambda_src.doors.json_values import faults_in
 from lambda_src.doors.validation import invalid
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lambda_src.endpoint import Endpoint
 
-_OWNER_PREFIX = re.compile(r"o_[a-z2-7]{52}")
+_OWNER_PREFIX = re.compile(r"o_[a-z2-7]{52}(/o_[a-z2-7]{52})?")
 
 EVENT_ISSUER = "event"
 """Issuer of owners that exist only in plain events, such as ``nightly-report``: no caller over HTTP has it."""
@@ -31,6 +31,11 @@ EVENT_ISSUER = "event"
 def _without_nul(value: str) -> str:
     if "\0" in value:
         raise ValueError("must not contain NUL, which stands between issuer and subject")
+    return value
+
+
+def _name(value: str) -> str:
+    part_prefix("", value)
     return value
 
 
@@ -48,6 +53,9 @@ class PlainEvent(contract.TurnBody):
     """A turn without HTTP, for Step Functions, EventBridge and ``aws lambda invoke``."""
 
     owner: OwnerText | OwnerName
+    on_behalf_of: Annotated[str, AfterValidator(_name)] | None = Field(
+        default=None, description="Somebody that the owner speaks for, as the header Session-Owner names them."
+    )
     session_id: contract.SessionId
     request_id: str = Field(min_length=1, max_length=200, description="The sender's own name for this request.")
     turn_id: contract.TurnId | None = Field(
@@ -80,7 +88,7 @@ def answer(
     if request.turn_id is not None:
         take = partial(endpoint.take_accepted_turn, turn_id=request.turn_id)
     return take(
-        owner_of(request.owner),
+        owner_of(request.owner, request.on_behalf_of),
         request.session_id,
         request,
         remaining_seconds,
@@ -89,12 +97,21 @@ def answer(
     )
 
 
-def owner_of(owner: str | OwnerName) -> str:
-    """The key prefix of the owner an event names.
+def owner_of(owner: str | OwnerName, on_behalf_of: str | None) -> str:
+    """The key prefix of the owner an event names, or of somebody that this owner speaks for.
 
     A prefix that ``owner_prefix`` made is taken as it is. Issuer and subject name somebody who also calls over HTTP.
     Any other text is an owner of its own that only plain events can name.
+
+    Raises:
+        BadRequestError: The owner is named by a prefix that is a part of somebody's space already.
     """
     if isinstance(owner, OwnerName):
-        return owner_prefix(owner.issuer, owner.subject)
-    return owner if _OWNER_PREFIX.fullmatch(owner) else owner_prefix(EVENT_ISSUER, owner)
+        own = owner_prefix(owner.issuer, owner.subject)
+    else:
+        own = owner if _OWNER_PREFIX.fullmatch(owner) else owner_prefix(EVENT_ISSUER, owner)
+    if on_behalf_of is None:
+        return own
+    if "/" in own:
+        raise invalid([{"loc": ("on_behalf_of",), "msg": "goes with an owner, not with the part of one"}])
+    return part_prefix(own, on_behalf_of)

@@ -36,8 +36,8 @@ def headers(error: errors.EndpointError) -> dict[str, str]:
     result: dict[str, str] = {}
     if error.retry_after_seconds is not None:
         result["Retry-After"] = str(error.retry_after_seconds)
-    if error.status == errors.UnauthenticatedError.status:
-        result["WWW-Authenticate"] = "AWS4-HMAC-SHA256"  # RFC 9110 asks for the scheme that would be accepted
+    if isinstance(error, errors.UnauthenticatedError):
+        result["WWW-Authenticate"] = error.challenge  # RFC 9110 asks for the scheme that would be accepted
     if isinstance(error, errors.MethodNotAllowedError):
         result["Allow"] = ", ".join(error.allowed)
     return result

@@ -19,6 +19,8 @@ from lambda_src.doors.http_request import read_request
 from lambda_src.doors.payload import read_json, serialize
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lambda_src.doors.http_request import HttpRequest
     from lambda_src.runtime.streamed_answer import StreamedAnswer
 
@@ -66,15 +68,23 @@ class RoutedEvent(LambdaFunctionUrlEvent):
 class _Request:
     event: RoutedEvent | None = None
     lambda_context: Any = None
+    owner: str | None = None
     context: dict[str, Any] = field(default_factory=dict)
     streamed: StreamedAnswer | None = None
     processed_stack_frames: list[str] = field(default_factory=list)
 
 
 class FunctionUrlRouter(LambdaFunctionUrlResolver):
-    """A router whose notion of the current request belongs to the thread that serves it."""
+    """A router whose notion of the current request belongs to the thread that serves it.
 
-    def __init__(self) -> None:
+    Args:
+        identify: Tells whose sessions a request is about, by its event; raises if it cannot.
+        public: The paths that anybody may ask for. Before anything else is looked at, the others ask who is calling.
+    """
+
+    def __init__(self, identify: Callable[[dict[str, Any]], str], public: frozenset[str] = frozenset()) -> None:
+        self._identify = identify
+        self.public = public
         self._current: ContextVar[_Request] = ContextVar("function_url_request")
         self._outside = _Request()
         super().__init__(enable_validation=True, serializer=serialize)
@@ -87,9 +97,12 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
         """Route one request to its handler and return what Lambda expects, or the stream that a route has begun.
 
         Raises:
-            EndpointError: The request cannot be decoded. Whatever goes wrong later is answered.
+            EndpointError: The request cannot be decoded, or its caller is not known. Whatever goes wrong later is
+                answered.
         """
-        token = self._current.set(_Request(RoutedEvent(read_request(event)), context))
+        routed = RoutedEvent(read_request(event))
+        owner = None if routed.path in self.public else self._identify(routed.raw_event)
+        token = self._current.set(_Request(routed, context, owner))
         try:
             answer = super().resolve(event, context)
             return self._request_state.streamed or answer
@@ -99,6 +112,13 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
     def stream(self, answer: StreamedAnswer) -> None:
         """Answer the current request with a stream. What its route returns besides is not sent."""
         self._request_state.streamed = answer
+
+    @property
+    def owner(self) -> str:
+        """The key prefix of the sessions that the current request is about."""
+        if self._request_state.owner is None:
+            raise RuntimeError("nobody was asked who is calling")
+        return self._request_state.owner
 
     def prepare(self) -> None:
         """Build every route's chain of middlewares now; at a first request, two threads could build it twice."""

@@ -4,6 +4,7 @@ Each route finds out who is asking, opens that owner's part of the store and not
 ``docs/openapi.json`` promises.
 """
 
+from functools import partial
 from typing import Annotated
 
 from annotated_types import Ge, Le
@@ -18,6 +19,7 @@ from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.errors import BadRequestError, EndpointError, MethodNotAllowedError, NotFoundError
 from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import openapi, problems
+from lambda_src.doors.caller import owner_of
 from lambda_src.doors.current_request import CurrentRequest
 from lambda_src.doors.erasing import erase_session
 from lambda_src.doors.message_pages import read_messages
@@ -31,6 +33,9 @@ PAGE_SECONDS = 8.0
 """Most pages are full sooner, unless they pass thousands of expired sessions or the storage is slow."""
 
 ERASURE_RETRY_SECONDS = 1
+
+PUBLIC_PATHS = frozenset({"/health", "/openapi.json"})
+"""These say nothing of anybody, and ask nobody who is calling. With IAM, the Function URL still asks."""
 
 AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
 Limit = Annotated[
@@ -46,7 +51,7 @@ MessagesCursor = Annotated[contract.MessagesCursor | None, Query(description="ne
 
 def build_router(endpoint: Endpoint) -> FunctionUrlRouter:
     """The router with every route of the endpoint."""
-    router = FunctionUrlRouter()
+    router = FunctionUrlRouter(partial(owner_of, settings=endpoint.settings), PUBLIC_PATHS)
     Routes(endpoint, router).register()
     TurnRoutes(endpoint, router).register()
     router.prepare()

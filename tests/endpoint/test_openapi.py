@@ -51,7 +51,9 @@ def test_every_refusal_is_a_problem_document_and_every_reference_leads_somewhere
                     schema = response["content"]["application/problem+json"]["schema"]
                     assert schema == {"$ref": "#/components/schemas/Problem"}
     for reference in _references(contract):
-        assert reference.removeprefix("#/components/schemas/") in contract["components"]["schemas"]
+        *_, kind, name = reference.split("/")
+        assert reference == f"#/components/{kind}/{name}"
+        assert name in contract["components"][kind]
 
 
 def _references(value: Any) -> list[str]:

@@ -24,7 +24,12 @@ def test_every_setting_is_read_from_its_variable() -> None:
     values = {
         "SESSION_STORE": "file:///folder",
         "SESSION_TTL_DAYS": "0.5",
-        "ENDPOINT_AUTH": "local",
+        "ENDPOINT_AUTH": "jwt",
+        "JWT_ISSUER": "https://login.example.com/tenant",
+        "JWT_AUDIENCES": "one,two",
+        "JWT_CLIENT_IDS": "app",
+        "JWT_JWKS_URL": "http://localhost:8000/keys",
+        "COGNITO_IDENTITY_OWNERS": "False",
         "AGENT_MODEL": "ollama:llama3.2",
         "AGENT_MODEL_URL": "http://localhost:11434",
         "AGENT_MAX_TOKENS": "4096",
@@ -47,7 +52,28 @@ def test_every_setting_is_read_from_its_variable() -> None:
 
     settings = load_settings(values)
 
-    assert {name.upper(): str(value) for name, value in settings.model_dump().items()} == values
+    read = {name.upper(): value for name, value in settings.model_dump().items()}
+    assert {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in read.items()} == values
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"JWT_ISSUER": ""}, "JWT_ISSUER is not set"),
+        ({"JWT_AUDIENCES": ""}, "JWT_AUDIENCES and JWT_CLIENT_IDS are not set"),
+        ({"ENDPOINT_AUTH": "iam"}, "only ENDPOINT_AUTH=jwt reads them, and it is iam"),
+        ({"JWT_ISSUER": "http://login.example.com"}, "JWT_ISSUER='http://login.example.com': must be https://host"),
+        ({"JWT_ISSUER": "https://login.example.com?x"}, "JWT_ISSUER"),
+        ({"JWT_JWKS_URL": "https://me:pass@login.example.com"}, "JWT_JWKS_URL"),
+        ({"JWT_JWKS_URL": "http://127.0.0.1.example.com"}, "JWT_JWKS_URL"),
+    ],
+)
+def test_settings_for_tokens_that_do_not_suffice_are_refused(change: dict[str, str], named: str) -> None:
+    tokens = {"ENDPOINT_AUTH": "jwt", "JWT_ISSUER": "https://login.example.com", "JWT_AUDIENCES": "one"}
+
+    assert load_settings({**STORE, **tokens}).jwt_audiences == ("one",)
+    with pytest.raises(SettingsError, match=re.escape(named)):
+        load_settings({**STORE, **tokens, **change})
 
 
 def test_an_alias_alone_is_one_of_this_function() -> None:
@@ -77,7 +103,7 @@ def test_every_setting_is_described() -> None:
         ("SESSION_TTL_DAYS", "-1", "0 for sessions that never expire"),
         ("SESSION_TTL_DAYS", "nan", "0 for sessions that never expire"),
         ("SESSION_TTL_DAYS", "a month", "number"),
-        ("ENDPOINT_AUTH", "jwt", "'iam', 'local' or 'none'"),
+        ("ENDPOINT_AUTH", "oidc", "'iam', 'jwt', 'local' or 'none'"),
         ("AGENT_MODEL", "claude", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),
         ("AGENT_MODEL", "bedrock:", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),
         ("AGENT_MODEL", "acme:model", "provider:model with a provider of anthropic, bedrock, gemini, litellm, ollama"),

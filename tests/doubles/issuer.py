@@ -1,0 +1,126 @@
+"""An OpenID Connect issuer on this machine: real keys, tokens of any kind, and a server that can misbehave."""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+AUDIENCE = "https://agent.example.com"
+CONFIGURATION = "/.well-known/openid-configuration"
+KEYS = "/keys"
+
+
+@cache
+def private_key(name: str) -> Any:
+    """A key of this name; a name that begins with ``ec`` is one of an elliptic curve."""
+    if name.startswith("ec"):
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def published(name: str) -> dict[str, Any]:
+    """The public half, as an issuer publishes it."""
+    algorithm: Any = ECAlgorithm if name.startswith("ec") else RSAAlgorithm
+    return {**algorithm.to_jwk(private_key(name).public_key(), as_dict=True), "kid": name, "use": "sig"}
+
+
+class Issuer:
+    """An issuer.
+
+    Attributes:
+        url: Its identifier.
+        keys: The names of the keys that it publishes.
+        asked: The paths that it was asked for, in order.
+        answer: What a request for a path gets instead of what the issuer has: status, headers and body.
+    """
+
+    def __init__(self, base: str, path: str = "") -> None:
+        self.base = base
+        self.url = base + path
+        self.path = path.rstrip("/")
+        self.keys: list[Any] = ["rsa-1", "ec-1"]
+        self.asked: list[str] = []
+        self.answer: Callable[[str], tuple[int, dict[str, str], bytes] | None] = lambda path: None
+        self.configuration: dict[str, Any] = {"issuer": self.url, "jwks_uri": base + KEYS}
+
+    def fetches(self) -> int:
+        """How often its keys were fetched."""
+        return self.asked.count(KEYS)
+
+    def token(self, subject: Any = "ada", *, key: str = "rsa-1", header: Any = None, **claims: Any) -> str:
+        """A token. A claim that is None is left out."""
+        now = int(time.time())
+        says = {"iss": self.url, "sub": subject, "aud": AUDIENCE, "iat": now, "exp": now + 600, **claims}
+        says = {name: value for name, value in says.items() if value is not None}
+        algorithm = "ES256" if key.startswith("ec") else "RS256"
+        named = {"kid": key, **(header or {})}
+        return jwt.encode(says, private_key(key), algorithm=named.pop("alg", algorithm), headers=named)
+
+    def unsigned(self, header: dict[str, Any], **claims: Any) -> str:
+        """A token whose header is as given, without a signature."""
+        now = int(time.time())
+        says = {"iss": self.url, "sub": "ada", "aud": AUDIENCE, "exp": now + 600, **claims}
+        return f"{_base64(header)}.{_base64(says)}."
+
+    def with_public_key(self, **claims: Any) -> str:
+        """A token that is signed with HS256, and the issuer's public key as the secret."""
+        import hashlib
+        import hmac
+
+        public = private_key("rsa-1").public_key()
+        secret = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        signed = self.unsigned({"alg": "HS256", "typ": "JWT", "kid": "rsa-1"}, **claims).rstrip(".")
+        digest = hmac.new(secret, signed.encode(), hashlib.sha256).digest()
+        return f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+
+    def found(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """What is at a path."""
+        if path == self.path + CONFIGURATION:
+            return 200, {}, json.dumps(self.configuration).encode()
+        if path == KEYS:
+            keys = [published(key) if isinstance(key, str) else key for key in self.keys]
+            return 200, {}, json.dumps({"keys": keys}).encode()
+        return 404, {}, b""
+
+
+@contextmanager
+def running(path: str = "") -> Iterator[Issuer]:
+    """An issuer that listens, at a path of its server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            issuer.asked.append(self.path)
+            status, headers, body = issuer.answer(self.path) or issuer.found(self.path)
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_request(self, code: object = "-", size: object = "-") -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    issuer = Issuer(f"http://127.0.0.1:{server.server_address[1]}", path)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield issuer
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _base64(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
