@@ -7,14 +7,15 @@ none was mistyped, and a mistyped key that is silently ignored deploys something
 
 # Over 300 lines: the settings are one table, from which the documentation is made.
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
 from .agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
+from .caller_config import CallerConfig
+from .config_fields import setting
+from .config_problems import report
 from .packaging.kit_files import AGENT_FOLDER
 from .policies.model_choice import ALLOWED as MODEL_ALLOWED
 from .policies.model_choice import (
@@ -33,10 +34,7 @@ _LOG_RETENTION_DAYS: Final = (
 )  # fmt: skip
 # Lambda allows 4 KB for all environment variables together; the kit's own need a fraction of it.
 _PROMPT_BYTES: Final = 3_000
-# Shown in no message: somebody may have put a secret there instead of its place.
-_NOT_SHOWN: Final = ("agent_environment", "agent_secrets")
 PROD: Final = "prod"
-_UNKNOWN: Final = "extra_forbidden"  # pydantic's name for a key that is none of ours
 # Beside the default prompt: the function reads the same file.
 DEFAULT_MODEL: Final = (AGENT_FOLDER / "model.txt").read_text(encoding="utf-8").strip()
 
@@ -45,12 +43,7 @@ class ConfigError(ValueError):
     """The configuration cannot be deployed; the message names every key that is wrong and what it may be."""
 
 
-def _setting(default: Any, allowed: str, meaning: str, **constraints: Any) -> Any:
-    """A field with what a user needs to know of it; the documentation and the error messages are made from these."""
-    return Field(default, description=meaning, json_schema_extra={"allowed": allowed}, **constraints)
-
-
-class KitConfig(BaseModel):
+class KitConfig(CallerConfig):
     """The configuration of one deployment.
 
     The attributes are documented where they are declared; ``docs/CONFIGURATION.md`` is made from them.
@@ -70,15 +63,15 @@ class KitConfig(BaseModel):
             try:
                 super().__init__(**given)
             except ValidationError as error:
-                raise ConfigError(_report(error)) from error
+                raise ConfigError(report(error, type(self).model_fields)) from error
 
-    stage: str = _setting(
+    stage: str = setting(
         "dev",
         "lower-case letters, digits and hyphens, starting with a letter, at most 20",
         "Names the stack (`agent-session-kit-<stage>`). `prod` keeps the sessions when the stack is destroyed.",
         pattern=r"^[a-z][a-z0-9-]{0,19}$",
     )
-    session_ttl_days: float = _setting(
+    session_ttl_days: float = setting(
         30,
         "a number of days from 0 to 3650; 0 keeps sessions for ever",
         "A session expires this many days after its last use.",
@@ -86,7 +79,7 @@ class KitConfig(BaseModel):
         le=3650,
         allow_inf_nan=False,
     )
-    session_ttl_days_before: float | None = _setting(
+    session_ttl_days_before: float | None = setting(
         None,
         "a number of days from 0 to 3650; unset: the lifetime has not been lowered lately",
         "Set it to the old lifetime when you lower `session_ttl_days`, and take it back after as many days as the new "
@@ -95,18 +88,18 @@ class KitConfig(BaseModel):
         le=3650,
         allow_inf_nan=False,
     )
-    agent_model: str = _setting(
+    agent_model: str = setting(
         DEFAULT_MODEL,
         MODEL_ALLOWED,
         "The model of the default agent. Of Bedrock's, the function may call this one and no other.",
     )
-    agent_model_url: str | None = _setting(
+    agent_model_url: str | None = setting(
         None,
         "an address such as `https://models.example.com/v1`, without credentials; unset: the provider's own",
         "Where the API of another provider than Bedrock is: a proxy, a compatible server, or Ollama.",
         pattern=URL,
     )
-    agent_max_tokens: int | None = _setting(
+    agent_max_tokens: int | None = setting(
         None,
         "a whole number from 1 to 1000000; unset: what the model allows, and 8192 with `anthropic:`, whose API wants "
         "a number",
@@ -114,107 +107,100 @@ class KitConfig(BaseModel):
         ge=1,
         le=1_000_000,
     )
-    agent_guardrail_id: str | None = _setting(
+    agent_guardrail_id: str | None = setting(
         None,
         "a guardrail's id or ARN; unset: none",
         "The guardrail of Amazon Bedrock that judges what is asked and answered. The function may apply this one.",
         pattern=GUARDRAIL,
     )
-    agent_guardrail_version: str = _setting(
+    agent_guardrail_version: str = setting(
         "DRAFT",
         "a guardrail's version: a number, or `DRAFT`",
         "Which version of `agent_guardrail_id` judges.",
         pattern=r"^([1-9][0-9]{0,7}|DRAFT)$",
     )
-    agent_prompt_caching: bool = _setting(
+    agent_prompt_caching: bool = setting(
         False,
         "`true` or `false`",
         "Whether Bedrock keeps what a model was shown for some minutes, and reads it again at a lower price. Writing "
         "it costs more; it pays for long conversations, on models that can.",
     )
-    agent_thinking_tokens: int | None = _setting(
+    agent_thinking_tokens: int | None = setting(
         None,
         "a whole number from 1024 to 64000, with a model of Anthropic's on Bedrock; unset: no thinking",
         "How many tokens the model may think before it answers.",
         ge=1024,
         le=64_000,
     )
-    agent_system_prompt: str | None = _setting(
+    agent_system_prompt: str | None = setting(
         None,
         f"text of at most {_PROMPT_BYTES} bytes in UTF-8; unset: `prompt.md` in the agent's folder",
         "The system prompt of the default agent.",
         min_length=1,
     )
-    agent_window_messages: int = _setting(
+    agent_window_messages: int = setting(
         40,
         "a whole number from 2 to 10000",
         "How many of the latest messages the default agent shows to the model. All are kept.",
         ge=2,
         le=10_000,
     )
-    agent_environment: Mapping[str, str] = _setting(
+    agent_environment: Mapping[str, str] = setting(
         {},
         ALLOWED_ENVIRONMENT,
         "Environment variables for your own agent. Together with `agent_system_prompt` and `agent_secrets` at most "
         f"{_PROMPT_BYTES} bytes.",
     )
-    agent_secrets: Mapping[str, str] = _setting(
+    agent_secrets: Mapping[str, str] = setting(
         {},
         ALLOWED_SECRETS,
         "Secrets of your own agent, which it reads with `lambda_src.secrets.secret(name)`. The function may read these "
         "and no others.",
     )
-    agent_policy_wildcards: bool = _setting(
+    agent_policy_wildcards: bool = setting(
         False,
         "`true` or `false`",
         "Whether `policy.json` in the agent's folder may allow an action on every resource, as the few actions need "
         "that AWS cannot narrow.",
     )
-    encryption: Literal["s3", "kms"] = _setting(
+    encryption: Literal["s3", "kms"] = setting(
         "s3",
         "`s3` or `kms`",
         "How sessions are encrypted at rest: keys of S3, or a customer-managed KMS key, rotated yearly (USD 1 a month "
         "and its requests). Going back from `kms` to `s3` makes the sessions written with the key unreadable.",
     )
-    bucket_versioning: bool = _setting(
+    bucket_versioning: bool = setting(
         False,
         "`true` or `false`",
         "Keeps replaced and deleted objects for a day, against accidents of an operator. Deleting a session deletes "
         "its versions too.",
     )
-    auth: Literal["iam", "none"] = _setting(
-        "iam",
-        "`iam`; `none` only together with `allow_public=true`",
-        "Who may call the URL: principals with IAM permission, or everybody on the internet, at your cost and all "
-        "sharing one set of sessions.",
-    )
-    allow_public: bool = _setting(False, "`true` or `false`", "The second key that `auth=none` needs.")
-    streaming: bool = _setting(
+    streaming: bool = setting(
         True,
         "`true` or `false`",
         "Answers leave the function while they are made. It sets the invoke mode of the URL and the function's "
         "transport together. `false` is for a Lambda runtime that the transport does not know: the function says so "
         "when it starts.",
     )
-    python_version: Literal["3.12", "3.13", "3.14"] = _setting(
+    python_version: Literal["3.12", "3.13", "3.14"] = setting(
         "3.13", "`3.12`, `3.13` or `3.14`", "Python of the function and of the runtime layer."
     )
-    architecture: Literal["arm64", "x86_64"] = _setting(
+    architecture: Literal["arm64", "x86_64"] = setting(
         "arm64",
         "`arm64` or `x86_64`",
         "Processor of the function and of the runtime layer. `arm64` costs a fifth less.",
     )
-    memory_mb: int = _setting(
+    memory_mb: int = setting(
         1024,
         "a whole number from 256 to 10240",
         "Memory of the function; its share of a CPU grows with it.",
         ge=256,
         le=10_240,
     )
-    timeout_seconds: int = _setting(
+    timeout_seconds: int = setting(
         120, "a whole number from 10 to 900", "How long one turn may take, model and tools included.", ge=10, le=900
     )
-    lease_wait_seconds: float = _setting(
+    lease_wait_seconds: float = setting(
         5,
         "a number of seconds from 0 to 60; 0 refuses at once",
         "How long a request waits for another one that is using its session, before it is answered 409. Waiting is "
@@ -223,7 +209,7 @@ class KitConfig(BaseModel):
         le=60,
         allow_inf_nan=False,
     )
-    deadline_margin_seconds: float = _setting(
+    deadline_margin_seconds: float = setting(
         5,
         "a number of seconds above 0, at most 60 and at most half of `timeout_seconds`",
         "How long before `timeout_seconds` a turn is stopped in good order: what it has done is stored and the caller "
@@ -232,10 +218,10 @@ class KitConfig(BaseModel):
         le=60,
         allow_inf_nan=False,
     )
-    log_retention_days: int = _setting(
+    log_retention_days: int = setting(
         30, "one of " + ", ".join(str(days) for days in _LOG_RETENTION_DAYS), "How long the function's log is kept."
     )
-    max_concurrency: int | None = _setting(
+    max_concurrency: int | None = setting(
         None,
         "a whole number from 1 to 10000; unset: no limit of its own",
         "Reserved concurrency: how many turns may run at the same time, the cap on what they can cost. Unset by "
@@ -243,7 +229,7 @@ class KitConfig(BaseModel):
         ge=1,
         le=10_000,
     )
-    snap_start: bool | None = _setting(
+    snap_start: bool | None = setting(
         None,
         "`true` or `false`; unset: `true` in stage `prod` only",
         "Lambda SnapStart: faster cold starts, billed for each published version.",
@@ -279,12 +265,6 @@ class KitConfig(BaseModel):
         if value not in _LOG_RETENTION_DAYS:
             raise ValueError("CloudWatch Logs has no such retention")
         return value
-
-    @model_validator(mode="after")
-    def _public_needs_two_keys(self) -> Self:
-        if (self.auth == "none") != self.allow_public:
-            raise ValueError("auth: `auth=none` and `allow_public=true` go together or not at all")
-        return self
 
     @model_validator(mode="after")
     def _the_provider_has_what_it_needs(self) -> Self:
@@ -365,35 +345,3 @@ def load_config(context: Mapping[str, Any]) -> KitConfig:
     """
     ours = {key: value for key, value in context.items() if ":" not in key and "/" not in key and key not in _CDK_KEYS}
     return KitConfig(**ours)
-
-
-def allowed_values(field: FieldInfo) -> str:
-    """What a key may be set to, in words."""
-    extra = field.json_schema_extra
-    return str(extra["allowed"]) if isinstance(extra, dict) else ""
-
-
-def _report(error: ValidationError) -> str:
-    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != _UNKNOWN)  # those first
-    problems = [_problem(dict(detail)) for detail in details]
-    return "the configuration cannot be deployed:\n" + "\n".join(f"  {problem}" for problem in problems)
-
-
-def _unknown_key(key: str) -> str:
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), KitConfig.model_fields, n=1, cutoff=0.6)
-    hint = f"did you mean `{near[0]}`?" if near else "the keys are: " + ", ".join(KitConfig.model_fields)
-    return f"{key}: no such key; {hint}"
-
-
-def _problem(detail: dict[str, Any]) -> str:
-    if not detail["loc"]:
-        return _sentence(detail)  # about several keys together; it begins with the one to change
-    key = str(detail["loc"][0])
-    if detail["type"] == _UNKNOWN:
-        return _unknown_key(key)
-    given = key if key in _NOT_SHOWN else f"{key}={detail['input']!r}"
-    return f"{given}: {_sentence(detail)}; allowed: {allowed_values(KitConfig.model_fields[key])}"
-
-
-def _sentence(detail: dict[str, Any]) -> str:
-    return str(detail["msg"]).removeprefix("Value error, ")

@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from infra.config import KitConfig, allowed_values
+from infra.config import KitConfig
+from infra.config_fields import allowed_values
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "CONFIGURATION.md"
 _HEAD = """\
@@ -30,7 +31,7 @@ def page() -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None or value == {}:
+    if value is None or value in ({}, ()):
         return "unset"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

@@ -19,6 +19,7 @@ from ..packaging.kit_files import AGENT_FOLDER, FUNCTION
 from ..packaging.python_package import copy_package
 from ..packaging.runtime_layer_build import LayerTarget
 from ..policies.agent_policy import AgentStatement, agent_statements, read_agent_policy, wide_resources
+from ..policies.cors import cors_options
 from ..policies.model_access import guardrail_statements, model_statements, wildcards
 from ..policies.model_choice import package_of
 from ..policies.nag_waivers import waive
@@ -118,7 +119,9 @@ class AgentEndpoint(Construct):
         # The URL belongs to the alias: SnapStart works on published versions only, and a version can be rolled back to.
         self.alias = lambda_.Alias(self, "Alias", alias_name=_ALIAS, version=self._version(config))
         self.url = self.alias.add_function_url(
+            # With tokens the URL lets everybody through, and the function asks for a token.
             auth_type=lambda_.FunctionUrlAuthType.AWS_IAM if config.auth == "iam" else lambda_.FunctionUrlAuthType.NONE,
+            cors=cors_options(config.cors_origins) if config.cors_origins else None,
             # The function cannot see this mode. STREAMING tells it, and has to say the same.
             invoke_mode=lambda_.InvokeMode.RESPONSE_STREAM if config.streaming else lambda_.InvokeMode.BUFFERED,
         )
@@ -273,6 +276,11 @@ def settings_of_function(config: KitConfig) -> dict[str, str]:
         "AGENT_GUARDRAIL_VERSION": config.agent_guardrail_version if config.agent_guardrail_id else None,
         "AGENT_PROMPT_CACHING": "true" if config.agent_prompt_caching else None,
         "AGENT_THINKING_TOKENS": str(config.agent_thinking_tokens) if config.agent_thinking_tokens else None,
+        "JWT_ISSUER": config.jwt_issuer,
+        "JWT_AUDIENCES": ",".join(config.jwt_audiences) or None,
+        "JWT_CLIENT_IDS": ",".join(config.jwt_client_ids) or None,
+        "JWT_JWKS_URL": config.jwt_jwks_url,
+        "COGNITO_IDENTITY_OWNERS": None if config.cognito_identity_owners else "false",
     }
     secrets = {"AGENT_SECRETS": json.dumps(dict(config.agent_secrets))} if config.agent_secrets else {}
     return {

@@ -189,6 +189,32 @@ def test_a_public_url_is_open_but_the_function_is_not() -> None:
     assert function(template)["Environment"]["Variables"]["ENDPOINT_AUTH"] == "none"
 
 
+TOKENS = {"auth": "jwt", "jwt_issuer": "https://login.example.com/tenant", "jwt_client_ids": "web,app"}
+
+
+def test_with_tokens_the_url_is_open_and_the_function_knows_whose_tokens_it_takes() -> None:
+    template = synthesize(**TOKENS)
+
+    assert template.properties("AWS::Lambda::Url")["AuthType"] == "NONE"
+    permissions = {p["Properties"]["Action"]: p["Properties"] for p in template.of_type("AWS::Lambda::Permission")}
+    assert permissions["lambda:InvokeFunction"]["InvokedViaFunctionUrl"] is True
+    variables = function(template)["Environment"]["Variables"]
+    settings = load_settings({**variables, "SESSION_STORE": "s3://bucket"})
+    assert (settings.endpoint_auth, settings.jwt_issuer) == ("jwt", "https://login.example.com/tenant")
+    assert settings.jwt_client_ids == ("web", "app")
+
+
+def test_no_page_may_call_unless_its_origin_is_named() -> None:
+    assert "Cors" not in synthesize().properties("AWS::Lambda::Url")
+    cors = synthesize(cors_origins=["https://app.example.com"]).properties("AWS::Lambda::Url")["Cors"]
+
+    assert cors["AllowOrigins"] == ["https://app.example.com"]
+    assert cors["AllowCredentials"] is False
+    assert cors["AllowMethods"] == ["GET", "POST", "DELETE"]
+    assert {"authorization", "content-type", "idempotency-key", "last-event-id", "prefer"} <= set(cors["AllowHeaders"])
+    assert {"Retry-After", "Location", "Idempotency-Key"} <= set(cors["ExposeHeaders"])
+
+
 @pytest.mark.parametrize(("stage", "snap_start"), [("prod", True), ("dev", False)])
 def test_snap_start_is_for_production(stage: str, snap_start: bool) -> None:
     properties = function(synthesize(stage=stage))

@@ -103,6 +103,27 @@ WRONG: dict[str, list[object]] = {
     "agent_policy_wildcards": ["perhaps", "*"],
     "encryption": ["none", "KMS", "aws:kms"],
     "bucket_versioning": ["maybe", "2"],
+    "jwt_issuer": [
+        "login.example.com",
+        "http://login.example.com",
+        "https://me:pass@login.example.com",
+        "https://a/?b",
+    ],
+    "jwt_audiences": ["a b", "a,,b", ["a b"], [7], {"a": 1}],
+    "jwt_client_ids": ["a b", [""]],
+    "jwt_jwks_url": ["ftp://login.example.com", "https://"],
+    "cors_origins": [
+        "*",
+        "https://*.example.com",
+        "app.example.com",
+        "https://App.example.com",
+        "https://app.example.com/",
+        "https://app.example.com:443",
+        "http://app.example.com:80",
+        ["https://app.example.com/page"],
+        "null",
+        ",".join(f"https://{number}.example.com" for number in range(101)),
+    ],
     "auth": ["cognito", "NONE", "IAM "],
     "allow_public": ["perhaps"],
     "python_version": ["3.11", "3.9", 3.13, "python3.13"],
@@ -111,6 +132,7 @@ WRONG: dict[str, list[object]] = {
     "timeout_seconds": ["9", "901", "2m"],
     "lease_wait_seconds": ["-1", "61", "nan", "soon"],
     "deadline_margin_seconds": ["0", "-1", "61", "inf", "5s"],
+    "cognito_identity_owners": ["perhaps"],
     "streaming": ["maybe", "2", "RESPONSE_STREAM"],
     "log_retention_days": ["0", "2", "31", "forever"],
     "max_concurrency": ["0", "-1", "all"],
@@ -149,6 +171,37 @@ def test_a_refused_name_of_the_agents_own_is_named_with_the_reason() -> None:
         load_config({"agent_secrets": {"TOKEN": "xyzzy17"}})
 
 
+TOKENS = {"auth": "jwt", "jwt_issuer": "https://login.example.com/tenant/"}
+
+
+def test_lists_come_as_lists_or_with_commas() -> None:
+    listed = load_config({**TOKENS, "jwt_audiences": ["one", "two"], "cors_origins": ["https://app.example.com"]})
+    with_commas = load_config({**TOKENS, "jwt_audiences": "one, two", "cors_origins": "https://app.example.com"})
+
+    assert listed == with_commas
+    assert listed.jwt_audiences == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("context", "wrong"),
+    [
+        ({"auth": "jwt", "jwt_audiences": "a"}, "jwt_issuer: "),
+        (TOKENS, "jwt_audiences: "),
+        ({**TOKENS, "auth": "iam"}, "jwt_issuer, "),
+        ({"jwt_client_ids": "a"}, "jwt_issuer, "),
+        ({"jwt_jwks_url": "https://login.example.com/keys"}, "jwt_issuer, "),
+        ({**TOKENS, "jwt_client_ids": "a", "allow_public": "true"}, "auth: "),
+        ({**TOKENS, "jwt_client_ids": "a", "cognito_identity_owners": "false"}, "cognito_identity_owners: "),
+    ],
+)
+def test_settings_on_callers_that_do_not_fit_are_refused(context: dict[str, object], wrong: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_config(context)
+
+    (_, line) = str(refusal.value).splitlines()
+    assert line.strip().startswith(wrong)
+
+
 def test_what_is_a_secret_stands_in_no_environment() -> None:
     with pytest.raises(ConfigError, match="agent_environment: TOKEN is in `agent_secrets`"):
         load_config({"agent_environment": {"TOKEN": "x"}, "agent_secrets": {"TOKEN": "ssm:/chat/token"}})
@@ -180,7 +233,7 @@ def test_a_mistyped_key_is_refused_with_the_one_that_was_meant(key: str, meant: 
 
 
 def test_an_unknown_key_is_refused_with_the_list_of_keys() -> None:
-    with pytest.raises(ConfigError, match="zzz: no such key; the keys are: stage, session_ttl_days"):
+    with pytest.raises(ConfigError, match="zzz: no such key; the keys are: auth, jwt_issuer, "):
         load_config({"zzz": 1})
 
 
