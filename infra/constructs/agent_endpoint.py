@@ -43,8 +43,8 @@ class AgentEndpoint(Construct):
     Args:
         scope: Parent construct.
         construct_id: Id within it.
-        config: The settings. Its ``stage`` is a dimension of the metrics; in stage ``prod`` sessions and log outlive the
-            stack.
+        config: The settings. Its ``stage`` is a dimension of the metrics; in stage ``prod`` sessions and log outlive
+            the stack.
         agent: The folder of the user's own agent, as ``lambda_src/agent`` in the kit's repository, relative to the
             working folder. Its ``model.txt`` is the default of ``agent_model``. ``None``: the demo agent.
         store: Where sessions live. The function may read, write and delete there. ``None``: a bucket of its own.

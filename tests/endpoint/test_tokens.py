@@ -205,7 +205,7 @@ def test_an_access_token_of_cognito_is_taken_for_its_client_and_its_id_token_is_
     scripted: Scripted, issuer: Issuer
 ) -> None:
     function = with_issuer(scripted, issuer, JWT_AUDIENCES="", JWT_CLIENT_IDS="web, app")
-    cognito = {"aud": None, "client_id": "app", "token_use": "access"}
+    cognito: dict[str, Any] = {"aud": None, "client_id": "app", "token_use": "access"}
 
     assert ask(function, issuer.token(**cognito)).status == 200
     assert ask(function, issuer.token(**{**cognito, "token_use": None}, header={"typ": "at+jwt"})).status == 200
@@ -327,7 +327,11 @@ def test_an_issuer_that_does_not_answer_is_not_waited_for(
     function = with_issuer(scripted, issuer)
     function.cold_start()
     over = threading.Event()
-    issuer.answer = lambda path: over.wait() and None
+
+    def never(path: str) -> None:
+        over.wait()
+
+    issuer.answer = never
     monkeypatch.setattr(function.part("callers.issuer"), "FETCH_SECONDS", 0.05)
 
     told = ask(function, issuer.token())
