@@ -43,8 +43,7 @@ class AgentEndpoint(Construct):
     Args:
         scope: Parent construct.
         construct_id: Id within it.
-        config: The settings. Its ``stage`` is a dimension of the metrics; in stage ``prod`` sessions and log outlive
-            the stack.
+        config: The settings. Its ``stage`` is a dimension of metrics. In ``prod`` sessions and log outlive a stack.
         agent: The folder of the user's own agent, as ``lambda_src/agent`` in the kit's repository, relative to the
             working folder. Its ``model.txt`` is the default of ``agent_model``. ``None``: the demo agent.
         store: Where sessions live. The function may read, write and delete there. ``None``: a bucket of its own.
@@ -119,9 +118,9 @@ class AgentEndpoint(Construct):
         # The URL belongs to the alias: SnapStart works on published versions only, and a version can be rolled back to.
         self.alias = lambda_.Alias(self, "Alias", alias_name=_ALIAS, version=self._version(config))
         self.url = self.alias.add_function_url(
-            # With tokens the URL lets everybody through, and the function asks for a token.
+            # With tokens the URL is open, and the function asks for one.
             auth_type=lambda_.FunctionUrlAuthType.AWS_IAM if config.auth == "iam" else lambda_.FunctionUrlAuthType.NONE,
-            cors=cors_options(config.cors_origins) if config.cors_origins else None,
+            cors=cors_options(config.cors_origins),
             # The function cannot see this mode. STREAMING tells it, and has to say the same.
             invoke_mode=lambda_.InvokeMode.RESPONSE_STREAM if config.streaming else lambda_.InvokeMode.BUFFERED,
         )

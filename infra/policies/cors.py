@@ -22,12 +22,14 @@ MAX_AGE_SECONDS: Final = 600
 """How long a browser remembers a preflight."""
 
 
-def cors_options(origins: tuple[str, ...]) -> lambda_.FunctionUrlCorsOptions:
-    """The CORS configuration of the URL.
+def cors_options(origins: tuple[str, ...]) -> lambda_.FunctionUrlCorsOptions | None:
+    """The CORS configuration of the URL, if it has one.
 
     Args:
         origins: Whose pages may call.
     """
+    if not origins:
+        return None
     return lambda_.FunctionUrlCorsOptions(
         allowed_origins=list(origins),
         allowed_methods=[lambda_.HttpMethod(method) for method in METHODS],
