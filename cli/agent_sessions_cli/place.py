@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,11 +18,12 @@ from agent_sessions.store_url import StoreUrlError, parse_store_url, shown
 from agent_sessions_cli.failures import ExitCode, TerminalError, as_terminal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_s3.client import S3Client
 
 _PREFIX = re.compile(r"o_[a-z2-7]{52}(/o_[a-z2-7]{52})*\Z")
+_EVERY_OWNER = "*"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,30 @@ class Place:
         prefix = self._owner_prefix()
         return store if prefix is None else store.for_owner(prefix)
 
+    @property
+    def is_of_every_owner(self) -> bool:
+        """Whether ``--owner '*'`` was given."""
+        return self.owner == _EVERY_OWNER
+
+    def open_each(self, ttl_days: float | None) -> Iterator[tuple[str | None, SessionStore]]:
+        """Open the store of each owner that is meant: one, or with ``--owner '*'`` everybody's.
+
+        Args:
+            ttl_days: As of :meth:`open_with`.
+
+        Yields:
+            The owner's prefix, ``None`` for the sessions directly below the store; and the store.
+        """
+        if not self.is_of_every_owner:
+            yield (None if self.owner is None else self._owner_prefix()), self.open_with(ttl_days)
+            return
+        if self.issuer is not None:
+            raise click.UsageError("--owner '*' means every owner of every issuer. Leave --issuer out.")
+        whole = replace(self, owner=None).open_with(ttl_days)
+        yield None, whole
+        for prefix in _owners_below(whole, ""):
+            yield prefix, whole.for_owner(prefix)
+
     def _s3_client(self) -> S3Client:
         import boto3
 
@@ -73,6 +98,8 @@ class Place:
             raise click.UsageError(f"{error} Check --profile, --endpoint-url and the AWS_ variables.") from None
 
     def _owner_prefix(self) -> str | None:
+        if self.is_of_every_owner:
+            raise click.UsageError("--owner '*' is for ls and doctor. Name the owner of this session.")
         if self.owner is None:
             if self.issuer is not None:
                 raise click.UsageError("--issuer goes with --owner. Name the owner, too.")
@@ -90,6 +117,14 @@ class Place:
             raise click.UsageError(f"--owner, --issuer: {error}.") from None
 
 
+def _owners_below(whole: SessionStore, prefix: str) -> Iterator[str]:
+    """The prefixes of the owners in a store, and of those that an owner speaks for, ordered."""
+    for name in whole.objects.list_folders(f"{whole.layout.root}{prefix}", named="o_"):
+        if _PREFIX.match(name):
+            yield f"{prefix}{name}"
+            yield from _owners_below(whole, f"{prefix}{name}/")
+
+
 OPTIONS = [
     click.option(
         "--store",
@@ -103,7 +138,7 @@ OPTIONS = [
         "--owner",
         metavar="NAME",
         help="Whose sessions: with --issuer the subject, as the endpoint names its callers; without it the prefix, "
-        "o_ and 52 characters. Not given: the sessions directly below the store.",
+        "o_ and 52 characters. Not given: the sessions directly below the store. '*', for ls and doctor: everybody's.",
     ),
     click.option("--issuer", metavar="NAME", help="Who vouches for the owner: an AWS account, a URL, local."),
     click.option(

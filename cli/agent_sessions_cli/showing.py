@@ -9,6 +9,7 @@ import click
 
 from agent_sessions.exceptions import SessionCorruptError, SessionNotFoundError
 from agent_sessions.types import Session, SessionAgent, encode_bytes_values
+from agent_sessions_cli import following
 from agent_sessions_cli.blocks import Line, lines_of
 from agent_sessions_cli.listing import read_lease
 from agent_sessions_cli.output import Printer, minute, print_json
@@ -33,13 +34,19 @@ _KINDS = {"text": "", "tool": "yellow", "aside": "dim"}
 @click.option("--raw", "view", flag_value="raw", help="The message records as they are stored, in JSON.")
 @click.option("--state", "view", flag_value="state", help="The stored state of agents and orchestrators.")
 @click.option("--turns", "view", flag_value="turns", help="The turns of requests, and what became of them.")
+@click.option("--follow", is_flag=True, help="Go on with what a running turn stores, until nobody holds the session.")
 @works_in_place
-def show(place: Place, session_id: str, agent_id: str | None, view: str | None) -> None:
+def show(place: Place, session_id: str, agent_id: str | None, view: str | None, *, follow: bool) -> None:
     """Show a session: what was said, by whom and when.
 
     Redacted messages are shown as they were redacted. Characters that could drive the terminal are shown as escapes.
     Reading is no use: it extends nothing. Of --raw, --state and --turns the last one counts.
+
+    --follow looks once a second whether the next message is stored and whether somebody still holds the session's
+    lease. It sees messages as they are stored, not words as they are said, and it slows no turn down.
     """
+    if follow and view in {"state", "turns"}:
+        raise click.UsageError("--follow shows messages. Leave --state and --turns out.")
     store = place.open()
     agents = [agent_id] if agent_id is not None else list(agent_ids(store, session_id))
     if agent_id is not None:
@@ -47,20 +54,24 @@ def show(place: Place, session_id: str, agent_id: str | None, view: str | None) 
     printer = Printer()
     if not place.as_json and view != "raw":
         _print_head(printer, store, session_id)
+    teller = _Teller(printer, place, is_raw=view == "raw")
+    next_ids: dict[str, int] = {}
     for name in agents:
         match view:
-            case "raw":
-                for record in records(store, session_id, name):
-                    print_json({"agent_id": name, **record.to_dict()})
             case "state":
                 _show_state(printer, place, read_agent(store, session_id, name))
             case "turns":
                 _show_turns(printer, place, store, session_id, name)
             case _:
-                _show_conversation(printer, place, store, session_id, name)
+                next_ids[name] = teller.tell_all(name, records(store, session_id, name))
     if view == "state" and agent_id is None:
         for name, state in orchestrators(store, session_id):
             _show_orchestrator(printer, place, name, state)
+    if follow:
+        all_of_them = agents if agent_id is not None else None
+        following.follow(
+            store, session_id, next_ids, teller.tell, others=lambda: all_of_them or [*agent_ids(store, session_id)]
+        )
 
 
 def agent_ids(store: SessionStore, session_id: str) -> Iterator[str]:
@@ -160,29 +171,70 @@ def _print_head(printer: Printer, store: SessionStore, session_id: str) -> None:
     printer.line(f"{', '.join(facts)} (UTC)", "dim")
 
 
-def _show_conversation(printer: Printer, place: Place, store: SessionStore, session_id: str, agent_id: str) -> None:
-    if not place.as_json:
-        _print_agent(printer, agent_id)
-    for record in records(store, session_id, agent_id):
-        message = record.to_message()
-        if place.as_json:
-            print_json(
-                {
-                    "agent_id": agent_id,
-                    "message_id": record.message_id,
-                    "created_at": record.created_at,
-                    "role": message["role"],
-                    "is_redacted": record.redact_message is not None,
-                    "content": encode_bytes_values(message["content"]),
-                }
-            )
-            continue
-        redacted = ", redacted" if record.redact_message is not None else ""
-        printer.line()
-        title = f"{message['role']}  #{record.message_id}, {minute(record.created_at)}{redacted}"
-        printer.line(title, _ROLES.get(message["role"], "bold"))
-        for line in lines_of(message["content"]):
-            _print_line(printer, line)
+class _Teller:
+    """Prints messages, and whose they are when that changes.
+
+    Args:
+        printer: Prints lines.
+        place: Whether a script reads.
+        is_raw: Whether records are printed as they are stored.
+    """
+
+    def __init__(self, printer: Printer, place: Place, *, is_raw: bool) -> None:
+        self._printer = printer
+        self._as_json = place.as_json
+        self._is_raw = is_raw
+        self._agent_id: str | None = None
+
+    def tell_all(self, agent_id: str, messages: Iterator[SessionMessage]) -> int:
+        """Print an agent's messages; an agent without any is named, too.
+
+        Returns:
+            The id of the message after them.
+        """
+        self._name(agent_id)
+        next_id = 0
+        for message in messages:
+            self.tell(agent_id, message)
+            next_id = message.message_id + 1
+        return next_id
+
+    def tell(self, agent_id: str, record: SessionMessage) -> None:
+        """Print a message."""
+        self._name(agent_id)
+        if self._is_raw:
+            print_json({"agent_id": agent_id, **record.to_dict()})
+        elif self._as_json:
+            print_json(_as_json(agent_id, record))
+        else:
+            _print_message(self._printer, record)
+
+    def _name(self, agent_id: str) -> None:
+        if agent_id != self._agent_id and not (self._is_raw or self._as_json):
+            _print_agent(self._printer, agent_id)
+        self._agent_id = agent_id
+
+
+def _as_json(agent_id: str, record: SessionMessage) -> dict[str, Any]:
+    message = record.to_message()
+    return {
+        "agent_id": agent_id,
+        "message_id": record.message_id,
+        "created_at": record.created_at,
+        "role": message["role"],
+        "is_redacted": record.redact_message is not None,
+        "content": encode_bytes_values(message["content"]),
+    }
+
+
+def _print_message(printer: Printer, record: SessionMessage) -> None:
+    message = record.to_message()
+    redacted = ", redacted" if record.redact_message is not None else ""
+    printer.line()
+    title = f"{message['role']}  #{record.message_id}, {minute(record.created_at)}{redacted}"
+    printer.line(title, _ROLES.get(message["role"], "bold"))
+    for line in lines_of(message["content"]):
+        _print_line(printer, line)
 
 
 def _print_line(printer: Printer, line: Line) -> None:

@@ -15,6 +15,7 @@ from tests.doubles.s3_server import S3Server
 from tests.doubles.scripted_model import ScriptedModel
 
 BUCKET = "sessions"
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass

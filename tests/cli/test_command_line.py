@@ -4,17 +4,14 @@ import os
 import pty
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from agent_sessions_cli.commands import agent_sessions
 from agent_sessions_cli.reference import page
-from tests.cli.conftest import Terminal
+from tests.cli.conftest import ROOT, Terminal
 from tests.doubles.s3_server import S3Server
-
-ROOT = Path(__file__).parents[2]
 
 
 def start(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
