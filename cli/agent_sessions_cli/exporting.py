@@ -18,6 +18,7 @@ from agent_sessions_cli.markdown import conversation_lines
 from agent_sessions_cli.output import print_json
 from agent_sessions_cli.place import Place, works_in_place
 from agent_sessions_cli.records_file import NamedRecord, write_records
+from agent_sessions_cli.session_copy import OF_CALLERS
 from agent_sessions_cli.showing import agent_ids, records
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from agent_sessions.session_store import SessionStore
 
 _AT_ONCE = 16
-_OF_CALLERS = ("lease.json", "/cancel.json")
-"""What callers keep beside a session while they use it: no part of what it is."""
 
 
 @click.command("export")
@@ -97,7 +96,7 @@ def _stored_records(store: SessionStore, session_id: str) -> Iterator[NamedRecor
 
 
 def _listed(store: SessionStore, folder: str) -> Iterator[ListedObject]:
-    return (entry for entry in store.objects.list(folder) if not entry.key.endswith(_OF_CALLERS))
+    return (entry for entry in store.objects.list(folder) if not entry.key.endswith(OF_CALLERS))
 
 
 def _version(entry: ListedObject) -> bytes:

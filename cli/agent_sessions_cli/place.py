@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import re
 import traceback
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from botocore.exceptions import BotoCoreError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _PREFIX = re.compile(r"o_[a-z2-7]{52}(/o_[a-z2-7]{52})*\Z")
-_EVERY_OWNER = "*"
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Place:
     profile: str | None
     endpoint_url: str | None
     as_json: bool
+    ANY: ClassVar = "*"
 
     def open(self) -> SessionStore:
         """Open the store. Nothing is read yet.
@@ -66,7 +66,7 @@ class Place:
     @property
     def is_of_every_owner(self) -> bool:
         """Whether ``--owner '*'`` was given."""
-        return self.owner == _EVERY_OWNER
+        return self.owner == self.ANY
 
     def open_each(self, ttl_days: float | None) -> Iterator[tuple[str | None, SessionStore]]:
         """Open the store of each owner that is meant: one, or with ``--owner '*'`` everybody's.
@@ -99,7 +99,7 @@ class Place:
 
     def _owner_prefix(self) -> str | None:
         if self.is_of_every_owner:
-            raise click.UsageError("--owner '*' is for ls and doctor. Name the owner of this session.")
+            raise click.UsageError("--owner '*' is for ls, cp and doctor. Name the owner of this session.")
         if self.owner is None:
             if self.issuer is not None:
                 raise click.UsageError("--issuer goes with --owner. Name the owner, too.")
@@ -138,7 +138,8 @@ OPTIONS = [
         "--owner",
         metavar="NAME",
         help="Whose sessions: with --issuer the subject, as the endpoint names its callers; without it the prefix, "
-        "o_ and 52 characters. Not given: the sessions directly below the store. '*', for ls and doctor: everybody's.",
+        "o_ and 52 characters. Not given: the sessions directly below the store. '*', for ls, cp and doctor: "
+        "everybody's.",
     ),
     click.option("--issuer", metavar="NAME", help="Who vouches for the owner: an AWS account, a URL, local."),
     click.option(
@@ -159,13 +160,20 @@ OPTIONS = [
 
 def works_in_place(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of every command. It gets a :class:`Place`, and its errors become exit codes."""
+    return _with_options(command, OPTIONS)
 
+
+def works_between_places(command: Callable[..., None]) -> Callable[..., None]:
+    """As :func:`works_in_place` without ``--store``: the command's own arguments name its stores."""
+    return _with_options(command, OPTIONS[1:])
+
+
+def _with_options(command: Callable[..., None], options: list[Callable[..., Any]]) -> Callable[..., None]:
     @functools.wraps(command)
-    def run(*, debug: bool, **options: Any) -> None:
-        names = Place.__dataclass_fields__
-        place = Place(**{name: options.pop(name) for name in names})
+    def run(*, debug: bool, **given: Any) -> None:
+        place = Place(**{"store_url": "", **{name: given.pop(name) for name in _NAMES if name in given}})
         try:
-            command(place, **options)
+            command(place, **given)
         except (click.UsageError, click.exceptions.Exit, BrokenPipeError):
             raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every one becomes an exit code
@@ -175,9 +183,12 @@ def works_in_place(command: Callable[..., None]) -> Callable[..., None]:
             failure.show(as_json=place.as_json)
             raise click.exceptions.Exit(failure.code) from None
 
-    for option in reversed(OPTIONS):
+    for option in reversed(options):
         run = option(run)
     return run
+
+
+_NAMES = tuple(field.name for field in fields(Place))
 
 
 def _failure(error: BaseException) -> TerminalError:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent_sessions._life.erasure import is_mark, put_mark, sweep_for_next_life
 from agent_sessions._records.records import Records
@@ -20,7 +20,12 @@ from agent_sessions.exceptions import InvalidIdentifierError, SessionException, 
 from agent_sessions.object_store import Absent, PreconditionFailedError, Unchanged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions.lease import LeasePlace
+    from agent_sessions.object_store import ListedObject, ObjectStore, Written
+
+_Written = TypeVar("_Written", "Written", "Written | None")
 
 _RECORD = "session.json"
 _LEASE = "lease.json"
@@ -63,8 +68,8 @@ class IncomingSession:
         except PreconditionFailedError:
             raise self._exists() from None
 
-    def write(self, name: str, body: bytes) -> None:
-        """Write a record.
+    def write(self, name: str, body: bytes) -> Written:
+        """Write a record. Several threads may write at once.
 
         Args:
             name: Its key below the session's folder, such as ``agents/agent_a/agent.json``.
@@ -74,13 +79,36 @@ class IncomingSession:
             InvalidIdentifierError: The name is none of a record, or is the session's own record or its lease.
             SessionExistsError: Another session has begun in this place.
         """
+        key = self._key_of(name)
+        return self._noted(key, lambda: self._objects.put(key, body, Absent()))
+
+    def copy(self, name: str, source: ObjectStore, entry: ListedObject) -> Written | None:
+        """Have the storage itself copy a record; as :meth:`write`, with its errors.
+
+        Args:
+            name: Its key below the session's folder.
+            source: Where it is.
+            entry: The record, as a listing of the source shows it.
+
+        Returns:
+            What was written; ``None`` if the storage cannot: see ``ObjectStore.copy_from``.
+        """
+        key = self._key_of(name)
+        return self._noted(key, lambda: self._objects.copy_from(source, entry, key))
+
+    def _key_of(self, name: str) -> str:
         if name in {_RECORD, _LEASE} or not _is_name(name):
             raise InvalidIdentifierError(f"name={name!r} | names no record of a session", session_id=self.session_id)
-        key = f"{self._folder}{name}"
+        return f"{self._folder}{name}"
+
+    def _noted(self, key: str, write: Callable[[], _Written]) -> _Written:
         try:
-            self._written.append((key, self._objects.put(key, body, Absent()).etag))
+            written = write()
         except PreconditionFailedError:
             raise self._exists() from None
+        if written is not None:
+            self._written.append((key, written.etag))
+        return written
 
     def finish(self, record: bytes) -> None:
         """Write the session's own record. From then on the session is found.

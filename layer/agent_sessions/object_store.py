@@ -259,6 +259,22 @@ class ObjectStore(ABC):
         """As :meth:`delete_version`, in one request. If the store keeps versions, older ones stay."""
         return self.delete_version(key, etag, instead=instead)
 
+    def copy_from(self, source: ObjectStore, entry: ListedObject, key: str) -> Written | None:  # noqa: ARG002 - see below
+        """Copy an object of another store without moving its bytes through this process, where nothing is stored.
+
+        Args:
+            source: The other store.
+            entry: The object, as a listing of it shows it. Another version is not copied.
+            key: Its key here.
+
+        Returns:
+            What was written. ``None`` if that cannot be done, or the object has changed: then read it and write it.
+
+        Raises:
+            PreconditionFailedError: Something is stored at the key.
+        """
+        return None
+
     def sweep(self, prefix: str, choose: Choose, *, still: Callable[[], bool] | None = None, behind: str = "") -> Swept:
         """One step of an erasure that passes what it cannot delete: about a thousand keys, older versions included.
 

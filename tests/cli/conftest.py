@@ -33,10 +33,12 @@ class Terminal:
     options: tuple[str, ...] = ()
 
     def run(self, *words: str, answer: str | None = None) -> Result:
-        """Run ``agent-sessions`` in this process."""
-        return CliRunner().invoke(
-            agent_sessions, [*words, "--store", self.url, *self.options], input=answer, prog_name="agent-sessions"
-        )
+        """Run ``agent-sessions`` in this process, in this store."""
+        return self.call(*words, "--store", self.url, *self.options, answer=answer)
+
+    def call(self, *words: str, answer: str | None = None) -> Result:
+        """Run ``agent-sessions`` in this process with these words alone."""
+        return CliRunner().invoke(agent_sessions, [*words], input=answer, prog_name="agent-sessions")
 
     def talk(self, session_id: str, *replies: Any, agent_id: str = "default", **options: Any) -> None:
         """Take a turn with a real agent for each reply."""

@@ -87,7 +87,7 @@ def list_all(count: int) -> tuple[int, float]:
     from agent_sessions_cli.place import Place
 
     store = ObjectSessionStore(ManySessions(count))
-    Place.open_with = lambda _self, _ttl_days: store  # type: ignore[method-assign] # no URL names this store
+    Place.open_with = lambda _self, _ttl_days: store  # type: ignore[method-assign, assignment] # no URL names this store
     lines = Lines()
     with contextlib.redirect_stdout(lines):
         agent_sessions(["ls", "--json", "--store", "file:///nowhere"], standalone_mode=False)

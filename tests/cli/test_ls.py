@@ -134,7 +134,7 @@ def test_only_listing_is_for_every_owner(terminal: Terminal) -> None:
     with_issuer = terminal.run("ls", "--owner", "*", "--issuer", "local")
 
     assert (refused.exit_code, with_issuer.exit_code) == (2, 2)
-    assert "--owner '*' is for ls and doctor" in refused.stderr
+    assert "--owner '*' is for ls, cp and doctor" in refused.stderr
     assert "Leave --issuer out" in with_issuer.stderr
 
 

@@ -184,6 +184,27 @@ class S3Objects(ObjectStore):
             raise ConditionsNotKeptError(self.client.meta.endpoint_url, self.bucket, kept.seen, key=key)
         return kept
 
+    def copy_from(self, source: ObjectStore, entry: ListedObject, key: str) -> Written | None:
+        """See :meth:`ObjectStore.copy_from`."""
+        from agent_sessions._storage import s3_copies
+
+        if not isinstance(source, S3Objects) or source.client.meta.endpoint_url != self.client.meta.endpoint_url:
+            return None
+        if not self._conditions(key).create:
+            return None
+        try:
+            answer = s3_copies.copy_once(self.client, (source.bucket, entry), self.bucket, key)
+        except ClientError as error:
+            found = self.stat(key)
+            if found is None:
+                return None  # the source has changed
+            if found.etag == entry.etag:
+                return Written(found.etag, found.last_modified)  # the answer to our own copy was lost
+            raise PreconditionFailedError(key, self.get(key)) from error
+        except S3_ERRORS as error:
+            raise failed(self.bucket, "write", key, error) from error
+        return None if answer is None else Written(answer["ETag"], answer["at"])
+
     def delete(self, keys: Iterable[str]) -> None:
         """See :meth:`ObjectStore.delete`."""
         entries = [ListedVersion(key, None) for key in keys]

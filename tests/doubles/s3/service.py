@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from urllib.parse import unquote
 
 from tests.doubles.s3 import documents, listing
 from tests.doubles.s3.conditions import read_condition, requested_range
@@ -61,8 +62,10 @@ class S3Service:
             return self._list_buckets()
         if not request.key:
             return self._bucket_operation(request, key_fault)
-        if request.query.keys() - _OBJECT_QUERY or "x-amz-copy-source" in request.headers:
+        if request.query.keys() - _OBJECT_QUERY:
             raise S3Error("NotImplemented")
+        if "x-amz-copy-source" in request.headers:
+            return self._copy_object(request)
         match request.method:
             case "GET" | "HEAD":
                 return self._get_object(request)
@@ -137,6 +140,31 @@ class S3Service:
             if_none_match=headers.get("if-none-match"),
         )
         return Response(200, self._write_headers(request.bucket, version))
+
+    def _copy_object(self, request: Request) -> Response:
+        headers = request.headers
+        named = {
+            name for name in headers if name.startswith("x-amz-copy-source-") or name == "x-amz-metadata-directive"
+        }
+        if request.method != "PUT" or named - {"x-amz-copy-source-if-match"}:
+            raise S3Error("NotImplemented")
+        source_bucket, _, source_key = unquote(headers["x-amz-copy-source"]).removeprefix("/").partition("/")
+        source = self._store.get(source_bucket, source_key, None)
+        wanted = headers.get("x-amz-copy-source-if-match")
+        if wanted is not None and wanted.strip('"') != source.etag:
+            raise S3Error("PreconditionFailed", fields={"Condition": "x-amz-copy-source-If-Match"})
+        version = self._store.put(
+            request.bucket,
+            request.key,
+            source.body,
+            headers=source.headers,
+            metadata=source.metadata,
+            checksums=source.checksums,
+            if_none_match=headers.get("if-none-match"),
+        )
+        parts = documents.element("ETag", f'"{version.etag}"')
+        parts += documents.element("LastModified", documents.iso_time(version.last_modified))
+        return _xml(documents.document("CopyObjectResult", parts))
 
     def _delete_object(self, request: Request) -> Response:
         if any(name.startswith("x-amz-if-match-") for name in request.headers):

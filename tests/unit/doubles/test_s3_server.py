@@ -415,10 +415,21 @@ def test_what_this_s3_cannot_do_it_says(server: S3Server, method: str, target: s
     assert (status, b"<Code>NotImplemented</Code>" in answer) == (501, True)
 
 
-def test_copying_is_not_mistaken_for_an_upload(server: S3Server) -> None:
-    server.store.put("bucket", "k", b"1")
-    assert raw(server, "PUT", "/bucket/copy", x_amz_copy_source="/bucket/k")[0] == 501
-    assert list(server.objects("bucket")) == ["k"]
+def test_a_copy_has_the_content_and_keeps_both_conditions(server: S3Server) -> None:
+    s3 = server.client(config=ONCE)
+    etag = s3.put_object(Bucket="bucket", Key="k y", Body=b"1", ContentType="application/json")["ETag"]
+    wanted = {"Bucket": "bucket", "CopySource": {"Bucket": "bucket", "Key": "k y"}, "IfNoneMatch": "*"}
+
+    copied = s3.copy_object(**wanted, Key="copy", CopySourceIfMatch=etag)
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.copy_object(**wanted, Key="copy")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.copy_object(**wanted, Key="another", CopySourceIfMatch='"stale"')
+
+    found = s3.get_object(Bucket="bucket", Key="copy")
+    assert (found["Body"].read(), found["ContentType"]) == (b"1", "application/json")
+    assert copied["CopyObjectResult"]["ETag"] == found["ETag"] == etag
+    assert list(server.objects("bucket")) == ["copy", "k y"]
 
 
 def test_one_connection_carries_many_requests(server: S3Server) -> None:
