@@ -51,7 +51,8 @@ def test_every_decision_is_numbered_and_short() -> None:
     decisions = sorted((ROOT / "docs" / "adr").glob("*.md"))
 
     numbers = [int(path.name.partition("-")[0]) for path in decisions]
-    assert numbers == list(range(1, len(decisions) + 1))
+    # Numbers are given out before decisions are written down: one may be missing, and none comes twice.
+    assert numbers == sorted(set(numbers))
     for number, path in zip(numbers, decisions, strict=True):
         assert path.read_text().startswith(f"# {number}. ")
         assert len(path.read_text().splitlines()) <= 25
