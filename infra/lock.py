@@ -3,7 +3,7 @@
 import sys
 
 from .packaging.agent_folder import agent_folder
-from .packaging.agent_requirements import lock_agent, own_lock, own_wording
+from .packaging.agent_requirements import lock_agent, lock_of, requirements_of, wording_of
 from .packaging.shipped_files import PackageError
 
 _USAGE = "usage: python -m agent_session_kit_cdk.lock FOLDER [options of `uv pip compile`]\n"
@@ -24,11 +24,11 @@ def main(arguments: list[str]) -> int:
     given, *options = arguments
     try:
         folder = agent_folder(given)
-        requirements = folder / "requirements.in"
+        requirements = requirements_of(folder)
         if not requirements.is_file():
             sys.stderr.write(f"{given} has no requirements.in: its agent needs no packages, and no lock\n")
             return 1
-        lock_agent(requirements, own_lock(folder), options=options, wording=own_wording(folder))
+        lock_agent(requirements, lock_of(folder), options=options, wording=wording_of(folder))
     except PackageError as error:
         sys.stderr.write(f"{error}\n")
         return 1

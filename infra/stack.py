@@ -1,6 +1,5 @@
 """The deployment: which constructs there are and how they meet."""
 
-import sys
 from pathlib import Path
 
 from aws_cdk import CfnOutput, Stack
@@ -8,18 +7,14 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from infra.config import KitConfig
-from infra.constructs.agent_endpoint import AgentEndpoint, settings_of_function
+from infra.constructs.agent_endpoint import AgentEndpoint
 from infra.constructs.runtime_layer import RuntimeLayer
 from infra.constructs.session_bucket import PREFIX, SessionBucket
 from infra.constructs.session_layer import SessionLayer
-from infra.packaging.agent_folder import default_model
-from infra.packaging.agent_trial import try_agent
-from infra.packaging.kit_files import AGENT_FOLDER
+from infra.packaging.agent_folder import agent_folder, default_model
 from infra.packaging.runtime_layer_build import LayerTarget
 from infra.policies.agent_policy import read_agent_policy
 from infra.policies.model_choice import package_of
-
-__all__ = ["AGENT_FOLDER", "KitStack"]
 
 
 class KitStack(Stack):
@@ -28,7 +23,7 @@ class KitStack(Stack):
     Args:
         scope: The app.
         config: The deployment's configuration.
-        agent_folder: The user's own agent.
+        agent: The folder of the user's own agent; ``None`` for ``lambda_src/agent``.
 
     Raises:
         ConfigError: When the agent's default model lacks what it needs, or has what it cannot use.
@@ -36,17 +31,16 @@ class KitStack(Stack):
         AgentPolicyError: When the agent's policy is none, or allows too much.
     """
 
-    def __init__(self, scope: Construct, config: KitConfig, agent_folder: Path = AGENT_FOLDER) -> None:
-        config = config.with_default_model(default_model(agent_folder))
+    def __init__(self, scope: Construct, config: KitConfig, agent: Path | None = None) -> None:
+        folder = agent_folder(agent)
+        config = config.with_default_model(default_model(folder))
         super().__init__(
             scope,
             config.stack_name,
             description="Agent Session Kit: an agent that remembers",
             termination_protection=config.is_production,
         )
-        if self.bundling_required:
-            sys.stderr.write(try_agent(settings_of_function(config)))
-        self.agent_policy = read_agent_policy(agent_folder / "policy.json", wildcards=config.agent_policy_wildcards)
+        self.agent_policy = read_agent_policy(folder / "policy.json", wildcards=config.agent_policy_wildcards)
         self.store = SessionBucket.configured(self, "Store", config)
         # Under these names other apps find what they need, without knowing this stack: see examples/session-report.
         parameters = f"/agent-session-kit/{config.stage}"
@@ -68,11 +62,13 @@ class KitStack(Stack):
             "RuntimeLayer",
             target=LayerTarget(config.python_version, config.architecture),
             provider_package=package_of(config.agent_model),
+            agent=agent,
         )
         self.endpoint = AgentEndpoint(
             self,
             "Endpoint",
             config=config,
+            agent=agent,
             store=self.store,
             agent_policy=self.agent_policy,
             layers=[self.runtime_layer.layer, self.session_layer.layer],

@@ -1,7 +1,7 @@
 """Tries ``lambda_src/agent`` before anybody deploys or calls it: imports it, and has each builder build once.
 
-``make run`` does so before it listens. ``make synth`` and ``make deploy`` run this module, because the CDK app imports
-nothing of the function: ``python -m local.agent_check`` writes what is wrong in one line.
+``make run`` does so before it listens. A CDK app, this repository's or another one with the wheel, runs this module,
+because it imports nothing of the function: ``python -m local.agent_check`` writes what is wrong in one line.
 
 Builders are given a model that answers offline, a session in a folder of its own, and no network. One that fails for
 want of a network, of AWS or of a secret cannot be tried here; that is said, and is no mistake. Whatever else one raises
@@ -10,6 +10,7 @@ is refused: it would be the end of the first turn.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import inspect
 import logging
@@ -20,7 +21,7 @@ import tempfile
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import mock
 
 from local.builder_failures import needs_what_is_not_here
@@ -33,9 +34,21 @@ if TYPE_CHECKING:
 USABLE, NOT_IMPORTABLE_HERE, REFUSED = 0, 3, 4
 """How this module ends as a program. Python itself ends with 1 or 2 where it cannot run it."""
 
-ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "lambda_src" / "agent" / "requirements.txt"
-AGENT_FOLDER = Path("lambda_src", "agent")
+
+class Wording(NamedTuple):
+    """What the agent is called where it is written.
+
+    Attributes:
+        folder: Its folder.
+        lock_command: What locks its packages.
+    """
+
+    folder: str = "lambda_src/agent"
+    lock_command: str = "make lock-agent"
+
+
+_AGENT = Path("lambda_src", "agent")
+_WORDING = Wording()
 
 
 class AgentCheckError(ValueError):
@@ -46,11 +59,11 @@ class NotImportableHereError(RuntimeError):
     """The agent needs packages that this environment has not; the message names them."""
 
 
-def import_builders(lock: Path = LOCK) -> Collection[tuple[str | None, Any]]:
+def import_builders(wording: Wording = _WORDING) -> Collection[tuple[str | None, Any]]:
     """Import the agent, and check what it offers.
 
     Args:
-        lock: The packages of the agent.
+        wording: What it is called.
 
     Returns:
         The agents' ids and their builders; ``None`` is the id of ``build_agent``.
@@ -64,13 +77,13 @@ def import_builders(lock: Path = LOCK) -> Collection[tuple[str | None, Any]]:
     try:
         agents = load_agents()
     except UnusableAgentError as error:
-        raise AgentCheckError(str(error)) from None
+        raise AgentCheckError(f"{wording.folder} cannot be used: {error.reason}") from None
     except ModuleNotFoundError as error:
-        if missing := _not_installed(lock):
-            raise NotImportableHereError(f"{', '.join(missing)} of {'/'.join(lock.parts[-3:])}") from error
-        raise AgentCheckError(_cannot_be_imported(error)) from error
+        if missing := _not_installed():
+            raise NotImportableHereError(f"{', '.join(missing)} of {wording.folder}/requirements.txt") from error
+        raise AgentCheckError(_cannot_be_imported(error, wording)) from error
     except (Exception, SystemExit) as error:
-        raise AgentCheckError(_cannot_be_imported(error)) from error
+        raise AgentCheckError(_cannot_be_imported(error, wording)) from error
     if agents is not None:
         return agents.items()
     from lambda_src import agent
@@ -78,12 +91,15 @@ def import_builders(lock: Path = LOCK) -> Collection[tuple[str | None, Any]]:
     return [(None, agent.build_agent)]
 
 
-def try_builders(builders: Collection[tuple[str | None, Any]], settings: Settings) -> list[str]:
+def try_builders(
+    builders: Collection[tuple[str | None, Any]], settings: Settings, wording: Wording = _WORDING
+) -> list[str]:
     """Have each builder build an agent, offline.
 
     Args:
         builders: What :func:`import_builders` returned.
         settings: What builders are given.
+        wording: What the agent is called.
 
     Returns:
         A line for each builder that could not be tried here.
@@ -95,26 +111,26 @@ def try_builders(builders: Collection[tuple[str | None, Any]], settings: Setting
     untried = []
     for agent_id, build in builders:
         name = "build_agent" if agent_id is None else f"AGENTS[{agent_id!r}]"
-        _check_signature(name, build)
-        not_tried = f"{name} of {AGENT_FOLDER} was not tried: "
+        _check_signature(name, build, wording)
+        not_tried = f"{name} of {wording.folder} was not tried: "
         with _offline() as attempts:
             try:
-                _try(agent_id or settings.agent_id, settings)
+                _try(agent_id or settings.agent_id, settings, wording)
             except AgentCheckError:
                 raise
             except (Exception, SystemExit) as error:
-                if isinstance(error, ModuleNotFoundError) and (missing := _not_installed(LOCK)):
-                    untried.append(
-                        f"{name} of {AGENT_FOLDER} was not tried: {', '.join(missing)} is not installed here"
-                    )
+                if isinstance(error, ModuleNotFoundError) and (missing := _not_installed()):
+                    untried.append(f"{not_tried}{', '.join(missing)} is not installed here")
                 elif needs_what_is_not_here(error, asked_the_network=bool(attempts)):
                     untried.append(f"{not_tried}offline it raises {type(error).__name__}")
                 else:
-                    raise AgentCheckError(f"{AGENT_FOLDER} cannot be used: {name} raises {_told(error)}") from error
+                    raise AgentCheckError(
+                        f"{wording.folder} cannot be used: {name} raises {_told(error, wording)}"
+                    ) from error
     return untried
 
 
-def _check_signature(name: str, build: Any) -> None:
+def _check_signature(name: str, build: Any, wording: Wording) -> None:
     try:
         signature = inspect.signature(build)
     except (TypeError, ValueError):  # of some callables it is not known
@@ -123,11 +139,11 @@ def _check_signature(name: str, build: Any) -> None:
         signature.bind(None, None)
     except TypeError as error:
         raise AgentCheckError(
-            f"{AGENT_FOLDER} cannot be used: {name} has to take a session manager and the settings ({error})"
+            f"{wording.folder} cannot be used: {name} has to take a session manager and the settings ({error})"
         ) from None
 
 
-def _try(agent_id: str, settings: Settings) -> None:
+def _try(agent_id: str, settings: Settings, wording: Wording) -> None:
     from agent_sessions.file_session_manager import FileSessionManager
     from lambda_src.turns.agent_builders import UnusableAgentError, builder_of
 
@@ -136,7 +152,7 @@ def _try(agent_id: str, settings: Settings) -> None:
         try:
             agent: Any = builder_of(agent_id)(session, settings.for_agent(agent_id))
         except UnusableAgentError as error:
-            raise AgentCheckError(str(error)) from None
+            raise AgentCheckError(f"{wording.folder} cannot be used: {error.reason}") from None
         close = getattr(agent, "cleanup", None)
         if close is not None:
             close()
@@ -173,30 +189,34 @@ def _offline() -> Iterator[list[object]]:
         logging.disable(disabled)
 
 
-def _cannot_be_imported(error: BaseException) -> str:
+def _cannot_be_imported(error: BaseException, wording: Wording) -> str:
     hint = ""
     if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in {"lambda_src", "local"}:
-        hint = f"; packages of your own stand in {AGENT_FOLDER / 'requirements.in'}, and `make lock-agent` locks them"
-    return f"{AGENT_FOLDER} cannot be imported: {_told(error)}{hint}"
+        own = f"packages of your own stand in {wording.folder}/requirements.in"
+        hint = f"; {own}, and `{wording.lock_command}` locks them"
+    return f"{wording.folder} cannot be imported: {_told(error, wording)}{hint}"
 
 
-def _told(error: BaseException) -> str:
+def _told(error: BaseException, wording: Wording) -> str:
     """An error in one line, with its place in the agent's folder."""
     place = ""
     if isinstance(error, SyntaxError):
         file, line = error.filename, error.lineno
     else:
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if str(AGENT_FOLDER) in frame.filename]
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if str(_AGENT) in frame.filename]
         file, line = (own[-1].filename, own[-1].lineno) if own else (None, None)
     if file:
-        place = f" ({AGENT_FOLDER / Path(file).name}, line {line})"
+        place = f" ({wording.folder}/{Path(file).name}, line {line})"
     words = str(error.msg if isinstance(error, SyntaxError) else error)
     return f"{type(error).__name__}: {' '.join(words.split())}{place}"
 
 
-def _not_installed(lock: Path) -> list[str]:
+def _not_installed() -> list[str]:
     """The agent's packages that are not installed here."""
+    import lambda_src
+
     missing = []
+    lock = Path(*lambda_src.__path__, "agent", "requirements.txt")
     for line in lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []:
         name, is_pinned, _ = line.partition("==")
         if is_pinned and not line.startswith((" ", "#")):
@@ -207,30 +227,40 @@ def _not_installed(lock: Path) -> list[str]:
     return missing
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Check the agent offline, with this process's environment: ``agent_trial`` gives it that of the function.
+
+    Args:
+        arguments: ``--folder`` and ``--lock-command``: what the agent is called.
 
     Returns:
         0 when it can be used; 4 when not; 3 when this environment has not what it imports. Each line on stderr says
         why, or what could not be tried.
     """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", default=_WORDING.folder)
+    parser.add_argument("--lock-command", default=_WORDING.lock_command)
+    wording = Wording(**vars(parser.parse_args(arguments)))
+    # What cannot be imported here for a reason of this machine's is no mistake of the agent's: it is imported before.
+    import strands  # noqa: F401 - as above
+
     # Our own logger writes to stdout. There, nobody listens.
     try:
         with _offline() as attempts:
             try:
-                builders = import_builders()
+                builders = import_builders(wording)
             except AgentCheckError as error:
                 cause = error.__cause__
                 if cause is None or not needs_what_is_not_here(cause, asked_the_network=bool(attempts)):
                     raise
-                sys.stderr.write(f"{AGENT_FOLDER} was not tried: offline its import raises {type(cause).__name__}\n")
+                sys.stderr.write(f"{wording.folder} was not tried: offline its import raises {type(cause).__name__}\n")
                 return USABLE
         from lambda_src.models.providers import MODEL_PROVIDERS
         from lambda_src.settings import load_settings
 
         MODEL_PROVIDERS.setdefault("offline", MODEL_PROVIDERS["bedrock"])
         settings = load_settings({**os.environ, "SESSION_STORE": "file:///nowhere", "AGENT_MODEL": "offline:history"})
-        untried = try_builders(builders, settings)
+        untried = try_builders(builders, settings, wording)
     except NotImportableHereError as error:
         sys.stderr.write(f"{error}\n")
         return NOT_IMPORTABLE_HERE
@@ -242,4 +272,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

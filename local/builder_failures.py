@@ -17,6 +17,8 @@ _NETWORKS: Final = frozenset(
     {"aiohttp", "boto3", "botocore", "httpcore", "httpx", "mcp", "requests", "s3transfer", "urllib3"}
 )
 _PROGRAMMERS: Final = frozenset({"ParamValidationError", "UnknownServiceError", "UnsupportedProtocol", "InvalidURL"})
+# What the CDK writes in the place of a value that is known when the stack is deployed: a table's name, say.
+_KNOWN_LATER: Final = "${Token["
 
 
 def needs_what_is_not_here(error: BaseException, *, asked_the_network: bool) -> bool:
@@ -32,6 +34,8 @@ def needs_what_is_not_here(error: BaseException, *, asked_the_network: bool) -> 
 
 
 def _is_of_surroundings(error: BaseException) -> bool:
+    if _KNOWN_LATER in str(error):
+        return True
     if isinstance(error, OSError):
         return not isinstance(error, _ABOUT_FILES)
     kind = type(error)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -14,8 +15,10 @@ from constructs import Construct
 
 from ..config import KitConfig
 from ..packaging.agent_folder import MODEL, agent_folder, check_builder, default_model
+from ..packaging.agent_requirements import wording_of
+from ..packaging.agent_trial import Packages, try_packaged
 from ..packaging.built_code import built_code
-from ..packaging.kit_files import AGENT_FOLDER, FUNCTION
+from ..packaging.kit_files import AGENT_FOLDER, FUNCTION, endpoint_lock
 from ..packaging.python_package import copy_package
 from ..packaging.runtime_layer_build import LayerTarget
 from ..policies.agent_policy import AgentStatement, agent_statements, read_agent_policy, wide_resources
@@ -25,7 +28,7 @@ from ..policies.model_choice import package_of
 from ..policies.nag_waivers import waive
 from ..policies.secret_access import secret_statements
 from ..policies.secret_places import secret_place
-from .runtime_layer import RuntimeLayer, check_layers, cpu_architecture, python_runtime
+from .runtime_layer import RuntimeLayer, check_layers, cpu_architecture, layer_cache, lock_of_agent, python_runtime
 from .session_bucket import PREFIX, SessionBucket
 from .session_layer import SessionLayer
 
@@ -58,7 +61,7 @@ class AgentEndpoint(Construct):
         url: The Function URL.
 
     Raises:
-        AgentFolderError: The agent's folder is none.
+        AgentFolderError: The agent's folder is none, or the agent cannot be used: it is tried while it is packaged.
         AgentPolicyError: The agent's policy is none, or allows too much.
         ConfigError: The agent's default model lacks what it needs, or has what it cannot use.
         AgentRequirementsError: The agent's requirements are not those of their lock.
@@ -92,6 +95,7 @@ class AgentEndpoint(Construct):
                 f"session_ttl_days={config.session_ttl_days:g}: the bucket forgets sessions after {store.ttl_days:g} "
                 "days; make both from one configuration: SessionBucket.configured(scope, id, config)"
             )
+        of_function = self._layers(config, agent, layers)  # before the code: what cannot be installed is said first
         self.log_group = self._log_group(config)
         self.role = self._role(config, store, agent_policy, asked_in)
         self.function = lambda_.Function(
@@ -101,8 +105,8 @@ class AgentEndpoint(Construct):
             runtime=python_runtime(config.python_version),
             architecture=cpu_architecture(config.architecture),
             handler="lambda_src.handler.lambda_handler",
-            code=_code(self, config.python_version, folder),
-            layers=self._layers(config, agent, layers),
+            code=_code(self, config, agent),
+            layers=of_function,
             role=self.role,
             log_group=self.log_group,
             memory_size=config.memory_mb,
@@ -245,17 +249,22 @@ class AgentEndpoint(Construct):
         ]
 
 
-def _code(scope: Construct, python_version: str, agent: Path) -> lambda_.AssetCode:
+def _code(scope: Construct, config: KitConfig, agent: str | Path | None) -> lambda_.AssetCode:
+    folder = agent_folder(agent)
+    locks = [endpoint_lock(package_of(config.agent_model)), *filter(None, [lock_of_agent(agent)])]
+    packages = Packages(locks, config.python_version, layer_cache(scope))
+
     def build(output: Path) -> None:
-        check_builder(agent)
+        check_builder(folder)
         copy_package(
             FUNCTION,
             output,
-            python_version=python_version,
+            python_version=config.python_version,
             installed_as=_TASK_ROOT,
-            instead={AGENT_FOLDER.name: agent},
+            instead={AGENT_FOLDER.name: folder},
             otherwise={f"{AGENT_FOLDER.name}/{MODEL}": AGENT_FOLDER / MODEL},
         )
+        sys.stderr.write(try_packaged(settings_of_function(config), output, packages, wording_of(agent)))
 
     return built_code(scope, FUNCTION, build)
 

@@ -10,14 +10,12 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from ..packaging.agent_folder import agent_folder
-from ..packaging.agent_requirements import check_agent_lock, own_lock, own_wording
+from ..packaging.agent_requirements import check_agent_lock, lock_of, requirements_of, wording_of
 from ..packaging.built_code import built_code
-from ..packaging.kit_files import IS_INSTALLED, LOCKS
+from ..packaging.kit_files import IS_INSTALLED, LOCKS, endpoint_lock
 from ..packaging.python_package import ROOT
 from ..packaging.runtime_layer_build import LayerTarget, build_runtime_layer, describe, require_uv
 
-_LOCKS = LOCKS
-_LOCK = _LOCKS / "endpoint.txt"
 # Where the package is installed, nothing is written beside it: what was built is kept in the CDK's output.
 _CACHE = None if IS_INSTALLED else ROOT / ".cache" / "layers"
 _CACHE_IN_OUTPUT = ".runtime-layers"
@@ -57,11 +55,11 @@ class RuntimeLayer(Construct):
         if Stack.of(self).bundling_required:
             require_uv()  # said here, in one line, not out of the depths of the CDK
 
-        lock = _LOCK if provider_package is None else _LOCKS / f"endpoint-{provider_package}.txt"
+        lock = endpoint_lock(provider_package)
         self.target = target
         self.provider_package = provider_package
         self.agent_lock = of_agent = lock_of_agent(agent)
-        cache = _CACHE or _output(self) / _CACHE_IN_OUTPUT
+        cache = layer_cache(self)
 
         def build(output: Path) -> None:
             report = build_runtime_layer(lock, target, output, cache, of_agent)
@@ -70,7 +68,7 @@ class RuntimeLayer(Construct):
         self.layer = lambda_.LayerVersion(
             self,
             "Layer",
-            code=built_code(self, _LOCKS, build),
+            code=built_code(self, LOCKS, build),
             description=f"Strands, Powertools and boto3 for Python {target.python_version} on {target.architecture}",
             compatible_runtimes=[python_runtime(target.python_version)],
             compatible_architectures=[cpu_architecture(target.architecture)],
@@ -152,7 +150,7 @@ def lock_of_agent(agent: str | Path | None) -> Path | None:
     if agent is None:
         return check_agent_lock()
     folder = agent_folder(agent)
-    return check_agent_lock(folder / "requirements.in", own_lock(folder), wording=own_wording(folder))
+    return check_agent_lock(requirements_of(folder), lock_of(folder), wording=wording_of(agent))
 
 
 def _shown(lock: Path) -> str:
@@ -163,10 +161,13 @@ def _given(agent: str | Path | None) -> str:
     return repr(None if agent is None else str(agent))
 
 
-def _output(scope: Construct) -> Path:
+def layer_cache(scope: Construct) -> Path:
+    """Where built layers are kept."""
+    if _CACHE is not None:
+        return _CACHE
     stage = Stage.of(scope)
     assert stage is not None  # noqa: S101 - tells mypy what the CDK documents: every stack is in one
-    return Path(stage.asset_outdir)
+    return Path(stage.asset_outdir) / _CACHE_IN_OUTPUT
 
 
 def python_runtime(version: str) -> lambda_.Runtime:

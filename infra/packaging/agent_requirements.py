@@ -17,8 +17,6 @@ from .interpreters import GET_UV, tool
 from .kit_files import AGENT_FOLDER, LOCKS
 from .shipped_files import PackageError
 
-REQUIREMENTS: Final = AGENT_FOLDER / "requirements.in"
-LOCK: Final = AGENT_FOLDER / "requirements.txt"
 KIT_LOCK: Final = LOCKS / "dev.txt"
 _MADE_FROM: Final = re.compile(r"# made by `.*` from .*requirements\.in with the hash ([0-9a-f]+)\n")
 _OPTIONS: Final = (
@@ -31,22 +29,52 @@ class AgentRequirementsError(PackageError):
     """The agent's requirements cannot be resolved, or are not those of the lock; the message says what to do."""
 
 
+def requirements_of(folder: Path) -> Path:
+    """Where the requirements are of an agent in a folder."""
+    return folder / "requirements.in"
+
+
+def lock_of(folder: Path) -> Path:
+    """Where the lock is of an agent in a folder."""
+    return folder / "requirements.txt"
+
+
+REQUIREMENTS: Final = requirements_of(AGENT_FOLDER)
+LOCK: Final = lock_of(AGENT_FOLDER)
+
+
 @dataclass(frozen=True)
 class Wording:
-    """How the files of an agent are called, and what makes its lock.
+    """What an agent's folder is called, and what makes its lock.
 
     Attributes:
-        requirements: The requirements.
-        lock: The lock.
+        folder: The folder.
         command: What makes the lock.
     """
 
-    requirements: str
-    lock: str
+    folder: str
     command: str
 
+    @property
+    def requirements(self) -> str:
+        """What its requirements are called."""
+        return str(requirements_of(Path(self.folder)))
 
-_IN_REPOSITORY: Final = Wording("lambda_src/agent/requirements.in", "lambda_src/agent/requirements.txt", "make lock")
+    @property
+    def lock(self) -> str:
+        """What its lock is called."""
+        return str(lock_of(Path(self.folder)))
+
+
+IN_REPOSITORY: Final = Wording("lambda_src/agent", "make lock-agent")
+
+
+def wording_of(agent: str | Path | None) -> Wording:
+    """What an agent's folder is called: any folder, or ``None`` for the one of this repository or package."""
+    if agent is None:
+        return IN_REPOSITORY
+    shown = os.path.relpath(agent)
+    return Wording(shown, f"python -m agent_session_kit_cdk.lock {shown}")
 
 
 def lock_agent(
@@ -55,7 +83,7 @@ def lock_agent(
     kit_lock: Path = KIT_LOCK,
     options: Sequence[str] = (),
     *,
-    wording: Wording = _IN_REPOSITORY,
+    wording: Wording = IN_REPOSITORY,
 ) -> None:
     """Resolve the agent's requirements, and write their lock.
 
@@ -86,7 +114,7 @@ def lock_agent(
 
 
 def check_agent_lock(
-    requirements: Path = REQUIREMENTS, lock: Path = LOCK, *, wording: Wording = _IN_REPOSITORY
+    requirements: Path = REQUIREMENTS, lock: Path = LOCK, *, wording: Wording = IN_REPOSITORY
 ) -> Path | None:
     """The agent's lock, if it names any package.
 
@@ -104,18 +132,6 @@ def check_agent_lock(
                 f"{wording.requirements} has changed and {wording.lock} has not: run `{wording.command}`"
             )
     return lock if locked else None
-
-
-def own_lock(folder: Path) -> Path:
-    """Where the lock is of an agent in a folder of its own."""
-    return folder / "requirements.txt"
-
-
-def own_wording(folder: Path) -> Wording:
-    """How the files of an agent in a folder of its own are called."""
-    shown = Path(os.path.relpath(folder))
-    command = f"python -m agent_session_kit_cdk.lock {shown}"
-    return Wording(str(shown / "requirements.in"), str(own_lock(shown)), command)
 
 
 def shortened(stderr: str) -> str:

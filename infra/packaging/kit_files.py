@@ -16,3 +16,10 @@ FUNCTION: Final = _HOME / "lambda_src"
 AGENT_FOLDER: Final = FUNCTION / "agent"
 LOCKS: Final = _HOME / "requirements"
 SESSION_LIBRARY: Final = _PACKAGE.parent / "agent_sessions" if IS_INSTALLED else _HOME / "layer" / "agent_sessions"
+TRIAL: Final = _HOME
+"""The folder that holds ``local``, which tries an agent."""
+
+
+def endpoint_lock(provider_package: str | None) -> Path:
+    """The lock of what the endpoint's function needs, with the SDK of its model's provider if that is one."""
+    return LOCKS / ("endpoint.txt" if provider_package is None else f"endpoint-{provider_package}.txt")

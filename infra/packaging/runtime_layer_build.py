@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,13 @@ from .interpreters import GET_UV, Interpreter, find_interpreter, tool
 from .shipped_files import PackageError, folder_size, normalise, set_modes, shipped_mode
 
 # Lambda's Python 3.12 and later run on Amazon Linux 2023 (glibc 2.34), which takes wheels of either tag.
-_PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+_PLATFORMS: Final = {
+    ("linux", "arm64"): "aarch64-manylinux_2_28",
+    ("linux", "x86_64"): "x86_64-manylinux_2_28",
+    ("darwin", "arm64"): "aarch64-apple-darwin",
+    ("darwin", "x86_64"): "x86_64-apple-darwin",
+    ("win32", "x86_64"): "x86_64-pc-windows-msvc",
+}
 # Written by the installer: where it ran, when, and hashes of the scripts in bin/, which hold this machine's paths.
 _INSTALLER_FILES: Final = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json")
 # LiteLLM's package is its server, too. With that server's web pages, and with native code for which it has Python in
@@ -48,10 +55,12 @@ class LayerTarget:
     Attributes:
         python_version: Such as ``3.13``.
         architecture: ``arm64`` or ``x86_64``.
+        system: As ``sys.platform`` says it; another one than Lambda's only where the function is tried.
     """
 
     python_version: str
     architecture: str
+    system: str = "linux"
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,31 @@ def build_runtime_layer(
     if not _is_usable(cache):
         with tempfile.TemporaryDirectory() as own:
             return build_runtime_layer(lock, target, output, Path(own), own_lock)
+    kept = _kept([lock] if own_lock is None else [lock, own_lock], target, cache)
+    report = LayerReport(**json.loads((kept / "report.json").read_text(encoding="utf-8")))
+    shutil.copytree(kept / "layer", output, copy_function=_link, symlinks=True, dirs_exist_ok=True)
+    normalise(output)
+    return report
+
+
+def built_packages(locks: Sequence[Path], target: LayerTarget, cache: Path) -> Path:
+    """The folder of a layer's packages, to run something with them here.
+
+    Args:
+        locks: Requirements with hashes.
+        target: Python version and processor: those of this machine.
+        cache: Where built layers are kept between calls.
+
+    Raises:
+        LayerBuildError: See :func:`build_runtime_layer`.
+    """
+    if not _is_usable(cache):
+        raise LayerBuildError(f"{cache} cannot be used")
+    return _kept(list(locks), target, cache) / "layer" / "python"
+
+
+def _kept(locks: list[Path], target: LayerTarget, cache: Path) -> Path:
     interpreter = find_interpreter(target.python_version)
-    locks = [lock] if own_lock is None else [lock, own_lock]
     kept = cache / _cache_key(locks, target, interpreter)
     if not (kept / "report.json").is_file():
         # Built aside and renamed: an interrupted build leaves nothing that looks finished, and of two builds at the
@@ -105,10 +137,7 @@ def build_runtime_layer(
             set_modes(built)  # whoever builds next may be another user
             with contextlib.suppress(OSError):
                 built.rename(kept)
-    report = LayerReport(**json.loads((kept / "report.json").read_text(encoding="utf-8")))
-    shutil.copytree(kept / "layer", output, copy_function=_link, symlinks=True, dirs_exist_ok=True)
-    normalise(output)
-    return report
+    return kept
 
 
 def _is_usable(cache: Path) -> bool:
@@ -192,10 +221,12 @@ def install_packages(lock: Path, target: LayerTarget, packages: Path) -> None:
     Raises:
         LayerBuildError: When uv is missing or a wheel for the target is.
     """
+    if (target.system, target.architecture) not in _PLATFORMS:
+        raise LayerBuildError(f"there are no packages for {target.system} on {target.architecture}")
     command = [
         *(str(require_uv()), "pip", "install", "--quiet", "--no-config", "--no-compile-bytecode"),
         *("--target", str(packages), "--python", sys.executable, "--python-version", target.python_version),
-        *("--python-platform", _PLATFORMS[target.architecture], "--only-binary", ":all:"),
+        *("--python-platform", _PLATFORMS[target.system, target.architecture], "--only-binary", ":all:"),
         # Copies, because files linked to uv's cache would change with it.
         *("--link-mode", "copy", "--no-deps", "--require-hashes", "--requirements", str(lock)),
     ]
@@ -233,6 +264,7 @@ def _cache_key(locks: list[Path], target: LayerTarget, interpreter: Interpreter 
     for part in (
         target.python_version,
         target.architecture,
+        target.system,
         interpreter.full_version if interpreter else "no byte code",
     ):
         digest.update(f"\0{part}".encode())

@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
 
 class UnusableAgentError(TypeError):
-    """``lambda_src/agent`` holds something else than builders of agents; the message says what."""
+    """``lambda_src/agent`` holds something else than builders of agents; the message says what.
+
+    Args:
+        reason: That, without the folder's name.
+
+    Attributes:
+        reason: That.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"lambda_src/agent cannot be used: {reason}")
+        self.reason = reason
 
 
 def load_agents() -> Mapping[str, Builder] | None:
@@ -126,4 +137,4 @@ def _conversing(built: Any, name: str, session_manager: Any, agent_id: str) -> A
 def _unusable(reason: str) -> UnusableAgentError:
     # An error's words are in no log. These are the programmer's, and quote nobody.
     logger.error("lambda_src/agent cannot be used", extra={"reason": reason})
-    return UnusableAgentError(f"lambda_src/agent cannot be used: {reason}")
+    return UnusableAgentError(reason)

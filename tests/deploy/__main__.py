@@ -199,6 +199,9 @@ class Rehearsal:
         app = OwnApp(self._folder / "own", self._cdk)
         self.transcript.line(f"  {app.install()}")
         folder = app.synthesize(self._context)
+        said = app.refusal_of("def build_agent(session_manager, settings):\n    return 'an agent'\n", self._context)
+        refused = "agent cannot be used: build_agent has returned a str" in said
+        self.report.check("a builder that returns no agent is refused at synth", lambda: expect(refused, said))
         self.report.check("nothing was written where it is installed", lambda: expect(not app.written(), app.written()))
         assembly = Assembly(folder, self._folder, self._aws, _FUNCTION_KEY, self.transcript, self.report)
         assembly.rehearse(self._cdk, Tool("order_status", {"order_id": "A-17"}))

@@ -8,7 +8,7 @@ from pathlib import Path
 from hatchling.builders.wheel import WheelBuilder
 
 from infra.packaging.runtime_layer_build import require_uv
-from tests.deploy.cdk_cli import ROOT, Cdk
+from tests.deploy.cdk_cli import ROOT, Cdk, CdkError
 
 EXAMPLE = ROOT / "examples" / "own_app"
 INSTALLED = "agent-session-kit[cdk]"
@@ -24,6 +24,7 @@ class OwnApp:
 
     def __init__(self, folder: Path, cdk: Cdk) -> None:
         self._folder = folder
+        self._app = folder / "app"
         self._environment = folder / "venv"
         self._cdk = cdk.beside(self._environment / "bin")
         self._files: set[Path] = set()
@@ -55,10 +56,31 @@ class OwnApp:
         Returns:
             The assembly.
         """
-        app = self._folder / "app"
-        shutil.copytree(EXAMPLE, app, ignore=shutil.ignore_patterns("__pycache__", "cdk.out"))
-        self._cdk.run(app, "synth", "--quiet", *(word for item in context.items() for word in ("-c", "=".join(item))))
-        return app / "cdk.out"
+        shutil.copytree(EXAMPLE, self._app, ignore=shutil.ignore_patterns("__pycache__", "cdk.out"))
+        self._synth(context)
+        return self._app / "cdk.out"
+
+    def refusal_of(self, builder: str, context: dict[str, str]) -> str:
+        """What the CDK CLI says when the app's agent has another ``build_agent``.
+
+        Args:
+            builder: Its source.
+            context: For the CLI.
+        """
+        path = self._app / "agent" / "__init__.py"
+        original = path.read_text(encoding="utf-8")
+        path.write_text(f"{original}\n\n{builder}", encoding="utf-8")
+        try:
+            self._synth(context)
+        except CdkError as error:
+            return str(error)
+        finally:
+            path.write_text(original, encoding="utf-8")
+        return "nothing"
+
+    def _synth(self, context: dict[str, str]) -> None:
+        settings = (word for item in context.items() for word in ("-c", "=".join(item)))
+        self._cdk.run(self._app, "synth", "--quiet", *settings)
 
     def written(self) -> set[Path]:
         """What has appeared beside the installed packages since."""

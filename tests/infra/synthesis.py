@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.config import load_config
-from infra.stack import AGENT_FOLDER, KitStack
+from infra.packaging.kit_files import AGENT_FOLDER
+from infra.stack import KitStack
 
 ACCOUNT = "111122223333"
 REGION = "eu-central-1"
@@ -109,9 +111,9 @@ def _synthesize(context: str) -> tuple[dict[str, Any], dict[str, Any]]:
     policy = values.pop(_POLICY, None)
     with tempfile.TemporaryDirectory() as folder:
         app = App(outdir=folder, context={**values, "aws:cdk:bundling-stacks": []})
-        agent = Path(folder, "agent") if policy else AGENT_FOLDER
-        if policy:
-            agent.mkdir()
+        agent = None
+        if policy is not None:
+            agent = Path(shutil.copytree(AGENT_FOLDER, Path(folder, "agent")))
             (agent / "policy.json").write_text(json.dumps(policy), encoding="utf-8")
         stack = KitStack(app, load_config(values), agent)
         Validations.of(app).add_plugins(AwsSolutionsChecks(app))

@@ -10,7 +10,7 @@ from aws_cdk import App, Stack
 
 from infra.commands.agent_lock import main
 from infra.constructs import runtime_layer
-from infra.packaging import runtime_layer_build
+from infra.packaging import kit_files, runtime_layer_build
 from infra.packaging.agent_requirements import (
     LOCK,
     REQUIREMENTS,
@@ -84,7 +84,7 @@ def test_requirements_that_changed_after_their_lock_are_refused(changed: str, fo
     folder.resolve("parrot\n")
     folder.requirements.write_text(changed, encoding="utf-8")
 
-    with pytest.raises(AgentRequirementsError, match="run `make lock`"):
+    with pytest.raises(AgentRequirementsError, match="run `make lock-agent`"):
         folder.check()
 
 
@@ -99,7 +99,7 @@ def test_a_lock_without_requirements_is_refused(folder: Folder) -> None:
     folder.resolve("parrot\n")
     folder.requirements.unlink()
 
-    with pytest.raises(AgentRequirementsError, match="run `make lock`"):
+    with pytest.raises(AgentRequirementsError, match="run `make lock-agent`"):
         folder.check()
 
 
@@ -202,7 +202,7 @@ def test_the_deployed_layer_is_built_from_both_locks(tmp_path: Path, monkeypatch
     kit, own = tmp_path / "kit.txt", tmp_path / "agent.txt"
     kit.write_text(locked(wheel(tmp_path, "perch")), encoding="utf-8")
     own.write_text(locked(wheel(tmp_path, "parrot")), encoding="utf-8")
-    monkeypatch.setattr(runtime_layer, "_LOCK", kit)
+    monkeypatch.setattr(runtime_layer, "endpoint_lock", lambda _: kit)
     monkeypatch.setattr(runtime_layer, "_CACHE", tmp_path / "cache")
     monkeypatch.setattr(runtime_layer, "check_agent_lock", lambda: own)
 
@@ -216,7 +216,7 @@ def test_the_deployed_layer_is_built_from_both_locks(tmp_path: Path, monkeypatch
 
 def test_a_model_of_another_provider_brings_its_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "endpoint-parrot.txt").write_text(locked(wheel(tmp_path, "parrot")), encoding="utf-8")
-    monkeypatch.setattr(runtime_layer, "_LOCKS", tmp_path)
+    monkeypatch.setattr(kit_files, "LOCKS", tmp_path)
     monkeypatch.setattr(runtime_layer, "_CACHE", tmp_path / "cache")
 
     runtime_layer.RuntimeLayer(
@@ -235,7 +235,7 @@ def test_a_provider_without_a_wheel_for_the_functions_processor_is_named(
 ) -> None:
     path = wheel(tmp_path, "parrot", tag="cp313-cp313-manylinux_2_28_x86_64")
     (tmp_path / "endpoint-parrot.txt").write_text(locked(path), encoding="utf-8")
-    monkeypatch.setattr(runtime_layer, "_LOCKS", tmp_path)
+    monkeypatch.setattr(kit_files, "LOCKS", tmp_path)
     monkeypatch.setattr(runtime_layer, "_CACHE", tmp_path / "cache")
 
     with pytest.raises(LayerBuildError, match=r"(?s)endpoint-parrot\.txt cannot be installed .* on arm64.*parrot"):
@@ -252,7 +252,7 @@ def test_what_is_not_locked_is_not_deployed(monkeypatch: pytest.MonkeyPatch, tmp
     requirements.write_text("parrot\n", encoding="utf-8")
     monkeypatch.setattr(check_agent_lock, "__defaults__", (requirements, LOCK))
 
-    with pytest.raises(PackageError, match="run `make lock`"):
+    with pytest.raises(PackageError, match="run `make lock-agent`"):
         runtime_layer.RuntimeLayer(Stack(App(), "Mine"), "Layer", target=LayerTarget(HERE, "arm64"))
 
 
@@ -270,7 +270,8 @@ def test_the_command_says_in_one_line_what_to_run(
 
     assert main(["--check"]) == 1
     assert capsys.readouterr().err == (
-        "lambda_src/agent/requirements.in has changed and lambda_src/agent/requirements.txt has not: run `make lock`\n"
+        "lambda_src/agent/requirements.in has changed and lambda_src/agent/requirements.txt has not: "
+        "run `make lock-agent`\n"
     )
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import NoRegionError, ParamValidationError
 from infra import KitConfig
 from infra.constructs.agent_endpoint import settings_of_function
 from infra.packaging.agent_folder import AgentFolderError, check_builder
-from infra.packaging.agent_trial import try_agent
+from infra.packaging.agent_trial import in_repository, try_agent
 from infra.packaging.kit_files import AGENT_FOLDER
 from infra.packaging.python_package import ROOT
 from local.builder_failures import needs_what_is_not_here
@@ -64,7 +64,7 @@ def test_what_only_running_it_tells_is_left_to_that(text: str, folder: Path) -> 
 
 def test_the_kits_own_agent_passes() -> None:
     check_builder(AGENT_FOLDER)
-    assert try_agent({}) == ""
+    assert try_agent({}, ROOT, in_repository()) == ""
 
 
 def kit_with(folder: Path, agent: str, lock: str = "") -> Path:
@@ -75,6 +75,10 @@ def kit_with(folder: Path, agent: str, lock: str = "") -> Path:
     (folder / "lambda_src" / "agent" / "__init__.py").write_text(agent, encoding="utf-8")
     (folder / "lambda_src" / "agent" / "requirements.txt").write_text(lock, encoding="utf-8")
     return folder
+
+
+def tried(kit: Path, environment: dict[str, str] | None = None) -> str:
+    return try_agent(environment or {}, kit, in_repository(kit))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,7 @@ def kit_with(folder: Path, agent: str, lock: str = "") -> Path:
 )
 def test_an_agent_that_cannot_work_is_refused_in_one_line(agent: str, complaint: str, folder: Path) -> None:
     with pytest.raises(AgentFolderError, match=complaint) as refusal:
-        try_agent({"TABLE": "orders"}, kit_with(folder, agent))
+        tried(kit_with(folder, agent), {"TABLE": "orders"})
 
     assert "\n" not in str(refusal.value)
 
@@ -100,7 +104,7 @@ def test_an_agent_that_cannot_work_is_refused_in_one_line(agent: str, complaint:
 def test_an_agent_whose_packages_are_not_installed_here_is_checked_by_its_text_only(folder: Path) -> None:
     kit = kit_with(folder, "import no_such_bird\n", lock="no-such-bird==1.0 \\\n    --hash=sha256:0\n")
 
-    said = try_agent({}, kit)
+    said = tried(kit)
 
     assert said == (
         "the agent is checked by its text only: no-such-bird of lambda_src/agent/requirements.txt is not installed "
@@ -133,7 +137,7 @@ def test_what_no_network_and_no_secret_mends_is_refused(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
 
     with pytest.raises(AgentFolderError, match=complaint):
-        try_agent({}, kit_with(folder, agent))
+        tried(kit_with(folder, agent))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +160,7 @@ def test_what_no_network_and_no_secret_mends_is_refused(
     ],
 )
 def test_what_needs_a_network_or_a_secret_is_said_and_not_refused(agent: str, said: str, folder: Path) -> None:
-    assert try_agent({}, kit_with(folder, agent)) == said
+    assert tried(kit_with(folder, agent)) == said
 
 
 def wrapped(cause: Exception) -> Exception:
@@ -172,6 +176,7 @@ def wrapped(cause: Exception) -> Exception:
         (wrapped(TimeoutError()), False, True),
         (KeyError("body"), True, True),
         (KeyError("body"), False, False),
+        (ValueError("invalid literal for int() with base 10: '${Token[TOKEN.7]}'"), False, True),
         (AttributeError("no_such"), False, False),
         (TypeError(), False, False),
         (FileNotFoundError("prompt.md"), False, False),
@@ -200,4 +205,4 @@ def test_the_agent_is_tried_with_the_settings_of_the_deployed_function(folder: P
     )
 
     with pytest.raises(AgentFolderError, match="build_agent has returned a NoneType"):
-        try_agent(settings_of_function(config), kit_with(folder, agent))
+        tried(kit_with(folder, agent), settings_of_function(config))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, Stack, Validations
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
 
 from infra import AgentEndpoint, ConfigError, KitConfig, LayerTarget, RuntimeLayer, SessionBucket, SessionLayer
@@ -18,10 +19,15 @@ from infra.lock import main
 from infra.packaging.agent_folder import AgentFolderError
 from infra.packaging.agent_requirements import AgentRequirementsError
 from infra.packaging.runtime_layer_build import LayerBuildError
+from infra.stack import KitStack
 from tests.infra.synthesis import ResolvedTemplate
 from tests.infra.wheels import locked, wheel
 
 BUILDER = "def build_agent(session_manager, settings): ...\n"
+AGENT = (
+    "from strands import Agent\n\n\n"
+    "def build_agent(session_manager, settings):\n    return Agent(session_manager=session_manager)\n"
+)
 HAIKU = "bedrock:global.anthropic.claude-haiku-4-5-20251001-v1:0"
 POLICY = (
     '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sqs:SendMessage", '
@@ -202,6 +208,7 @@ def test_each_endpoint_is_called_as_its_own_stack_and_its_permissions_as_its_own
 def test_the_folder_is_packaged_as_the_agent_with_the_kits_model_where_it_names_none(
     agent: Path, tmp_path: Path
 ) -> None:
+    (agent / "__init__.py").write_text(AGENT)
     (agent / "parcels.py").write_text("X = 1\n")
 
     AgentEndpoint(stack_in(tmp_path, builds=True), "Chat", agent=agent, layers=[])
@@ -209,9 +216,31 @@ def test_the_folder_is_packaged_as_the_agent_with_the_kits_model_where_it_names_
     (package,) = (tmp_path / "out").glob("asset.*.package")
     shipped = package / "lambda_src" / "agent"
     assert {path.name for path in shipped.iterdir()} == {"__init__.py", "parcels.py", "model.txt", "__pycache__"}
-    assert (shipped / "__init__.py").read_text() == BUILDER
+    assert (shipped / "__init__.py").read_text() == AGENT
     assert (shipped / "model.txt").read_text().strip() == HAIKU
     assert (package / "lambda_src" / "handler.py").is_file()
+
+
+def test_the_stack_takes_everything_of_an_agents_folder(agent: Path, tmp_path: Path) -> None:
+    (agent / "model.txt").write_text("bedrock:eu.amazon.nova-lite-v1:0\n")
+    (agent / "policy.json").write_text(POLICY)
+    (agent / "requirements.in").write_text("parrot\n")
+    lock_as_made(agent, locked(wheel(tmp_path / "index", "parrot")))
+    app = App(outdir=str(tmp_path / "out"), context={"aws:cdk:bundling-stacks": []})
+
+    stack = KitStack(app, KitConfig(), agent)
+
+    variables = Template.from_stack(stack).find_resources("AWS::Lambda::Function")
+    assert "nova-lite" in str(variables)
+    assert stack.runtime_layer.agent_lock == agent / "requirements.txt"
+    assert str(stack.agent_policy).count("sqs:SendMessage") == 1
+
+
+def test_a_builder_that_returns_no_agent_is_refused_while_it_is_packaged(agent: Path, tmp_path: Path) -> None:
+    with pytest.raises(AgentFolderError, match=r"agent cannot be used: build_agent has returned a NoneType"):
+        AgentEndpoint(stack_in(tmp_path, builds=True), "Chat", agent=agent, layers=[])
+
+    assert not list((tmp_path / "out").glob("asset.*"))
 
 
 def test_a_folder_that_is_no_agents_is_named(tmp_path: Path) -> None:
@@ -232,7 +261,7 @@ def test_packages_are_installed_from_the_folders_lock_and_only_if_it_is_theirs(
 ) -> None:
     kit = tmp_path / "kit.txt"
     kit.write_text(locked(wheel(tmp_path, "perch")), encoding="utf-8")
-    monkeypatch.setattr(runtime_layer, "_LOCK", kit)
+    monkeypatch.setattr(runtime_layer, "endpoint_lock", lambda _: kit)
     monkeypatch.setattr(runtime_layer, "_CACHE", None)  # as where the package is installed
     monkeypatch.chdir(tmp_path)
     stack = stack_in(tmp_path, builds=True)
