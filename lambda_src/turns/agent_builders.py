@@ -12,6 +12,7 @@ from agent_sessions.exceptions import InvalidIdentifierError
 from agent_sessions.identifiers import check_identifier
 from lambda_src.answers.errors import NotFoundError
 from lambda_src.answers.logs import logger
+from lambda_src.turns.closing import close_refused
 from lambda_src.turns.containment import silence_agents
 from lambda_src.turns.first_import import import_agent
 
@@ -95,18 +96,33 @@ def builder_of(agent_id: str) -> Builder:
 
 def _checked(build: Builder, name: str, agent_id: str | None) -> Builder:
     def build_checked(session_manager: SessionManager, settings: Settings) -> Agent:
-        from strands import Agent
-
         silence_agents()
-        agent: Any = build(session_manager, settings)
-        if not isinstance(agent, Agent):
-            return _conversing(agent, name, session_manager, settings.agent_id)
-        if agent_id is not None and agent.agent_id != agent_id:
-            # It would go on with another agent's conversation.
-            raise _unusable(f"{name} has built the agent {agent.agent_id!r}; give it agent_id=settings.agent_id")
-        return agent
+        built: Any = build(session_manager, settings)
+        try:
+            return _accepted(built, name, agent_id, session_manager, settings)
+        except BaseException:
+            close_refused(built)
+            raise
 
     return build_checked
+
+
+def _accepted(
+    built: Any, name: str, agent_id: str | None, session_manager: SessionManager, settings: Settings
+) -> Agent:
+    """What a builder has made, as an agent.
+
+    Raises:
+        UnusableAgentError: It is none, or not the one that was asked for.
+    """
+    from strands import Agent
+
+    if not isinstance(built, Agent):
+        return _conversing(built, name, session_manager, settings.agent_id)
+    if agent_id is not None and built.agent_id != agent_id:
+        # It would go on with another agent's conversation.
+        raise _unusable(f"{name} has built the agent {built.agent_id!r}; give it agent_id=settings.agent_id")
+    return built
 
 
 def _conversing(built: Any, name: str, session_manager: Any, agent_id: str) -> Agent:

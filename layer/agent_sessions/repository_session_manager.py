@@ -341,13 +341,32 @@ class RepositorySessionManager(SessionManager):
         """
         return self._journal.orchestrators.restored.get(multi_agent_id)
 
-    def name_turn(self, turn_id: str) -> None:
+    def name_turn(self, turn_id: str, used: Callable[[], dict[str, int]] | None = None) -> None:
         """Have everything that is stored of orchestrators from now on name a turn: see :class:`OrchestratorRecord`.
 
         Args:
             turn_id: The turn that runs them.
+            used: Says what the turn has used so far: tokens, say. It is asked at each write.
         """
         self._journal.orchestrators.turn_id = turn_id
+        self._journal.orchestrators.used = used
+
+    def redact_multi_agent(self, source: Any, redacted: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Replace the orchestrator's state with what may be stored of it.
+
+        The original is overwritten, not covered: where the store keeps older versions, those of the record are deleted.
+
+        Args:
+            source: The orchestrator.
+            redacted: Given a state of the orchestrator, returns what may be stored of it. It is asked about each state
+                that is stored from now on.
+
+        Raises:
+            SessionException: Storage failed. The next sync of the orchestrator makes up for it.
+        """
+        if self._stopped is not None:
+            raise self._stopped
+        self._journal.orchestrators.redact(source, redacted)
 
     def sync_multi_agent(self, source: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Store the orchestrator's state.

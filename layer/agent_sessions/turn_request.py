@@ -77,10 +77,13 @@ class OrchestratorRecord(NamedTuple):
     Attributes:
         state: Its own state, as its ``serialize_state`` returned it; ``None`` when it is new.
         turn_id: The turn that wrote it; ``None`` when nobody noted it.
+        used: What that turn had used by then, as :meth:`RepositorySessionManager.name_turn` was told; ``None`` when
+            nobody noted it.
     """
 
     state: dict[str, Any] | None
     turn_id: str | None
+    used: dict[str, int] | None = None
 
 
 class TurnLog:

@@ -23,6 +23,7 @@ from agent_sessions.turn_request import OrchestratorRecord
 from tests.contract.orchestra import BUILD, CRASHED, answers, describe, outcome
 from tests.contract.strands_features import needs_swarm_checkpoints
 from tests.contract.subjects import Subject
+from tests.contract.test_redaction import everything_stored
 from tests.doubles.scripted_model import ScriptedModel
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +128,7 @@ def test_a_task_with_an_image_is_restored_with_its_bytes(our_managers: Subject) 
 def test_what_is_stored_names_the_turn_that_wrote_it_where_records_can(our_managers: Subject) -> None:
     first = our_managers.manager()
     graph = BUILD["graph"](first, [])
-    first.name_turn("turn-1")
+    first.name_turn("turn-1", lambda: {"tokens": 7})
     graph("Do it.")
 
     second = our_managers.manager()
@@ -141,7 +142,51 @@ def test_what_is_stored_names_the_turn_that_wrote_it_where_records_can(our_manag
     assert restored.state["status"] == "completed"
     assert "kit" not in restored.state
     assert restored.turn_id in {"turn-1", None}
-    assert restored.turn_id == "turn-1" or our_managers.name == "custom"
+    noted = (None, None) if our_managers.name == "custom" else ("turn-1", {"tokens": 7})
+    assert (restored.turn_id, restored.used) == noted
+
+
+def without_secret(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "current_task": "[taken back]"}
+
+
+def test_a_state_that_is_redacted_is_what_is_stored_from_then_on(our_managers: Subject) -> None:
+    manager = our_managers.manager()
+    graph = BUILD["graph"](manager, [])
+    graph("Zanzibar")
+
+    manager.redact_multi_agent(graph, without_secret)
+    manager.sync_multi_agent(graph)
+
+    record = our_managers.manager()
+    BUILD["graph"](record, [])
+    assert record.orchestrator_record("the-graph").state["current_task"] == "[taken back]"
+    assert b"Zanzibar" not in everything_stored(our_managers)
+
+
+def test_of_a_redacted_state_no_older_version_stays_even_if_the_first_write_fails(make_subject: Any) -> None:
+    subject: Subject = make_subject("s3")
+    place: Any = subject.stored
+    place.client.put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Enabled"})
+    manager = subject.manager()
+    graph = BUILD["graph"](manager, [])
+    graph("Zanzibar")
+    answers = iter([OSError("away"), None])
+
+    def redacted(state: dict[str, Any]) -> dict[str, Any]:
+        failure = next(answers, None)
+        if failure is not None:
+            raise failure
+        return without_secret(state)
+
+    with pytest.raises(OSError, match="away"):
+        manager.redact_multi_agent(graph, redacted)
+    manager.sync_multi_agent(graph)
+
+    versions = place.client.list_object_versions(Bucket=place.bucket)["Versions"]
+    for entry in versions:
+        found = place.client.get_object(Bucket=place.bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+        assert b"Zanzibar" not in found["Body"].read()
 
 
 # --- one's own ------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """A builder that returns a graph or a swarm: a turn is one run, and the reply names each node's part."""
 
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +255,39 @@ def test_what_cannot_take_a_turn_is_refused_with_what_is_allowed(
 
     assert (answer.status, answer.problem) == (500, "internal-error")
     assert reason in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("refused", [other_id, without_session])
+def test_what_a_refused_orchestrator_has_opened_is_closed(running: Any, refused: Any) -> None:
+    closed: list[str] = []
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        orchestrator = refused(session_manager, settings)
+        for node_id, part in orchestrator.nodes.items():
+            part.executor.cleanup = partial(closed.append, node_id)
+        return orchestrator
+
+    assert running(build).say("Hi").status == 500
+    assert closed == ["a"]
+
+
+def test_what_closes_slowly_or_not_at_all_is_not_waited_for(running: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    opened = threading.Event()
+
+    class Refused:
+        """No agent, with a connection."""
+
+        def cleanup(self) -> None:
+            opened.wait(30)
+            raise ConnectionError("away")
+
+    function = running(lambda *_: Refused())
+    function.cold_start()
+    function.part("turns.closing").CLOSE_SECONDS = 0.01
+
+    assert function.say("Hi").status == 500
+    assert "an agent's tools take long to close" in capfd.readouterr().out
+    opened.set()
 
 
 def test_a_model_that_fails_in_a_node_has_its_answer_and_the_repeat_goes_on_with_that_node(running: Any) -> None:

@@ -105,6 +105,28 @@ def test_an_answered_run_that_was_cut_off_goes_on_behind_the_node_that_had_asked
     assert respond(function, question["interrupts"], **KEYED).json == answer.json
 
 
+@kinds
+def test_the_tokens_of_an_answered_turn_are_those_of_its_own_nodes_in_every_process(running: Any, kind: str) -> None:
+    to_ask, to_send = ([hand_over("ask")], [hand_over("send")]) if kind == "swarm" else ([], [])
+    nodes = models(
+        plan=[*to_ask, "Plan."],
+        ask=[tool_use("sign", document="it"), *to_send, "Signed."],
+        send=[["Se", Pause(30), "nt."], "Sent."],
+    )
+    function = running(BUILDERS[kind](nodes, sign))
+    function.environment |= {"DEADLINE_MARGIN_SECONDS": "2"}
+    question = function.reply("Sign it.")
+
+    late = respond(function, question["interrupts"], context=Context(remaining_seconds=4), **KEYED)
+    function.cold_start()
+    answer = respond(function, question["interrupts"], **KEYED)
+
+    assert (late.problem, text_of(answer.json)) == ("out-of-time", "Sent.")
+    calls = 3 if kind == "swarm" else 2  # of `ask` and `send`; the one that was cut off has not said what it used
+    assert answer.json["usage"]["total_tokens"] == calls * 19
+    assert question["usage"]["total_tokens"] == (3 if kind == "swarm" else 2) * 19
+
+
 def test_what_asks_inside_of_a_node_fails_its_turn_and_keeps_nobody_from_the_next_prompt(running: Any) -> None:
     nodes = models(inner=[tool_use("sign", document="it"), "Done."])
 
@@ -177,6 +199,7 @@ def test_a_graph_that_goes_in_a_circle_is_not_answered_with_what_it_had_when_it_
     assert (text_of(reply), reply["stop_reason"]) == ("Published.", "end_turn")
     assert asked(nodes) == {"write": 3, "review": 2, "publish": 1}
     assert parts(reply)[0] == ("write", "completed", "Better.")
+    assert reply["usage"]["total_tokens"] == 5 * 19  # each visit of the turn but for the one that was cut off
 
 
 def test_another_prompt_after_a_run_that_was_cut_off_begins_a_run_of_its_own(running: Any) -> None:

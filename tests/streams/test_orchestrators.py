@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.strands_features import needs_swarm_checkpoints
 from tests.doubles.scripted_model import Pause, tool_use
 from tests.endpoint.orchestra import chain, fan, hand_over, models, sign, swarm
 from tests.streams.conftest import Serve
@@ -83,9 +84,11 @@ def test_an_orchestrator_inside_a_node_is_told_with_both_names(serve: Serve) -> 
     assert reply["usage"]["total_tokens"] == 57
 
 
-def test_a_node_that_asks_is_told_and_the_answer_goes_on_with_it(serve: Serve) -> None:
-    nodes = models(draft="A draft.", sign=[tool_use("sign", document="it"), "Signed."])
-    served = serve(build_agent=chain(nodes, sign))
+@pytest.mark.parametrize("kind", ["graph", pytest.param("swarm", marks=needs_swarm_checkpoints)])
+def test_a_node_that_asks_is_told_and_the_answer_goes_on_with_it(serve: Serve, kind: str) -> None:
+    draft = ["A draft."] if kind == "graph" else [hand_over("sign"), "A draft."]
+    nodes = models(draft=draft, sign=[tool_use("sign", document="it"), "Signed."])
+    served = serve(build_agent={"graph": chain, "swarm": swarm}[kind](nodes, sign))
 
     asked = served.tell("Sign it.")
     (interrupt,) = asked[-1].data["interrupts"]
@@ -96,6 +99,8 @@ def test_a_node_that_asks_is_told_and_the_answer_goes_on_with_it(serve: Serve) -
     assert steps(asked)[-1] == ("sign", "interrupted")
     assert steps(answered) == [("sign", "running"), ("sign", "completed")]
     assert answered[-1].data["message"]["content"] == [{"text": "Signed."}]
+    assert asked[-1].data["usage"]["total_tokens"] == sum(len(model.requests) for model in nodes.values()) * 19 - 19
+    assert answered[-1].data["usage"]["total_tokens"] == 19
 
 
 @pytest.mark.parametrize("kind", ["graph", "swarm"])

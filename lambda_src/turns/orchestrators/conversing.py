@@ -20,7 +20,7 @@ from lambda_src.answers import errors
 from lambda_src.turns.interrupts import agent_input, pending_interrupts
 from lambda_src.turns.orchestrators import going_on
 from lambda_src.turns.orchestrators.nodes import agents_in
-from lambda_src.turns.orchestrators.results import Run, stored_run
+from lambda_src.turns.orchestrators.results import Run, kept_with, stored_run
 
 if TYPE_CHECKING:
     from strands import Agent
@@ -120,7 +120,7 @@ class ConversingOrchestrator:
             raise _run_is_lost()
         given = None if continues else self._message_of(body)
         if body.prompt is not None and continues:
-            blocks = [block.to_strands() for block in body.prompt]
+            blocks = self._prompt_of(body)
         else:
             blocks = agent_input(cast("Agent", self), body)
         if body.prompt is not None:
@@ -146,10 +146,26 @@ class ConversingOrchestrator:
         if run is not None and going_on.is_in_a_batch(self.orchestrator):
             return Task(_answers_in(body))
         if body.prompt is not None:
-            return Task([block.to_strands() for block in body.prompt])
+            return Task(self._prompt_of(body))
         if run is not None and not going_on.has_run_to_finish(self.orchestrator):
             raise _run_is_lost()
         return Task(_answers_in(body))
+
+    def _prompt_of(self, body: TurnBody) -> list[Any]:
+        """The prompt of a turn that goes on: as it is stored, because something of it may have been taken back."""
+        if self.messages and self.messages[-1]["role"] == "user":
+            return list(self.messages[-1]["content"])
+        return [block.to_strands() for block in body.prompt or ()]
+
+    def messages_of_run(self) -> list[Any]:
+        """The messages of the run under way: of this turn, and of those before it in which the run has asked."""
+        messages: list[Any] = []
+        for message in reversed(self.messages):
+            kept = kept_with(message)
+            if message["role"] == "assistant" and not (kept and kept["interrupts"]):
+                break
+            messages.append(message)
+        return messages
 
     def _message_of(self, body: TurnBody) -> dict[str, Any]:
         """The message with which a turn begins. Answers are told in words, under the names of what was asked."""

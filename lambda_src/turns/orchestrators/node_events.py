@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from lambda_src.turns.orchestrators.results import interrupted_node, status_of
+from lambda_src.turns.orchestrators.results import interrupted_node, ran_out_of_time, status_of
 from lambda_src.turns.turn_events import (
     NodeEnded,
     NodeStarted,
@@ -30,20 +30,24 @@ class NodeEvents:
 
     Args:
         cancelled: Says that the turn is cancelled.
+        timeouts: The seconds that each node may take: see :func:`node_timeouts`.
 
     Attributes:
         result: What the orchestrator returned.
         has_result: Whether it has returned.
         results: Strands' ``NodeResult`` of each node that has ended, in that order.
         is_stopped: Whether a hook of somebody's own has cancelled a node, which ends the run.
+        too_late: The errors of nodes whose time was over, which end the run, too.
         asking: What the reply tells of each node that waits for an answer, by its id.
     """
 
-    def __init__(self, cancelled: StopSignal) -> None:
+    def __init__(self, cancelled: StopSignal, timeouts: Mapping[str, float | None]) -> None:
         self._cancelled = cancelled
+        self._timeouts = timeouts
         self.result: Any = None
         self.has_result = False
         self.is_stopped = False
+        self.too_late: list[BaseException] = []
         self.results: dict[str, Any] = {}
         self.asking: dict[str, dict[str, Any]] = {}
         self._agent_results: dict[str, Any] = {}
@@ -98,6 +102,8 @@ class NodeEvents:
         if not is_inside:
             self.results.pop(node_id, None)
             self.results[node_id] = result
+        if ran_out_of_time(result, self._timeouts.get(node_id)):
+            self.too_late.append(result.result)
         usage, status = usage_of(result.accumulated_usage), status_of(result, in_cancelled=self._cancelled.is_set)
         yield NodeEnded(node_id, status, usage, result.execution_time)
 

@@ -23,19 +23,34 @@ if TYPE_CHECKING:
     from lambda_src.runtime.stoppable import StopSignal
 
 
-class CutModel(StandIn):
-    """A model whose answer ends early, as a whole message, when the turn is cancelled."""
+class NodeModel(StandIn):
+    """A node's model: its answer ends early, as a whole message, when the turn is cancelled; redactions are heard.
 
-    def __init__(self, original: Any, cut: Callable[[AsyncIterator[Any]], Any]) -> None:
+    Args:
+        original: The model.
+        cut: Ends the stream of an answer early.
+        redacted: Called with the content of the message that a guardrail takes back, and with what it puts there.
+    """
+
+    def __init__(
+        self,
+        original: Any,
+        cut: Callable[[AsyncIterator[Any]], Any],
+        redacted: Callable[[list[Any], str], object],
+    ) -> None:
         super().__init__(original)
         object.__setattr__(self, "_cut", cut)
+        object.__setattr__(self, "_redacted", redacted)
 
-    async def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Ask the model."""
-        cut = object.__getattribute__(self, "_cut")
-        answer = measured(contained(self._original.stream(*args, **kwargs)))
+        cut, redacted = object.__getattribute__(self, "_cut"), object.__getattribute__(self, "_redacted")
+        answer = measured(contained(self._original.stream(messages, *args, **kwargs)))
         async with aclosing(cut(answer)) as events:
             async for event in events:
+                replacement = (event.get("redactContent") or {}).get("redactUserContentMessage")
+                if replacement:
+                    redacted(messages[-1]["content"], str(replacement))  # before the agent forgets what it was
                 yield event
 
 
@@ -52,16 +67,20 @@ class NodeAgents:
     Args:
         orchestrator: A graph or a swarm. Of another orchestrator nobody knows which agents it has.
         signal: Says that the turn is cancelled.
+        redacted: Called when a guardrail takes back a node's input: see :class:`NodeModel`.
     """
 
-    def __init__(self, orchestrator: Any, signal: StopSignal) -> None:
+    def __init__(self, orchestrator: Any, signal: StopSignal, redacted: Callable[[list[Any], str], object]) -> None:
+        self._orchestrator = orchestrator
+        self._known = _results_of(orchestrator)
         self._nodes = [
             _Node(node_id, agent, Cancellation(signal), ModelCalls()) for node_id, agent in agents_in(orchestrator)
         ]
         for node in self._nodes:
             contain(node.agent, node.cancellation)
             node.agent.hooks.add_callback(node.calls.event_type(), node.calls.observe)
-            node.agent.model = CutModel(node.agent.model, partial(node.cancellation.cut, agent=node.agent))  # type: ignore[assignment] # it stands for one
+            cut = partial(node.cancellation.cut, agent=node.agent)
+            node.agent.model = NodeModel(node.agent.model, cut, redacted)  # type: ignore[assignment] # it stands for one
 
     def cancel(self) -> None:
         """End what each of them is doing: now, unless tools are running."""
@@ -80,12 +99,26 @@ class NodeAgents:
 
     @property
     def usage(self) -> dict[str, int]:
-        """Tokens they have used: each was made for this turn."""
-        return added(*(usage_of(node.agent.event_loop_metrics.accumulated_usage) for node in self._nodes))
+        """Tokens that this turn has used in this process, in whichever nodes: each agent was made for this turn.
 
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._nodes)
+        Of a node that is no agent of Strands', what its last result says, if it is not an earlier turn's.
+        """
+        agents = {node.node_id.partition("/")[0] for node in self._nodes}
+        others = [
+            result
+            for node_id, result in _results_of(self._orchestrator).items()
+            if node_id not in agents and result is not self._known.get(node_id)
+        ]
+        return added(
+            *(usage_of(node.agent.event_loop_metrics.accumulated_usage) for node in self._nodes),
+            *(usage_of(result.accumulated_usage) for result in others),
+        )
+
+
+def _results_of(orchestrator: Any) -> dict[str, Any]:
+    """Strands' ``NodeResult`` of each node that a graph or a swarm knows a result of."""
+    found = getattr(getattr(orchestrator, "state", None), "results", None)
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def agents_in(orchestrator: Any, path: str = "") -> Iterator[tuple[str, Agent]]:
@@ -99,3 +132,13 @@ def agents_in(orchestrator: Any, path: str = "") -> Iterator[tuple[str, Agent]]:
             yield f"{path}{node_id}", executor
         elif executor is not None:
             yield from agents_in(executor, f"{path}{node_id}/")
+
+
+def node_timeouts(orchestrator: Any, path: str = "") -> dict[str, float | None]:
+    """The seconds that each node may take, by its id; inside of another node, by both ids."""
+    nodes, seconds = getattr(orchestrator, "nodes", None), getattr(orchestrator, "node_timeout", None)
+    found: dict[str, float | None] = {}
+    for node_id, node in nodes.items() if isinstance(nodes, dict) else ():
+        found[f"{path}{node_id}"] = seconds
+        found |= node_timeouts(getattr(node, "executor", None), f"{path}{node_id}/")
+    return found

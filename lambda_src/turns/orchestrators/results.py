@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from lambda_src.turns.cancelling import NOTHING_SAID
 from lambda_src.turns.turn_events import usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 NO_TOKENS = usage_of({})
 _DEFAULTS = frozenset({"pending", "dispatched", "executing"})
@@ -134,9 +135,21 @@ def asking_nodes(context: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return asking
 
 
-def met_a_limit(error: Any) -> bool:
-    """Whether a node failed because its orchestrator's ``node_timeout`` was over. Strands has no class for that."""
-    return type(error) is Exception and "execution timed out after" in str(error)
+def ran_out_of_time(result: Any, node_timeout: float | None) -> bool:
+    """Whether a node failed because its graph's ``node_timeout`` was over.
+
+    Strands has no class for that. Its result then is an error of no kind, after exactly the time that there was.
+    """
+    return (
+        node_timeout is not None
+        and type(result.result) is Exception
+        and result.execution_time == round(node_timeout * 1000)
+    )
+
+
+def reworded(interrupt: Any, change: Callable[[Any], Any]) -> Any:
+    """An interrupt with other words: what it asks, and what it was answered."""
+    return replace(interrupt, reason=change(interrupt.reason), response=change(interrupt.response))
 
 
 def added(*usages: Mapping[str, int]) -> dict[str, int]:

@@ -20,8 +20,9 @@ from lambda_src.turns.cancelling import NOTHING_SAID
 from lambda_src.turns.interrupts import described
 from lambda_src.turns.orchestrators import going_on, results
 from lambda_src.turns.orchestrators.node_events import NodeEvents
-from lambda_src.turns.orchestrators.nodes import NodeAgents
+from lambda_src.turns.orchestrators.nodes import NodeAgents, node_timeouts
 from lambda_src.turns.orchestrators.results import Run
+from lambda_src.turns.orchestrators.taken_back import TakenBack, sources_in, take_out_of
 from lambda_src.turns.replays import digest_of
 from lambda_src.turns.time_limit import out_of_time
 from lambda_src.turns.turn_events import Completed, usage_of
@@ -65,12 +66,14 @@ class OrchestratorTurn:
         self._restored_messages = request.restored_messages or 0
         self._cancelled = cancelled
         self._stop_at = stop_at
-        self._nodes = conversing.nodes = NodeAgents(conversing.orchestrator, cancelled)
+        self._taken = TakenBack()
+        self._nodes = conversing.nodes = NodeAgents(conversing.orchestrator, cancelled, self._take_back)
         self._met_a_limit = False
-        self._happening = NodeEvents(cancelled)
+        self._happening = NodeEvents(cancelled, node_timeouts(conversing.orchestrator))
         stored = session.orchestrator_record(conversing.orchestrator.id)
-        goes_on = stored is not None and stored.turn_id == request.turn_id
-        self._earlier = results.stored_run(stored.state) if stored is not None and goes_on else None
+        self._used_before = results.NO_TOKENS
+        if stored is not None and stored.turn_id == request.turn_id and stored.used is not None:
+            self._used_before = {name: stored.used.get(name, 0) for name in results.NO_TOKENS}
 
     async def events(self, task: Task) -> AsyncGenerator[TurnEvent]:
         """Take the turn.
@@ -87,7 +90,7 @@ class OrchestratorTurn:
         conversing: Any = self._conversing
         tell, state = conversing.hooks.invoke_callbacks_async, {"turn_id": self._turn_id}
         given: list[Any] = [] if task.given is None else [task.given]
-        self._session.name_turn(self._turn_id)
+        self._session.name_turn(self._turn_id, self._used)
         reply: Completed | None = None
         await tell(BeforeInvocationEvent(agent=conversing, invocation_state=state, messages=given or None))
         try:
@@ -130,7 +133,7 @@ class OrchestratorTurn:
         except StoppedError:
             pass
         except Exception as error:
-            if not (self._happening.is_stopped or results.met_a_limit(unwrapped(error))):
+            if not self._is_a_limit(error):
                 raise
             self._met_a_limit = True
         finally:
@@ -158,10 +161,13 @@ class OrchestratorTurn:
                 "that. Let a node of the outer orchestrator ask."
             )
         failed = [node.result for node in run.results.values() if isinstance(node.result, Exception)]
-        is_limit = self._happening.is_stopped or any(results.met_a_limit(unwrapped(error)) for error in failed)
-        if run.status == "failed" and failed and not is_limit:
+        if run.status == "failed" and failed and not any(map(self._is_a_limit, failed)):
             raise failed[-1]
         return run
+
+    def _is_a_limit(self, error: BaseException) -> bool:
+        """Whether a run ends with an error because it met a limit that its builder has set: that is no failure."""
+        return self._happening.is_stopped or any(unwrapped(error) is late for late in self._happening.too_late)
 
     # --- what it came to --------------------------------------------------------------------------------
 
@@ -179,6 +185,7 @@ class OrchestratorTurn:
         ]
         asking = self._asking(run) if run.status == "interrupted" else {}
         nodes = [node for node in nodes if node["node_id"] not in asking] + list(asking.values())
+        answer, interrupts, nodes = map(self._taken.without, (answer, interrupts, nodes))
         usage = self._usage(run)
         results.keep_with(answer, nodes, interrupts, usage)
         stopped = AfterModelCallEvent.ModelStopResponse(message=answer, stop_reason=stop_reason)  # type: ignore[arg-type] # Strands knows fewer reasons
@@ -186,7 +193,8 @@ class OrchestratorTurn:
             AfterModelCallEvent(agent=conversing, invocation_state=state, stop_response=stopped)
         )
         pending = going_on.interrupts_of(conversing.orchestrator)
-        conversing.mirror_interrupts(list(run.interrupts) if pending is None else pending)
+        asked = list(run.interrupts) if pending is None else pending
+        conversing.mirror_interrupts([results.reworded(interrupt, self._taken.without) for interrupt in asked])
         await self._append(answer)
         reply = Completed(shown(answer), stop_reason, interrupts, usage, nodes=nodes)
         outcome: dict[str, Any] = {"stop_reason": stop_reason, "interrupts": interrupts, "usage": usage}
@@ -203,12 +211,32 @@ class OrchestratorTurn:
         return {node_id: node for node_id, node in stored.items() if node_id not in run.results}
 
     def _usage(self, run: Run) -> dict[str, int]:
-        """Tokens of this turn: those of its nodes that another process has run, too."""
-        earlier = self._earlier.results if self._earlier is not None else {}
-        kept = [usage_of(node.accumulated_usage) for node in earlier.values()]
-        if self._nodes or not run.results:
-            return results.added(self._nodes.usage, *kept)
+        """Tokens of this turn: what its nodes have used in every process, and none of an earlier turn's."""
+        if isinstance(getattr(self._conversing.orchestrator, "nodes", None), dict):
+            return self._used()
         return results.added(*(usage_of(node.accumulated_usage) for node in run.results.values()))
+
+    def _used(self) -> dict[str, int]:
+        """Tokens so far: the session keeps them with each state, for the process that goes on."""
+        return results.added(self._nodes.usage, self._used_before)
+
+    def _take_back(self, content: list[Any], replacement: str) -> None:
+        """Replace what a guardrail takes back in a node, in memory and in everything that is stored of the run.
+
+        Raises:
+            SessionException: Storage failed. What is stored next makes up for it.
+        """
+        conversing: Any = self._conversing
+        orchestrator, said = conversing.orchestrator, conversing.messages_of_run()
+        self._taken.add(content, replacement, [sources_in(orchestrator.serialize_state()), said])
+        take_out_of(orchestrator, self._taken)
+        for message in said:
+            reworded = self._taken.without(message)
+            if reworded != message:
+                message.clear()
+                message.update(reworded)
+                self._session.redact_latest_message(message, conversing)
+        self._session.redact_multi_agent(orchestrator, self._taken.without)
 
     async def _append(self, message: Any) -> None:
         from strands.hooks import MessageAddedEvent

@@ -10,6 +10,8 @@ from agent_sessions.exceptions import SessionConflictError
 from agent_sessions.turn_request import OrchestratorRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions.session_repository import SessionRepository
 
 logger = logging.getLogger(__name__)
@@ -25,9 +27,12 @@ class Orchestrators:
     Attributes:
         restored: What was stored of each orchestrator when it was restored, by its id.
         turn_id: The turn under way. What is stored from now on names it, where records can name anything.
+        used: Says what that turn has used so far. It is stored with the turn.
     """
 
     turn_id: str | None = None
+    used: Callable[[], dict[str, int]] | None = None
+    _redacted: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
     def __init__(self, repository: SessionRepository, session_id: str) -> None:
         self.restored: dict[str, OrchestratorRecord] = {}
@@ -53,7 +58,7 @@ class Orchestrators:
                 state = self.read(source.id)
                 if state is None:
                     raise
-        self.restored[source.id] = OrchestratorRecord(state, self.turn_that_wrote(source.id))
+        self.restored[source.id] = OrchestratorRecord(state, *self.noted_with(source.id))
         if state is not None and not _goes_on_with_what_is_gone(source, state):
             logger.debug("session_id=<%s>, multi_agent_id=<%s> | restoring", self.session_id, source.id)
             with understanding("an orchestrator's state", session_id=self.session_id, key=self.key(source.id)):
@@ -67,9 +72,9 @@ class Orchestrators:
         """The state of an orchestrator, or ``None`` when the session has none of this id."""
         return self._repository.read_multi_agent(self.session_id, multi_agent_id)
 
-    def turn_that_wrote(self, multi_agent_id: str) -> str | None:  # noqa: ARG002
-        """The turn that wrote the state that was read last; ``None`` where records do not name it."""
-        return None
+    def noted_with(self, multi_agent_id: str) -> tuple[str | None, dict[str, int] | None]:  # noqa: ARG002
+        """The turn that wrote the state that was read last, and what it had used; ``None`` where nothing notes that."""
+        return None, None
 
     def create(self, source: Any) -> None:
         """Store the state of a new orchestrator.
@@ -85,7 +90,38 @@ class Orchestrators:
         Raises:
             SessionConflictError: Another caller has replaced it since it was read, where the repository can tell.
         """
-        self._repository.update_multi_agent(self.session_id, source)
+        stored = source if self._redacted is None else _Stored(source.id, self.state_to_store(source))
+        self._repository.update_multi_agent(self.session_id, stored)
+
+    def redact(self, source: Any, redacted: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Replace the state of an orchestrator, and leave nothing of what was taken back.
+
+        Args:
+            source: The orchestrator.
+            redacted: Given a state, returns what may be stored of it. It is asked about each one from now on.
+
+        Raises:
+            SessionException: Storage failed. The next update makes up for it.
+        """
+        self._redacted = redacted
+        self.update(source)
+
+    def state_to_store(self, source: Any) -> dict[str, Any]:
+        """The state of an orchestrator as it may be stored."""
+        state: dict[str, Any] = source.serialize_state()
+        return state if self._redacted is None else self._redacted(state)
+
+
+class _Stored:
+    """A state in the place of the orchestrator whose it is."""
+
+    def __init__(self, multi_agent_id: str, state: dict[str, Any]) -> None:
+        self.id = multi_agent_id
+        self._state = state
+
+    def serialize_state(self) -> dict[str, Any]:
+        """The state."""
+        return self._state
 
 
 def _goes_on_with_what_is_gone(source: Any, state: dict[str, Any]) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from agent_sessions._conversation.orchestrators import Orchestrators
 from agent_sessions._records.own_names import checked_multi_agent
 from agent_sessions.types import decode_bytes_values, encode_bytes_values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions._life.upkeep import Upkeep
     from agent_sessions._records.layout import Layout
     from agent_sessions._records.record_format import Record
@@ -28,7 +30,8 @@ class OrchestratorObjects(Orchestrators):
 
     def __init__(self, records: Records, layout: Layout, session_id: str, upkeep: Upkeep) -> None:
         self.restored: dict[str, OrchestratorRecord] = {}
-        self._written_by: dict[str, str] = {}
+        self._noted: dict[str, tuple[str, dict[str, int] | None]] = {}
+        self._unforgotten: set[str] = set()
         self._records = records
         self._layout = layout
         self.session_id = session_id
@@ -40,14 +43,14 @@ class OrchestratorObjects(Orchestrators):
         if record is None:
             return None
         self._upkeep.note_earlier_use(record.stored.last_modified)
-        turn_id = record.kit.get("turn")
+        turn_id, used = record.kit.get("turn"), record.kit.get("used")
         if isinstance(turn_id, str):
-            self._written_by[multi_agent_id] = turn_id
+            self._noted[multi_agent_id] = (turn_id, used if _counts(used) else None)
         return state_in(checked_multi_agent(record, multi_agent_id))
 
-    def turn_that_wrote(self, multi_agent_id: str) -> str | None:
-        """See :meth:`Orchestrators.turn_that_wrote`. Strands' managers rewrite the record without it."""
-        return self._written_by.get(multi_agent_id)
+    def noted_with(self, multi_agent_id: str) -> tuple[str | None, dict[str, int] | None]:
+        """See :meth:`Orchestrators.noted_with`. Strands' managers rewrite the record without it."""
+        return self._noted.get(multi_agent_id, (None, None))
 
     def create(self, source: Any) -> None:
         """Store the state of a new orchestrator.
@@ -68,13 +71,25 @@ class OrchestratorObjects(Orchestrators):
         """
         self._upkeep.before_update()
         self._upkeep.before_writing()
-        version = self._records.update(self.session_id, self.key(source.id), self._state_of(source))
+        key = self.key(source.id)
+        version = self._records.update(self.session_id, key, self._state_of(source))
+        if key in self._unforgotten:
+            self._records.objects.erase(key, keep=[key])  # where older versions are kept, they hold the original
+            self._unforgotten.discard(key)
         self._upkeep.note_use(version.written_at)
         self._upkeep.finish()
 
+    def redact(self, source: Any, redacted: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """See :meth:`Orchestrators.redact`."""
+        self._unforgotten.add(self.key(source.id))
+        super().redact(source, redacted)
+
     def _state_of(self, source: Any) -> dict[str, Any]:
-        state = state_of(source)
-        return state if self.turn_id is None else {**state, "kit": {**state["kit"], "turn": self.turn_id}}
+        record = record_of(source.id, self.state_to_store(source))
+        if self.turn_id is None:
+            return record
+        used = {} if self.used is None else {"used": self.used()}
+        return {**record, "kit": {**record["kit"], "turn": self.turn_id, **used}}
 
     def key(self, multi_agent_id: str) -> str:
         """See :meth:`Orchestrators.key`."""
@@ -82,9 +97,18 @@ class OrchestratorObjects(Orchestrators):
 
 
 def state_of(source: Any) -> dict[str, Any]:
-    """The record of an orchestrator. Whose it is stands under ``kit``: its own state need not say so."""
-    state: dict[str, Any] = encode_bytes_values(source.serialize_state())
-    return {**state, "kit": {"id": source.id}}
+    """The record of an orchestrator."""
+    return record_of(source.id, source.serialize_state())
+
+
+def record_of(multi_agent_id: str, state: dict[str, Any]) -> dict[str, Any]:
+    """The record of an orchestrator's state. Whose it is stands under ``kit``: the state need not say so."""
+    encoded: dict[str, Any] = encode_bytes_values(state)
+    return {**encoded, "kit": {"id": multi_agent_id}}
+
+
+def _counts(used: object) -> TypeGuard[dict[str, int]]:
+    return isinstance(used, dict) and all(type(count) is int for count in used.values())
 
 
 def state_in(record: Record) -> dict[str, Any]:

@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 from strands.multiagent.base import MultiAgentResult, NodeResult, Status
 
-from lambda_src.turns.orchestrators.results import NO_ANSWER, Run, answer_of, keep_with, kept_with, run_of, stored_run
+from lambda_src.turns.orchestrators.results import (
+    NO_ANSWER,
+    Run,
+    answer_of,
+    keep_with,
+    kept_with,
+    ran_out_of_time,
+    run_of,
+    stored_run,
+)
 from lambda_src.turns.turn_events import usage_of
 
 
@@ -113,3 +122,20 @@ def test_what_is_kept_with_an_answer_is_found_and_nothing_else_is_taken_for_it()
     assert kept_with({"role": "assistant", "content": []}) is None
     strange = {"metadata": {"custom": {"agent_session_kit": {"run": {"nodes": "a"}}}}}
     assert kept_with(strange) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "took_ms", "node_timeout", "late"),
+    [
+        (Exception("Strands may say here what it likes"), 500, 0.5, True),
+        (Exception("of a tool"), 12, 0.5, False),
+        (ValueError("of a tool"), 500, 0.5, False),
+        (Exception("no limit"), 500, None, False),
+    ],
+)
+def test_a_node_whose_time_was_over_is_told_by_its_result_and_not_by_words(
+    error: Exception, took_ms: int, node_timeout: float | None, late: bool
+) -> None:
+    result = NodeResult(result=error, status=Status.FAILED, execution_time=took_ms)
+
+    assert ran_out_of_time(result, node_timeout) is late
