@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from infra.packaging.kit_files import AGENT_FOLDER
 from infra.policies.agent_policy import AgentPolicyError, read_agent_policy, table
-from infra.stack import AGENT_FOLDER
 from tests.infra.synthesis import ACCOUNT, REGION, synthesize
 from tests.infra.test_permissions import Role
 
