@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -14,12 +13,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from ..config import KitConfig
-from ..packaging.agent_folder import MODEL, agent_folder, check_builder, default_model
-from ..packaging.agent_requirements import wording_of
-from ..packaging.agent_trial import Packages, try_packaged
-from ..packaging.built_code import built_code
-from ..packaging.kit_files import AGENT_FOLDER, FUNCTION, endpoint_lock
-from ..packaging.python_package import copy_package
+from ..packaging.agent_folder import agent_folder, default_model
 from ..packaging.runtime_layer_build import LayerTarget
 from ..policies.agent_policy import AgentStatement, agent_statements, read_agent_policy, wide_resources
 from ..policies.cors import cors_options
@@ -28,11 +22,11 @@ from ..policies.model_choice import package_of
 from ..policies.nag_waivers import waive
 from ..policies.secret_access import secret_statements
 from ..policies.secret_places import secret_place
-from .runtime_layer import RuntimeLayer, check_layers, cpu_architecture, layer_cache, lock_of_agent, python_runtime
+from .function_code import function_code
+from .runtime_layer import RuntimeLayer, check_layers, cpu_architecture, python_runtime
 from .session_bucket import PREFIX, SessionBucket
 from .session_layer import SessionLayer
 
-_TASK_ROOT = "/var/task"
 _ALIAS = "live"
 # Of a turn that nobody waits for. Lambda waits one minute before the first retry and two before the second, and each
 # attempt may take the longest timeout there is, 15 minutes: an hour is enough for all three. What is older is dropped.
@@ -105,7 +99,7 @@ class AgentEndpoint(Construct):
             runtime=python_runtime(config.python_version),
             architecture=cpu_architecture(config.architecture),
             handler="lambda_src.handler.lambda_handler",
-            code=_code(self, config, agent),
+            code=function_code(self, config, agent, settings_of_function(config)),
             layers=of_function,
             role=self.role,
             log_group=self.log_group,
@@ -247,26 +241,6 @@ class AgentEndpoint(Construct):
                 conditions={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
             ),
         ]
-
-
-def _code(scope: Construct, config: KitConfig, agent: str | Path | None) -> lambda_.AssetCode:
-    folder = agent_folder(agent)
-    locks = [endpoint_lock(package_of(config.agent_model)), *filter(None, [lock_of_agent(agent)])]
-    packages = Packages(locks, config.python_version, layer_cache(scope))
-
-    def build(output: Path) -> None:
-        check_builder(folder)
-        copy_package(
-            FUNCTION,
-            output,
-            python_version=config.python_version,
-            installed_as=_TASK_ROOT,
-            instead={AGENT_FOLDER.name: folder},
-            otherwise={f"{AGENT_FOLDER.name}/{MODEL}": AGENT_FOLDER / MODEL},
-        )
-        sys.stderr.write(try_packaged(settings_of_function(config), output, packages, wording_of(agent)))
-
-    return built_code(scope, FUNCTION, build)
 
 
 def settings_of_function(config: KitConfig) -> dict[str, str]:
