@@ -62,7 +62,7 @@ lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges a
 
 # --- use ------------------------------------------------------------------------------------------------
 
-run: $(VENV)/.local ## serve the agent endpoint on this machine (PORT=, STORE=, MODEL=)
+run: $(VENV)/.local ## serve the agent endpoint on this machine (PORT=, STORE=, MODEL=, AUTH=dev for people with tokens)
 	@$(BIN)/python -m infra.commands.agent_lock --check
 	@PYTHONPATH=layer:client:. $(BIN)/python -m local
 

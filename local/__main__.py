@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from local.configuration import (
+    DEV,
+    LOCAL,
     OFFLINE,
     Configuration,
     ConfigurationError,
@@ -24,6 +27,7 @@ from local.refusals import HOST
 from local.server import LocalServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
 
     from local.invocation import Handler
@@ -39,7 +43,8 @@ def main() -> int:
         read_dotenv(Path.cwd())
         configuration = read_configuration(os.environ, Path.cwd())
         check_credentials(configuration)
-        server = _listen(configuration.port)
+        server = _listen(configuration)
+        configuration, tokens = with_issuer(configuration)
         handler = load_handler(configuration)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
@@ -54,9 +59,24 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     server.serve(handler)
-    _say(welcome(server.url, configuration))
+    _say(welcome(server.url, configuration, tokens))
     stopping.wait()
     return _end(server)
+
+
+def with_issuer(configuration: Configuration) -> tuple[Configuration, dict[str, str]]:
+    """With ``AUTH=dev``, begin to serve the development issuer.
+
+    Returns:
+        The configuration with what the endpoint has to know of the issuer, and the tokens by the names of their people.
+    """
+    if configuration.auth != DEV:
+        return configuration, {}
+    from local.development_issuer import PEOPLE, DevelopmentIssuer
+
+    issuer = DevelopmentIssuer()
+    tokens = {name: issuer.token(name) for name in PEOPLE}
+    return dataclasses.replace(configuration, issuer_settings=issuer.settings), tokens
 
 
 def load_handler(configuration: Configuration) -> Handler:
@@ -101,28 +121,49 @@ def load_handler(configuration: Configuration) -> Handler:
     return cast("Handler", handler.lambda_handler)  # its context is ours in all but the class
 
 
-def welcome(url: str, configuration: Configuration) -> str:
-    """Return what to read before the first request. The ``curl`` lines can be pasted."""
+def welcome(url: str, configuration: Configuration, tokens: Mapping[str, str] | None = None) -> str:
+    """Return what to read before the first request. The ``curl`` lines can be pasted.
+
+    Args:
+        url: Where the server listens.
+        configuration: How it runs.
+        tokens: Of the development issuer's people, by their names.
+    """
     model = (
         "offline: no LLM, it answers from the restored conversation (MODEL=bedrock:<model id> for a real one)"
         if configuration.is_offline
         else configuration.model
     )
-    turn = f"curl -s {url}/sessions/demo/messages -H 'content-type: application/json' -d"
+    variables = {name.upper(): token for name, token in (tokens or {}).items()}
+    bearers = list(variables) if configuration.auth == DEV else ["TOKEN"] if configuration.auth != LOCAL else []
+    turns = [
+        f"curl -s {url}/sessions/demo/messages {header}-H 'content-type: application/json' -d"
+        for header in [f'-H "authorization: Bearer ${name}" ' for name in bearers] or [""]
+    ]
+    callers = {
+        LOCAL: "",
+        DEV: "  callers   ada and ben, with the tokens below; they end with this run\n",
+    }.get(configuration.auth, f"  callers   with a token of {os.environ.get('JWT_ISSUER')} in $TOKEN\n")
+    newline = "\n" if variables else ""
+    assignments = "".join(f"  {name}={token}\n" for name, token in variables.items())
     return (
         f"The agent endpoint listens on {url}\n"
         f"  sessions  {configuration.store}\n"
-        f"  model     {model}\n\n"
+        f"  model     {model}\n"
+        f"{callers}\n"
         "Try in another terminal:\n\n"
-        f"""  {turn} '{{"prompt": "My name is Ada."}}'\n\n"""
-        f"""  {turn} '{{"prompt": "What is my name?"}}'\n\n"""
-        "Ctrl-C ends it. Start it again: the sessions are still there.\n"
+        f"{assignments}"
+        f"""{newline}  {turns[0]} '{{"prompt": "My name is Ada."}}'\n\n"""
+        f"""  {turns[0]} '{{"prompt": "What is my name?"}}'\n\n"""
+        + "".join(f"""  {turn} '{{"prompt": "What is my name?"}}'\n\n""" for turn in turns[1:])
+        + "Ctrl-C ends it. Start it again: the sessions are still there.\n"
     )
 
 
-def _listen(port: int) -> LocalServer:
+def _listen(configuration: Configuration) -> LocalServer:
+    port = configuration.port
     try:
-        return LocalServer(port)
+        return LocalServer(port, cors_origins=configuration.cors_origins)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigurationError(

@@ -19,6 +19,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 
 from lambda_src.answers.diagnosis import diagnosis
+from local.cors import answer_headers, preflight
 from local.function_url import (
     MAX_PAYLOAD_BYTES,
     Request,
@@ -51,30 +52,38 @@ class FunctionUrl:
     Args:
         handler: The function.
         in_flight: Counts a request from when the handler gets it until its answer is on the way.
+        cors_origins: Whose pages may call.
     """
 
-    def __init__(self, handler: Handler, in_flight: InFlight) -> None:
+    def __init__(self, handler: Handler, in_flight: InFlight, cors_origins: tuple[str, ...] = ()) -> None:
         self._handler = handler
+        self._cors_origins = cors_origins
         self._in_flight = in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. A refused request never reaches the handler."""
         try:
-            request = await _receive(HttpRequest(scope, receive))
+            request = await _receive(HttpRequest(scope, receive), self._cors_origins)
         except _RefusedError as refusal:
             await _send(refusal.response, scope, receive, send, closing=True)
             return
         except ClientDisconnect:
             return  # half a body is no request, and nobody waits for an answer
+        if (answered := preflight(request, self._cors_origins)) is not None:
+            await _send(answered, scope, receive, send)
+            return
         if not self._in_flight.enter():
             await _send(shutting_down(), scope, receive, send, closing=True)
             return
         try:
             answer = await _in_thread(lambda: _invoke(self._handler, request))
+            for_pages = answer_headers(request, self._cors_origins)
             if is_streamed(answer):
-                await carry(answer, _encoded(streamed_headers(answer)), receive, send)
+                await carry(answer, _encoded([*streamed_headers(answer), *for_pages]), receive, send)
             else:
-                await _send(cast("Response", answer), scope, receive, send)
+                whole = cast("Response", answer)
+                whole = dataclasses.replace(whole, headers=[*whole.headers, *for_pages])
+                await _send(whole, scope, receive, send)
         finally:
             self._in_flight.leave()
 
@@ -87,10 +96,10 @@ class _RefusedError(Exception):
         self.response = response
 
 
-async def _receive(http: HttpRequest) -> Request:
+async def _receive(http: HttpRequest, cors_origins: tuple[str, ...]) -> Request:
     """Take a whole request. Raise :class:`_RefusedError` as soon as its head, or its size so far, is refused."""
     head = _head(http)
-    refusal = refused_by_head(head)
+    refusal = refused_by_head(head, cors_origins)
     if refusal is not None:
         raise _RefusedError(refusal)
     pieces: list[bytes] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,12 @@ DEFAULT_PORT = 8000
 DEFAULT_WORDS_PER_SECOND = 10.0
 OFFLINE = "offline"
 SESSIONS_FOLDER = ".sessions"
+
+LOCAL = "local"
+DEV = "dev"
+AUTHS = (LOCAL, "jwt", DEV)
+TOKEN_SETTINGS = ("JWT_ISSUER", "JWT_AUDIENCES", "JWT_CLIENT_IDS", "JWT_JWKS_URL")
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
 
 # The provider's part of MODEL.
 PROVIDERS = ("bedrock", *sorted(PROVIDER_PACKAGES))
@@ -36,12 +43,19 @@ class Configuration:
         store: the URL of the place where sessions live.
         model: ``provider:model``; ``offline:history`` for the offline model.
         words_per_second: how fast the offline model speaks; 0 for at once.
+        auth: who may call: ``local`` everybody on this machine, as one owner; ``jwt`` the bearers of an issuer's
+            tokens; ``dev`` those of a development issuer of this run.
+        cors_origins: whose pages may call, beside those of this machine.
+        issuer_settings: the endpoint's settings for tokens.
     """
 
     port: int
     store: str
     model: str
     words_per_second: float = DEFAULT_WORDS_PER_SECOND
+    auth: str = LOCAL
+    cors_origins: tuple[str, ...] = ()
+    issuer_settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_offline(self) -> bool:
@@ -55,12 +69,21 @@ class Configuration:
         return [name for name, wants in wanting.items() if wants]
 
     def endpoint_environment(self) -> dict[str, str]:
-        """Return the variables the endpoint's settings are read from; callers on this machine are one owner."""
-        return {"SESSION_STORE": self.store, "AGENT_MODEL": self.model, "ENDPOINT_AUTH": "local"}
+        """Return the variables the endpoint's settings are read from."""
+        auth = LOCAL if self.auth == LOCAL else "jwt"
+        return {
+            "SESSION_STORE": self.store,
+            "AGENT_MODEL": self.model,
+            "ENDPOINT_AUTH": auth,
+            **self.issuer_settings,
+        }
 
 
 def read_configuration(environment: Mapping[str, str], folder: Path) -> Configuration:
-    """Read ``PORT``, ``STORE``, ``MODEL`` and ``OFFLINE_WORDS_PER_SECOND``; an empty value is one that is not set.
+    """Read the variables; an empty value is one that is not set.
+
+    They are ``PORT``, ``STORE``, ``MODEL``, ``OFFLINE_WORDS_PER_SECOND``, ``AUTH``, ``CORS_ORIGINS`` and, for tokens,
+    the endpoint's own ``JWT_...``.
 
     Args:
         environment: the variables.
@@ -74,6 +97,8 @@ def read_configuration(environment: Mapping[str, str], folder: Path) -> Configur
         store=_store(environment.get("STORE") or (folder / SESSIONS_FOLDER).absolute().as_uri()),
         model=_model(environment.get("MODEL") or OFFLINE),
         words_per_second=_pace(environment.get("OFFLINE_WORDS_PER_SECOND") or str(DEFAULT_WORDS_PER_SECOND)),
+        auth=_auth(environment),
+        cors_origins=_origins(environment.get("CORS_ORIGINS") or ""),
     )
 
 
@@ -114,6 +139,30 @@ def _port(text: str) -> int:
             f"PORT={text!r} is no port. Allowed: a number from 1 to 65535, or 0 for any free port."
         )
     return int(text)
+
+
+def _auth(environment: Mapping[str, str]) -> str:
+    auth = environment.get("AUTH") or LOCAL
+    if auth not in AUTHS:
+        raise ConfigurationError(
+            f"AUTH={auth!r} is not known. Allowed: local (the default: one owner), jwt (with JWT_ISSUER and "
+            "JWT_AUDIENCES or JWT_CLIENT_IDS), dev (two people with tokens of this run)."
+        )
+    named = [name for name in TOKEN_SETTINGS if environment.get(name)]
+    if named and auth != "jwt":
+        raise ConfigurationError(f"{named[0]} is for AUTH=jwt, and AUTH is {auth}. Leave it out.")
+    return auth
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigurationError(
+                f"CORS_ORIGINS: {origin!r} is no origin. Allowed: scheme, host and port as browsers send them, such as "
+                "https://app.example.com or http://localhost:5173, with commas between several. No *."
+            )
+    return origins
 
 
 def _pace(text: str) -> float:

@@ -20,11 +20,12 @@ _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST"
 _PROTOCOLS: Final = frozenset({"HTTP/1.0", "HTTP/1.1"})
 
 
-def refused_by_head(request: Request) -> Response | None:
+def refused_by_head(request: Request, cors_origins: tuple[str, ...] = ()) -> Response | None:
     """Judge a request by its method and headers, before its body is asked for.
 
     Args:
         request: Without its body.
+        cors_origins: Whose pages may ask, beside those of this machine.
 
     Returns:
         The refusal, or None when the body may come.
@@ -34,8 +35,16 @@ def refused_by_head(request: Request) -> Response | None:
     if request.protocol not in _PROTOCOLS:
         return problem(505, "http-version", "HTTP Version Not Supported", "Speak HTTP/1.1.")
     headers = dict(request.headers)
-    if not all(_is_local(value) for name, value in request.headers if name in {"host", "origin"}):
-        return problem(403, "not-local", "Not from this machine", "Only this machine's own programs and pages may ask.")
+    strangers = [
+        (name, value) for name, value in request.headers if name in {"host", "origin"} and not _is_local(value)
+    ]
+    if not all(name == "origin" and value in cors_origins for name, value in strangers):
+        return problem(
+            403,
+            "not-local",
+            "Not from this machine",
+            "Only this machine's own programs and pages may ask, and pages of CORS_ORIGINS.",
+        )
     if int(headers.get("content-length", "0")) > MAX_PAYLOAD_BYTES:
         return too_large()
     if "transfer-encoding" in headers and "expect" in headers:

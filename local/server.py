@@ -37,13 +37,15 @@ class LocalServer:
 
     Args:
         port: Where on this machine; 0 chooses a free port.
+        cors_origins: Whose pages may call.
 
     Raises:
         OSError: When the port cannot be had.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, cors_origins: tuple[str, ...] = ()) -> None:
         self._socket = _listen(port)
+        self._cors_origins = cors_origins
         self.server_address: tuple[str, int] = self._socket.getsockname()
         self.in_flight = InFlight()
         self._server: _Server | None = None
@@ -56,7 +58,7 @@ class LocalServer:
 
     def serve(self, handler: Handler) -> None:
         """Answer requests in the background, each with the handler, until ``stop``."""
-        self._server = _Server(_configuration(FunctionUrl(handler, self.in_flight)), self.in_flight)
+        self._server = _Server(_configuration(FunctionUrl(handler, self.in_flight, self._cors_origins)), self.in_flight)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
         self._thread.start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import httpx
 
@@ -28,6 +29,11 @@ class RefusedError(Exception):
         self.status = response.status_code
         self.headers = response.headers
         self.body = body
+
+
+def on_behalf(session_owner: str | None) -> dict[str, str]:
+    """The header that names somebody whom the caller speaks for."""
+    return {} if session_owner is None else {"Session-Owner": quote(session_owner, safe="")}
 
 
 def request_of(http: httpx.Client | httpx.AsyncClient, sent: Sent, timeout: httpx.Timeout) -> httpx.Request:

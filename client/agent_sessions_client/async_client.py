@@ -11,7 +11,7 @@ from httpx_sse import EventSource, SSEError
 from agent_sessions_client import _requests
 from agent_sessions_client._reading import TurnReading
 from agent_sessions_client._requests import EVENTS, JSON, Prompt, Sent
-from agent_sessions_client._wire import STREAM, UNREACHABLE, WHOLE, RefusedError, request_of
+from agent_sessions_client._wire import STREAM, UNREACHABLE, WHOLE, RefusedError, on_behalf, request_of
 from agent_sessions_client.errors import AgentSessionsError, ConnectionLostError, problem_in
 from agent_sessions_client.events import Event, Reply, Submitted, TurnBegan, reply_of, submitted_of
 
@@ -25,6 +25,8 @@ class AsyncClient:
     Args:
         url: The endpoint's, such as the stack's output ``EndpointUrl``.
         auth: :class:`SigV4Auth`, :class:`BearerAuth`, or another of httpx; ``None`` for ``make run``.
+        session_owner: Somebody that the caller speaks for, where callers sign with IAM: any text of 1 to 200 bytes in
+            UTF-8. Every request is about this person's sessions then.
         patience_seconds: After so long without hearing anything, a connection is given up.
         transport: Of httpx, instead of a network.
         pause: Waits so many seconds between two attempts.
@@ -35,11 +37,14 @@ class AsyncClient:
         url: str,
         auth: httpx.Auth | None = None,
         *,
+        session_owner: str | None = None,
         patience_seconds: float = 60,
         transport: httpx.AsyncBaseTransport | None = None,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), auth=auth, timeout=WHOLE, transport=transport)
+        self._http = httpx.AsyncClient(
+            base_url=url.rstrip("/"), auth=auth, headers=on_behalf(session_owner), timeout=WHOLE, transport=transport
+        )
         self._patience_seconds = patience_seconds
         self._pause = pause
 

@@ -167,6 +167,16 @@ def test_a_token_is_asked_for_at_each_request() -> None:
     assert [r.headers["authorization"] for r in played.requests] == ["Bearer one", "Bearer two", "Bearer fixed"]
 
 
+def test_whom_the_caller_speaks_for_is_said_with_each_request() -> None:
+    played = Played(answer([]), answer([]))
+
+    client = Client("http://endpoint", session_owner="José, of 100%", transport=played)
+    client.call("GET", "/sessions")
+    Client("http://endpoint", transport=played).call("GET", "/sessions")
+
+    assert [r.headers.get("session-owner") for r in played.requests] == ["Jos%C3%A9%2C%20of%20100%25", None]
+
+
 def test_importing_the_client_needs_httpx_alone() -> None:
     look = "import agent_sessions_client, sys; print(sorted({n.partition('.')[0] for n in sys.modules} & {names}))"
     source = look.replace("{names}", "{'boto3', 'botocore', 'agent_sessions', 'strands', 'pydantic', 'lambda_src'}")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from agent_sessions_client import Client, SigV4Auth
-from infra.commands.smoke.__main__ import main
+from agent_sessions_client import BearerAuth, Client, SigV4Auth
+from infra.commands.smoke.__main__ import caller_of, forged, main
 from infra.commands.smoke.bucket import check_bucket
-from infra.commands.smoke.conversation import check_conversation
+from infra.commands.smoke.conversation import check_conversation, check_forged_token
 from infra.commands.smoke.report import Report, expect
+from tests.doubles.issuer import AUDIENCE, running
 
 BUCKET = "the-sessions"
 SESSION = boto3.Session(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret", region_name="eu-central-1")
@@ -169,15 +171,15 @@ class _Forward(BaseHTTPRequestHandler):
         """Nothing to the test's output."""
 
 
-@pytest.fixture
-def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """The kit's own endpoint, on files and with the offline model, behind a gateway."""
+@contextmanager
+def served(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, **settings: str) -> Iterator[str]:
+    """The kit's own endpoint, on files and with the offline model."""
     from tests.endpoint.function import forget_function, processes
 
     for name, value in {
         "SESSION_STORE": f"file://{tmp_path}/sessions",
-        "ENDPOINT_AUTH": "local",
         "AGENT_MODEL": "offline:echo",
+        **settings,
     }.items():
         monkeypatch.setenv(name, value)
     with processes():
@@ -193,17 +195,24 @@ def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
         server = LocalServer(0)
         server.serve(handler.lambda_handler)  # type: ignore[arg-type]  # its context is the local one
+        yield server.url
+        server.stop()
+
+
+@pytest.fixture
+def endpoint(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """An endpoint behind a gateway that knows signatures."""
+    with served(tmp_path, monkeypatch, ENDPOINT_AUTH="local") as url:
         gateways: list[Gateway] = []
 
         def behind(**options: bool) -> str:
-            gateways.append(Gateway(server.url, **options))
+            gateways.append(Gateway(url, **options))
             return gateways[-1].url
 
         yield behind
         for gateway in gateways:
             gateway.shutdown()
             gateway.server_close()
-        server.stop()
 
 
 def test_a_conversation_with_an_endpoint_that_remembers_passes(endpoint: Callable[..., str], lines: Lines) -> None:
@@ -237,7 +246,35 @@ def test_an_endpoint_that_answers_strangers_is_noticed(endpoint: Callable[..., s
 
     check_conversation(lines.report, Client(url, SigV4Auth(SESSION)), Client(url))
 
-    assert lines.failures() == ["a request without a signature is refused"]
+    assert lines.failures() == ["a request without a signature or a token is refused"]
+
+
+def test_an_endpoint_with_tokens_passes_with_one_and_refuses_a_forged_one(
+    tmp_path: Any, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running() as issuer:
+        settings = {"ENDPOINT_AUTH": "jwt", "JWT_ISSUER": issuer.url, "JWT_AUDIENCES": AUDIENCE}
+        token = issuer.token()
+        with served(tmp_path, monkeypatch, **settings) as url:
+            check_forged_token(lines.report, Client(url, BearerAuth(forged(token))))
+            check_conversation(lines.report, Client(url, caller_of("jwt", SESSION, token)), Client(url))
+
+    assert lines.failures() == [], lines.text
+    assert lines.report.passed == 9
+
+
+def test_an_endpoint_that_takes_forged_tokens_is_noticed(endpoint: Callable[..., str], lines: Lines) -> None:
+    check_forged_token(lines.report, Client(endpoint(asks_for_signature=False), BearerAuth(forged("a.b.cd"))))
+
+    assert lines.failures() == ["a token with a forged signature is refused"]
+
+
+def test_with_tokens_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("TOKEN", raising=False)
+    tokens = ["-c", "auth=jwt", "-c", "jwt_issuer=https://login.example.com", "-c", "jwt_audiences=x"]
+
+    assert main(["https://abc.lambda-url.eu-central-1.on.aws/", *tokens]) == 2
+    assert "TOKEN=" in capsys.readouterr().err
 
 
 def test_a_url_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

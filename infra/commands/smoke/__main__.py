@@ -1,26 +1,30 @@
 """Ask a deployment: ``python -m infra.commands.smoke URL [arguments of the CDK CLI]``."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
 
-from agent_sessions_client import Client, SigV4Auth
+from agent_sessions_client import BearerAuth, Client, SigV4Auth
 from infra.commands.cdk_options import OptionError
 from infra.commands.deployment import find_deployment, read_cdk_arguments
 from infra.commands.failures import run_command
 from infra.commands.smoke.bucket import check_bucket
-from infra.commands.smoke.conversation import check_conversation
+from infra.commands.smoke.conversation import check_conversation, check_forged_token
 from infra.commands.smoke.report import Report
 
 if TYPE_CHECKING:
+    import boto3
+    import httpx
     from mypy_boto3_s3 import S3Client
 
 
 USAGE: Final = """\
-make smoke URL=<EndpointUrl> [ARGS="..."]: ask a deployment what it promises.
+make smoke URL=<EndpointUrl> [TOKEN=<access token>] [ARGS="..."]: ask a deployment what it promises.
 
-The URL is the output EndpointUrl of `make deploy`; ARGS are those it was deployed with.
+The URL is the output EndpointUrl of `make deploy`; ARGS are those it was deployed with. With auth=jwt, TOKEN is
+an access token of the issuer.
 """
 
 
@@ -44,6 +48,8 @@ def _ask(arguments: list[str]) -> int:
         return 0
     if not url.startswith(("https://", "http://")):
         raise OptionError("make smoke URL=https://....on.aws: the URL is the output EndpointUrl of `make deploy`")
+    if cdk.config.auth == "jwt" and not os.environ.get("TOKEN"):
+        raise OptionError("make smoke URL=... TOKEN=...: with auth=jwt a caller needs an access token of the issuer")
     deployment = find_deployment(cdk)
     outputs = deployment.outputs or {}
     if outputs.get("EndpointUrl", "").rstrip("/") != url.rstrip("/"):
@@ -56,13 +62,34 @@ def _ask(arguments: list[str]) -> int:
     sys.stdout.write(f"Conversation with {url}\n")
     session = deployment.session
     public = cdk.config.auth == "none"
-    with Client(url, None if public else SigV4Auth(session)) as client, Client(url) as stranger:
+    token = os.environ.get("TOKEN", "")
+    with Client(url, caller_of(cdk.config.auth, session, token)) as client, Client(url) as stranger:
+        if cdk.config.auth == "jwt":
+            with Client(url, BearerAuth(forged(token))) as forger:
+                check_forged_token(report, forger)
         check_conversation(report, client, None if public else stranger, streaming=cdk.config.streaming)
     sys.stdout.write(f"Bucket {deployment.bucket}\n")
     s3: S3Client = session.client("s3")
     plain_http: S3Client = session.client("s3", use_ssl=False, config=Config(retries={"total_max_attempts": 1}))
     check_bucket(report, s3, plain_http, outputs["BucketName"], kms="KeyArn" in outputs)
     return report.close()
+
+
+def caller_of(auth: str, session: "boto3.Session", token: str) -> "httpx.Auth | None":
+    """How somebody calls who may.
+
+    Args:
+        auth: Who may call, as the configuration says.
+        session: Of a principal that may call.
+        token: Of a person that may call.
+    """
+    return {"iam": lambda: SigV4Auth(session), "jwt": lambda: BearerAuth(token), "none": lambda: None}[auth]()
+
+
+def forged(token: str) -> str:
+    """The same token with another signature."""
+    signed, _, signature = token.rpartition(".")
+    return f"{signed}.{signature[::-1]}"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ def check_conversation(report: Report, client: Client, stranger: Client | None, 
         streaming: Whether the endpoint is meant to answer in pieces.
     """
     if stranger is not None:
-        report.check("a request without a signature is refused", lambda: _refused(stranger, "/sessions", *_STRANGERS))
+        report.check(
+            "a request without a signature or a token is refused", lambda: _refused(stranger, "/sessions", *_STRANGERS)
+        )
     session_id = report.check("a session begins with the first turn", lambda: _begin(client))
     if session_id is None:
         return
@@ -36,6 +38,16 @@ def check_conversation(report: Report, client: Client, stranger: Client | None, 
     report.check("the session is among the caller's", lambda: _listed(client, session_id))
     report.check("the session can be erased", lambda: client.call("DELETE", path))
     report.check("an erased session is gone", lambda: _refused(client, path, _NOT_FOUND))
+
+
+def check_forged_token(report: Report, forger: Client) -> None:
+    """Send a token that nobody signed.
+
+    Args:
+        report: Where the result goes.
+        forger: Sends it.
+    """
+    report.check("a token with a forged signature is refused", lambda: _refused(forger, "/sessions", _STRANGERS[0]))
 
 
 def _refused(client: Client, path: str, *expected: int) -> None:
