@@ -51,6 +51,25 @@ class Role:
         return answers.pop()
 
 
+TOKENS = {"auth": "jwt", "jwt_issuer": "https://login.example.com", "jwt_audiences": "agent"}
+
+
+@pytest.mark.parametrize(
+    "callers", [TOKENS, {"auth": "none", "allow_public": True}, {"cors_origins": "https://a.example"}]
+)
+def test_whoever_may_call_the_function_may_do_the_same(callers: dict[str, Any]) -> None:
+    assert Role(**callers)._statements == Role()._statements
+
+
+@pytest.mark.parametrize("name", ["session.json", "lease.json", "agents/agent_a/messages/message_0.json"])
+def test_the_sessions_of_whom_a_caller_speaks_for_are_within_the_role_s_reach(name: str) -> None:
+    role = Role(**TOKENS)
+    part = f"sessions/{owner_prefix('111122223333', 'AROAEXAMPLE', 'ada')}/"
+
+    assert all(role.may_do(f"s3:{verb}Object", f"{part}session_1/{name}") for verb in ("Get", "Put", "Delete"))
+    assert role.may_list(f"{part}session_1/")
+
+
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
 @pytest.mark.parametrize("name", ["session.json", "lease.json", "agents/agent_a/messages/message_0.json"])
 def test_sessions_are_read_written_and_deleted(action: str, name: str) -> None:
