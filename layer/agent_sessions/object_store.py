@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from agent_sessions.exceptions import SessionStorageError
-from agent_sessions.sweeps import ListedVersion, Sweeping, Swept, Undeleted
+from agent_sessions.sweeps import ListedVersion, Sweeping, Swept, Undeleted, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -291,20 +291,29 @@ class ObjectStore(ABC):
         Raises:
             SessionStorageError: The storage failed. What single objects' deletion failed for is in the outcome.
         """
-        page = list(islice(self.list(prefix, start_after=behind), _LISTED_BY_A_STEP))
-        listed = [ListedVersion(entry.key, entry.etag, size=entry.size) for entry in page]
+        listed, goes_on = self.list_versions(prefix, behind=behind)
         doomed = choose(listed)
         if still is not None and not still():
             return Swept(())
         fates = self._at_once(self._delete_unchanged, doomed)
         gone = [entry for entry, fate in zip(doomed, fates, strict=True) if fate is True]
         left = [Undeleted(entry.key, fate) for entry, fate in zip(doomed, fates, strict=True) if isinstance(fate, str)]
-        behind_it = listed[-1].key if len(listed) == _LISTED_BY_A_STEP else None
-        if behind_it is None and not left:
+        if goes_on is None and not left:
             # What a listing does not show: versions that the store keeps, empty folders.
             kept = {entry.key for entry in listed} - {entry.key for entry in doomed}
             self.erase_some(prefix, keep=sorted(kept), still=still or (lambda: self._shows_only(prefix, kept)))
-        return Swept(gone, left, changed=False in fates, behind=behind_it)
+        return Swept(gone, left, changed=False in fates, behind=goes_on)
+
+    def list_versions(self, prefix: str, *, behind: str = "") -> VersionPage:
+        """A page of about a thousand keys, older versions and delete markers included where the store shows them.
+
+        Args:
+            prefix: What the keys begin with.
+            behind: Only keys behind this one: ``behind`` of the page before.
+        """
+        page = list(islice(self.list(prefix, start_after=behind), _LISTED_BY_A_STEP))
+        entries = [ListedVersion(entry.key, entry.etag, size=entry.size) for entry in page]
+        return VersionPage(entries, entries[-1].key if len(entries) == _LISTED_BY_A_STEP else None)
 
     def _delete_unchanged(self, entry: ListedVersion) -> bool | str | None:
         """Delete what was listed: ``False`` if it was written anew, ``None`` if it is gone, else the error's code."""

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from agent_sessions.sweeps import Undeleted
     from agent_sessions.types import SessionMessage
 
 
@@ -95,3 +96,38 @@ class ErasureReport(NamedTuple):
     def is_whole(self) -> bool:
         """Whether nothing is left."""
         return self.left == 0
+
+
+@dataclass(frozen=True)
+class ErasureReceipt:
+    """What has become of an owner's sessions, over all requests since the erasure began.
+
+    Attributes:
+        sessions: How many sessions are erased.
+        objects: How many objects.
+        versions: How many older versions of objects, in a bucket that keeps them.
+        markers: How many delete markers, likewise.
+        bytes: The size of all these.
+        began_at: When the erasure began, by the storage's clock; ISO 8601, UTC. ``None`` when there was nothing.
+        ended_at: When everything had gone; ``None`` while something is left.
+        left: What could not be deleted, and why: the first 20. ``InUse`` is the lease of a session in which a turn
+            runs: the session is closed, and goes with the next call after the turn.
+        left_count: How many could not be deleted.
+        goes_on: Whether another call can do more.
+    """
+
+    sessions: int
+    objects: int
+    versions: int
+    markers: int
+    bytes: int
+    began_at: str | None
+    ended_at: str | None
+    left: tuple[Undeleted, ...]
+    left_count: int
+    goes_on: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left."""
+        return not self.goes_on and not self.left_count

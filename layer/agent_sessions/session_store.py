@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from agent_sessions._life.erasure import SessionErasure
+    from agent_sessions._life.owner_erasure import OwnerErasure
     from agent_sessions.accepted_turns import AcceptedTurns
     from agent_sessions.object_store import ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
-    from agent_sessions.session_pages import ErasureReport, MessagePage, SessionPage, SessionSummary
+    from agent_sessions.session_pages import ErasureReceipt, ErasureReport, MessagePage, SessionPage, SessionSummary
     from agent_sessions.turn_reader import TurnReader
 
 _STORES: dict[type, type[SessionStore]] = {}
@@ -219,6 +220,35 @@ class SessionStore(ABC):
     def erasure(self, session_id: str) -> SessionErasure:
         """An erasure that another thread can watch and abandon; :meth:`SessionErasure.run` erases."""
         return self._repository().erasure(session_id, clock=self.clock)
+
+    def erase_all(self, *, within_seconds: float | None = None, keep_receipt: bool = True) -> ErasureReceipt:
+        """Erase every session here, with its older versions and delete markers, and count what goes.
+
+        Of an owner's store (:meth:`for_owner`) that is everything of this owner. Spaces of other owners below it, as
+        ``Session-Owner`` makes them, are not touched; each is erased by its own name. What lies beside the sessions'
+        folders is not touched either.
+
+        Each session is closed before anything of it is deleted; a turn that runs in it is refused. Its lease is left
+        while it runs: call again. What cannot be deleted is named, and everything else goes. A call that was cut off,
+        wherever, is gone on with by the next one, and the receipt counts what both have deleted.
+
+        Args:
+            within_seconds: When to stop, at the end of a step of about a thousand objects; another call goes on.
+                ``None`` stops when nothing more can be deleted.
+            keep_receipt: Whether the numbers stay, as ``erasure.json``, when nothing else is left: then another call
+                returns the same receipt. It names neither sessions nor people.
+
+        Raises:
+            SessionBusyError: Another erasure of the same sessions is at work.
+            SessionStorageError: The storage failed; another call goes on.
+        """
+        return self.owner_erasure().run(within_seconds=within_seconds, keep_receipt=keep_receipt)
+
+    def owner_erasure(self) -> OwnerErasure:
+        """An erasure of every session here that another thread can watch and abandon: see :meth:`erase_all`."""
+        from agent_sessions._life.owner_erasure import OwnerErasure
+
+        return OwnerErasure(self.objects, self.layout, clock=self.clock)
 
     def turns(self, session_id: str) -> TurnReader:
         """Read what became of a session's turns.

@@ -33,6 +33,20 @@ class ListedVersion(NamedTuple):
     size: int = 0
 
 
+class VersionPage(NamedTuple):
+    """One page of what lies below a prefix, older versions and delete markers included.
+
+    Attributes:
+        entries: In the order of their keys. The versions of a key come together, unless there are more of one than a
+            page holds.
+        behind: The key behind which the next page begins; ``None`` on the last page. The next page may list the last
+            key again.
+    """
+
+    entries: Sequence[ListedVersion]
+    behind: str | None
+
+
 class Undeleted(NamedTuple):
     """What could not be deleted.
 
@@ -66,6 +80,8 @@ class LeftBehind:
 
     def __init__(self) -> None:
         self.count = 0
+        self.can_pass = False
+        """Whether something of it may be deleted another time, as far as the reasons tell."""
         self.named: list[Undeleted] = []
         self._worst: SessionStorageError | None = None
 
@@ -75,14 +91,10 @@ class LeftBehind:
             self.count += 1
             if len(self.named) < NAMED:
                 self.named.append(undeleted)
+            error = SessionStorageError("", code=undeleted.code)
+            self.can_pass = self.can_pass or error.is_transient
             if self._worst is None or self._worst.is_transient:
-                # Of several reasons, one that does not pass by itself is told.
-                self._worst = SessionStorageError("", code=undeleted.code)
-
-    @property
-    def is_transient(self) -> bool:
-        """Whether trying again can help, as far as the reasons tell."""
-        return self._worst is None or self._worst.is_transient
+                self._worst = error  # of several reasons, one that does not pass by itself is told
 
     @property
     def code(self) -> str:

@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_sessions._life.look_alikes import is_anothers
 from agent_sessions._records.record_format import Record, decode, encode, is_erased, life_of, parse
@@ -234,8 +234,15 @@ class SessionErasure:
         self.stage = ErasureStage.ERASED
 
 
-def put_mark(records: Records, layout: Layout, session_id: str, expect: Expectation) -> str:
+def put_mark(records: Records, layout: Layout, session_id: str, expect: Expectation, **noted: Any) -> str:
     """Say in a session's record that its life has ended.
+
+    Args:
+        records: Where the records are.
+        layout: How they are named.
+        session_id: The session.
+        expect: What is there now.
+        noted: What the mark is to say besides.
 
     Returns:
         The mark's ETag.
@@ -244,7 +251,7 @@ def put_mark(records: Records, layout: Layout, session_id: str, expect: Expectat
         PreconditionFailedError: The record is not as expected.
     """
     key = layout.session(session_id)
-    mark = Session(session_id=session_id, session_type=SessionType.AGENT, kit={"erased": True})
+    mark = Session(session_id=session_id, session_type=SessionType.AGENT, kit={"erased": True, **noted})
     body, _ = encode(key, mark.to_dict(), uuid.uuid4().hex)
     return records.objects.put(key, body, expect).etag
 

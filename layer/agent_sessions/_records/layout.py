@@ -8,6 +8,8 @@
         lease.json, agents/agent_<agent_id>/history.json, agents/agent_<agent_id>/cancel.json     ours
         turns/turn_<turn_id>.json                                                                 ours
 
+Beside the sessions lies ``erasure.json``, ours: how far an erasure of all of them has come.
+
 The same names are keys in a bucket and relative paths in a folder.
 """
 
@@ -44,6 +46,10 @@ class Layout(NamedTuple):
         """The prefix with its trailing slash, or nothing."""
         clean = self.prefix.strip("/")
         return f"{clean}/" if clean else ""
+
+    def erasure(self) -> Key:
+        """The record of the last erasure of all sessions here. It belongs to none of them."""
+        return Key(f"{self.root}erasure.json")
 
     def session_folder(self, session_id: str) -> Key:
         """The folder of a session, with its trailing slash: ``user1`` is no prefix of ``user10`` then."""

@@ -35,7 +35,7 @@ from agent_sessions.object_store import (
     all_but,
     listed_key,
 )
-from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted
+from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -203,8 +203,17 @@ class FileObjects(ObjectStore):
             gone,
             [Undeleted(path, code_of(error)) for path, error in left],
             changed=changed,
-            behind=files[_ERASED_AT_ONCE - 1].key if len(files) > _ERASED_AT_ONCE else None,
+            behind=_behind(files),
         )
+
+    def list_versions(self, prefix: str, *, behind: str = "") -> VersionPage:
+        """See :meth:`ObjectStore.list_versions`. What is being written is listed, too."""
+        folder, _ = self._paths.folder_in(prefix, "list")
+        if folder is None:
+            return VersionPage((), None)
+        listed = walk(folder, self._cannot_list(prefix), self._below(prefix, behind))
+        files, _ = self._first_files(listed, prefix)
+        return VersionPage(files[:_ERASED_AT_ONCE], _behind(files))
 
     def _first_files(
         self, listed: Iterable[tuple[str, os.stat_result]], prefix: str
@@ -374,6 +383,11 @@ def _drop_folders(folders: Sequence[str], staying: Iterable[str], left: Collecte
                 drop_empty(path)
         except OSError as error:
             left.append((path, error))
+
+
+def _behind(files: Sequence[ListedVersion]) -> str | None:
+    """The key behind which the next step goes on, if there are more files than a step takes."""
+    return files[_ERASED_AT_ONCE - 1].key if len(files) > _ERASED_AT_ONCE else None
 
 
 def _folder_of(path: str) -> str:

@@ -17,7 +17,7 @@ from agent_sessions._storage.s3_answers import (
 )
 from agent_sessions._storage.s3_conditions import is_amazon
 from agent_sessions.object_store import listed_key
-from agent_sessions.sweeps import ListedVersion, Undeleted
+from agent_sessions.sweeps import ListedVersion, Undeleted, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,19 +43,6 @@ def identifier_of(entry: ListedVersion, *, conditional: bool) -> ObjectIdentifie
     if entry.version_id is not None:
         return {"Key": entry.key, "VersionId": entry.version_id}
     return {"Key": entry.key, "ETag": entry.etag} if entry.etag and conditional else {"Key": entry.key}
-
-
-class VersionPage(NamedTuple):
-    """One page of a listing of versions.
-
-    Attributes:
-        entries: Versions and delete markers, in the order of their keys.
-        behind: The key behind which the next page begins; ``None`` on the last page. The last key is listed again,
-            because more versions of it may follow. It is the page's only key if that one fills the page.
-    """
-
-    entries: Sequence[ListedVersion]
-    behind: str | None
 
 
 def some_versions(client: S3Client, bucket: str, prefix: str, *, behind: str = "") -> VersionPage | None:
@@ -103,7 +90,12 @@ def some_versions(client: S3Client, bucket: str, prefix: str, *, behind: str = "
         for entry, is_marker in listed
     ]
     entries.sort(key=lambda entry: entry.key)
-    return VersionPage(entries, _behind(entries) if page.get("IsTruncated") else None)
+    if not page.get("IsTruncated"):
+        return VersionPage(entries, None)
+    behind = _behind(entries)
+    if versioned and behind != entries[-1].key:
+        entries = [entry for entry in entries if entry.key <= behind]  # the versions of a key come together
+    return VersionPage(entries, behind)
 
 
 def _behind(entries: Sequence[ListedVersion]) -> str:

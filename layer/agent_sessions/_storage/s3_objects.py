@@ -23,7 +23,7 @@ from agent_sessions._storage.s3_answers import (
     require,
 )
 from agent_sessions._storage.s3_client_state import hints_of, pool_of
-from agent_sessions._storage.s3_deletions import DELETE_BATCH, VersionPage, delete_listed, some_versions
+from agent_sessions._storage.s3_deletions import DELETE_BATCH, delete_listed, some_versions
 from agent_sessions.exceptions import ConditionsNotKeptError
 from agent_sessions.object_store import (
     Absent,
@@ -38,7 +38,7 @@ from agent_sessions.object_store import (
     all_but,
     listed_key,
 )
-from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted
+from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -266,7 +266,7 @@ class S3Objects(ObjectStore):
     def sweep(self, prefix: str, choose: Choose, *, still: Callable[[], bool] | None = None, behind: str = "") -> Swept:
         """See :meth:`ObjectStore.sweep`."""
         conditional = self._conditions(prefix).delete
-        page = some_versions(self.client, self.bucket, prefix, behind=behind) or self._current_page(prefix, behind)
+        page = self.list_versions(prefix, behind=behind)
         doomed = choose(page.entries)
         if still is not None and not still():
             return Swept(())
@@ -279,8 +279,12 @@ class S3Objects(ObjectStore):
         left = [entry for entry in done.left if goes_on is None or entry.name <= goes_on]
         return Swept(done.gone, left, changed=done.changed > 0, behind=goes_on)
 
-    def _current_page(self, prefix: str, behind: str) -> VersionPage:
-        """What can be listed, if we may not list versions or the store has none."""
+    def list_versions(self, prefix: str, *, behind: str = "") -> VersionPage:
+        """See :meth:`ObjectStore.list_versions`."""
+        page = some_versions(self.client, self.bucket, prefix, behind=behind)
+        if page is not None:
+            return page
+        # We may not list versions, or the store has none.
         listed = [
             ListedVersion(entry.key, entry.etag, size=entry.size)
             for entry in islice(self.list(prefix, start_after=behind), DELETE_BATCH)
