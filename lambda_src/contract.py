@@ -347,6 +347,30 @@ class Erasure(BaseModel):
     )
 
 
+class Undeleted(BaseModel):
+    """Something that could not be deleted."""
+
+    name: str = Field(description="Where it lies, below the caller's own part of the store.")
+    code: str = Field(
+        description="Why: an error code of the storage. InUse: a turn runs in this session, which is closed already."
+    )
+
+
+class Receipt(BaseModel):
+    """What an erasure of everything came to, counted over all its requests."""
+
+    sessions: int
+    objects: int
+    versions: int = Field(description="Older versions of objects, in a bucket that keeps them.")
+    markers: int = Field(description="Delete markers, likewise.")
+    bytes: int = Field(description="The size of all these.")
+    began_at: str | None = Field(description="ISO 8601 in UTC; null when there was nothing to erase.")
+    ended_at: str | None = Field(description="When everything had gone; null while something is left.")
+    left: list[Undeleted] = Field(description="What could not be deleted: the first 20.")
+    left_count: int
+    complete: bool = Field(description="Whether nothing is left.")
+
+
 class Health(BaseModel):
     """The endpoint is up."""
 
@@ -374,6 +398,9 @@ class Problem(BaseModel):
     erasure: Literal["open", "closing", "closed"] | None = Field(
         default=None,
         description="delete_session: whether the session is as it was, perhaps closed, or closed to everybody.",
+    )
+    receipt: Receipt | None = Field(
+        default=None, description="delete_sessions: what has been erased before the erasure failed, and what is left."
     )
     next_cursor: str | None = Field(default=None, description="payload-too-large: the page after the large message.")
     offered: list[str] | None = Field(default=None, description="not-acceptable: the media types there are.")

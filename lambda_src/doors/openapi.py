@@ -114,6 +114,7 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
     ),
     "list_sessions": ("List sessions", 200, contract.Sessions, _READ),
     "delete_session": ("Erase a session", 204, None, (*_READ, errors.NotFoundError)),
+    "delete_sessions": ("Erase every session", 200, contract.Receipt, (*_READ, errors.SessionInUseError)),
     "health": ("Liveness", 200, contract.Health, _DOOR),
 }
 
@@ -125,6 +126,7 @@ _ALSO: dict[str, dict[int, tuple[str, type[Any]]]] = {
     "take_turn": {202: ("The turn was accepted, and runs without this caller", contract.RunningTurn)},
     "start_session": {202: ("The turn was accepted, and runs without this caller", contract.RunningTurn)},
     "delete_session": {202: ("The session is closed to everybody; send it again to erase the rest", contract.Erasure)},
+    "delete_sessions": {202: ("Not everything is erased yet; send it again to go on", contract.Receipt)},
 }
 
 

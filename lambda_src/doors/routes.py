@@ -21,7 +21,7 @@ from lambda_src.answers.logs import log_refusal
 from lambda_src.doors import openapi, problems
 from lambda_src.doors.caller import owner_of
 from lambda_src.doors.current_request import CurrentRequest
-from lambda_src.doors.erasing import erase_session
+from lambda_src.doors.erasing import erase_all, erase_session
 from lambda_src.doors.message_pages import read_messages
 from lambda_src.doors.resolver import FunctionUrlRouter
 from lambda_src.doors.turn_routes import SessionId, TurnRoutes
@@ -67,6 +67,7 @@ class Routes:
     """
 
     def __init__(self, endpoint: Endpoint, router: FunctionUrlRouter) -> None:
+        self._endpoint = endpoint
         self._router = router
         self._request = CurrentRequest(endpoint, router)
 
@@ -77,6 +78,7 @@ class Routes:
         router.get(f"{session}/messages", **openapi.operation("list_messages"))(self.list_messages)
         router.get("/sessions", **openapi.operation("list_sessions"))(self.list_sessions)
         router.delete(session, **openapi.operation("delete_session"))(self.delete_session)
+        router.delete("/sessions", **openapi.operation("delete_sessions"))(self.delete_sessions)
         router.get("/health", **openapi.operation("health"))(self.health)
         router.get("/openapi.json", include_in_schema=False)(self.openapi_document)
         router.exception_handler(Exception)(self.refuse)
@@ -127,6 +129,15 @@ class Routes:
             content_type="application/json",
             body=left,
             headers={"Retry-After": str(ERASURE_RETRY_SECONDS)},
+        )
+
+    def delete_sessions(self) -> Response[contract.Receipt]:
+        """Erase every session of the caller, and count what goes. Sent again, it goes on with the same totals."""
+        owner = self._request.owner()
+        receipt = erase_all(self._endpoint.store(owner), owner, self._request.time_limit())
+        goes_on = {} if receipt.complete else {"Retry-After": str(ERASURE_RETRY_SECONDS)}
+        return Response(
+            status_code=200 if receipt.complete else 202, content_type="application/json", body=receipt, headers=goes_on
         )
 
     def health(self) -> contract.Health:

@@ -33,6 +33,7 @@ def test_it_names_every_route_of_the_design(contract: Any) -> None:
     assert {(path, method) for path, methods in contract["paths"].items() for method in methods} == {
         ("/sessions", "post"),
         ("/sessions", "get"),
+        ("/sessions", "delete"),
         ("/sessions/{session_id}", "get"),
         ("/sessions/{session_id}", "delete"),
         ("/sessions/{session_id}/messages", "post"),
