@@ -8,11 +8,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from infra.constructs import endpoint_alarms, saved_queries
 from lambda_src.metrics import table
 
 PAGE = Path(__file__).with_name("OPERATIONS.md")
 _PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-PARTS: dict[str, Callable[[], str]] = {"metrics": table.as_markdown}
+PARTS: dict[str, Callable[[], str]] = {
+    "metrics": table.as_markdown,
+    "alarms": endpoint_alarms.as_markdown,
+    "queries": saved_queries.as_markdown,
+}
 
 
 def made(page: str) -> str:

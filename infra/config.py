@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
 from .agent_values import ALLOWED_ENVIRONMENT, ALLOWED_SECRETS, check_places, read_object
-from .caller_config import CallerConfig
 from .config_fields import setting
 from .config_problems import report
+from .operator_config import OperatorConfig
 from .packaging.kit_files import AGENT_FOLDER
 from .policies.model_choice import ALLOWED as MODEL_ALLOWED
 from .policies.model_choice import (
@@ -43,7 +43,7 @@ class ConfigError(ValueError):
     """The configuration cannot be deployed; the message names every key that is wrong and what it may be."""
 
 
-class KitConfig(CallerConfig):
+class KitConfig(OperatorConfig):
     """The configuration of one deployment.
 
     The attributes are documented where they are declared; ``docs/CONFIGURATION.md`` is made from them.

@@ -22,6 +22,7 @@ from ..policies.model_choice import package_of
 from ..policies.nag_waivers import waive
 from ..policies.secret_access import secret_statements
 from ..policies.secret_places import secret_place
+from .endpoint_operations import EndpointOperations
 from .function_code import function_code
 from .runtime_layer import RuntimeLayer, check_layers, cpu_architecture, python_runtime
 from .session_bucket import PREFIX, SessionBucket
@@ -53,6 +54,7 @@ class AgentEndpoint(Construct):
         store: Where sessions live.
         function: The function; give its agent further rights with the ``grant_...`` methods of what it needs.
         url: The Function URL.
+        operations: Its metrics, alarms and saved questions to the log.
 
     Raises:
         AgentFolderError: The agent's folder is none, or the agent cannot be used: it is tried while it is packaged.
@@ -92,6 +94,7 @@ class AgentEndpoint(Construct):
         of_function = self._layers(config, agent, layers)  # before the code: what cannot be installed is said first
         self.log_group = self._log_group(config)
         self.role = self._role(config, store, agent_policy, asked_in)
+        service = Stack.of(self).stack_name
         self.function = lambda_.Function(
             self,
             "Function",
@@ -110,7 +113,7 @@ class AgentEndpoint(Construct):
             environment={
                 "SESSION_STORE": store.url,
                 **settings_of_function(config),
-                "POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name,
+                "POWERTOOLS_SERVICE_NAME": service,
             },
         )
         # The URL belongs to the alias: SnapStart works on published versions only, and a version can be rolled back to.
@@ -133,6 +136,9 @@ class AgentEndpoint(Construct):
                 "AwsSolutions-L1": "The Python version is configuration (python_version), because the runtime layer is "
                 "built and compiled for exactly one."
             },
+        )
+        self.operations = EndpointOperations(
+            *(self, "Operations"), config=config, function=self.function, service=service, log_group=self.log_group
         )
         if config.uses_snap_start:
             Annotations.of(self.function).acknowledge_warning(

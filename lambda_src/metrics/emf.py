@@ -50,6 +50,8 @@ class MetricLines:
         emf = AmazonCloudWatchEMFProvider(namespace=table.NAMESPACE, dimension_set=dict(self._dimensions))
         for metric, value in recorded.values().items():
             emf.add_metric(metric.name, metric.unit, round(value, _DURATION_DIGITS))
-        line = emf.serialize_metric_set(metadata={"message": "request measured", **recorded.ids})
+        line = dict(emf.serialize_metric_set(metadata={"message": "request measured", **recorded.ids}))
+        # Powertools writes lists of one number. A query of the log finds a number under the metric's own name.
+        line |= {metric.name: round(value, _DURATION_DIGITS) for metric, value in recorded.values().items()}
         sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
         sys.stdout.flush()

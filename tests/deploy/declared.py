@@ -8,6 +8,8 @@ import boto3
 from agent_sessions.expiry import lifecycle_days
 from infra.commands.smoke.report import Report, expect
 from infra.config import KitConfig
+from infra.constructs.endpoint_alarms import alarm_specs
+from infra.constructs.endpoint_metrics import NAMESPACE
 from tests.infra.policy_evaluator import Statement
 
 
@@ -33,6 +35,7 @@ def check_deployed(report: Report, session: boto3.Session, outputs: dict[str, st
     check(
         "alias: an event that nobody waits for is tried three times within an hour", lambda: _events(session, outputs)
     )
+    check("alarms: ten, as the table says", lambda: _alarms(session, config))
     check("layers: the newest session layer is found by its parameter", lambda: _parameter(session, outputs, config))
 
 
@@ -131,6 +134,22 @@ def _streaming(session: boto3.Session, outputs: dict[str, str], config: KitConfi
 def _events(session: boto3.Session, outputs: dict[str, str]) -> None:
     found = session.client("lambda").get_function_event_invoke_config(FunctionName=outputs["FunctionName"])
     expect((found["MaximumRetryAttempts"], found["MaximumEventAgeInSeconds"]) == (2, 3600), found)
+
+
+def _alarms(session: boto3.Session, config: KitConfig) -> None:
+    found = session.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    alarms = {alarm["AlarmDescription"]: alarm for alarm in found}
+    specs = alarm_specs(config.timeout_seconds)
+    expect(alarms.keys() == {spec.description for spec in specs}, sorted(alarms))
+    for spec in specs:
+        alarm = alarms[spec.description]
+        name = spec.metric.removeprefix("AWS/Lambda ")
+        expect((alarm["MetricName"], alarm["Threshold"]) == (name, spec.threshold), alarm)
+        expect((alarm["Period"], alarm["EvaluationPeriods"]) == (60 * spec.period_minutes, spec.periods), alarm)
+        expect(alarm.get("Statistic", alarm.get("ExtendedStatistic")) == spec.statistic, alarm)
+        if alarm["Namespace"] == NAMESPACE:
+            dimensions = {entry["Name"]: entry["Value"] for entry in alarm["Dimensions"]}
+            expect(dimensions == {"service": config.stack_name, "stage": config.stage}, alarm)
 
 
 def _parameter(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+import tests.deploy.emulated_alarms  # noqa: F401 - moto finds the class
 from tests.deploy.emulated_buckets import extend_buckets
 from tests.deploy.emulated_functions import Packages, extend_functions
 from tests.deploy.emulated_stacks import extend_stacks

@@ -42,8 +42,8 @@ def read(output: str) -> list[Line]:
         (dimensions,) = directive["Dimensions"]
         units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
         assert len(units) == len(directive["Metrics"]) <= 100
-        values = {name: content[name] for name in units}
-        assert all(isinstance(value, float) for given in values.values() for value in given)
+        values = {name: [content[name]] for name in units}
+        assert all(isinstance(value, float | int) for (value,) in values.values())
         named = {name: content[name] for name in dimensions}
         lines.append(Line(content["_aws"]["Timestamp"] / 1000, named, values, units, content))
     return lines

@@ -71,7 +71,7 @@ def test_a_line_names_its_request_its_turn_and_its_session(s3: S3Server, written
     assert turn.content["stop_reason"] == "end_turn"
     assert refusal.content["request_id"] == refused["request_id"]
     assert refusal.content["problem"] == "invalid-request"
-    assert refusal.values == {"Requests": [1.0]}
+    assert refusal.values == {"Requests": [1]}
 
 
 def test_the_time_spent_waiting_for_another_caller_is_not_the_sessions_own(s3: S3Server, written: Written) -> None:
