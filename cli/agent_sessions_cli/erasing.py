@@ -1,4 +1,4 @@
-"""``agent-sessions rm``: erase a session, after saying what it is."""
+"""``agent-sessions rm``: erase a session, or all of an owner's, after saying what it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.lease import SessionLease
 from agent_sessions.session_pages import ErasureStage
+from agent_sessions_cli.erasing_all import erase_all_of
 from agent_sessions_cli.failures import ExitCode, TerminalError
 from agent_sessions_cli.listing import ListedSession, look_at
 from agent_sessions_cli.output import Printer, minute, print_json
@@ -20,19 +21,42 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("session_id", metavar="ID")
+@click.argument("session_id", metavar="[ID]", required=False)
+@click.option(
+    "--all-of",
+    metavar="OWNER",
+    help="Erase every session of this owner instead, as --owner names it: with --issuer the subject, else the prefix.",
+)
+@click.option("--with-people", is_flag=True, help="With --all-of: those that the owner speaks for, too.")
 @click.option("--yes", is_flag=True, help="Erase without asking, as a script does.")
 @works_in_place
-def rm(place: Place, session_id: str, *, yes: bool) -> None:
+def rm(place: Place, session_id: str | None, all_of: str | None, *, with_people: bool, yes: bool) -> None:
     """Erase a session with everything in it: messages, state, copies, older versions.
 
     Says first what the session is, and asks. A session that somebody uses is not erased: the command says who holds
     its lease. The session is closed before anything is deleted: from then on nobody reads it, even if the command is
     stopped. If something could not be deleted, the line names it; the same command goes on from there. What an import
     that died has left, and what is left of an expired session, is erased likewise.
+
+    With --all-of, every session of an owner is erased, and the receipt says how many sessions, objects, versions and
+    bytes that were. A session in which a turn runs is closed all the same: the turn is refused, and the command says
+    what to erase when it has ended. What cannot be deleted is named, and everything else goes.
     """
+    if (session_id is None) == (all_of is None):
+        raise click.UsageError("Name either one session or, with --all-of, the owner whose sessions go.")
+    if with_people and all_of is None:
+        raise click.UsageError("--with-people goes with --all-of.")
+    if all_of is not None and place.owner is not None:
+        raise click.UsageError("--all-of names the owner. Leave --owner out.")
     if place.as_json and not yes:
         raise click.UsageError("--json needs --yes beside it: a script cannot be asked.")
+    if all_of is not None:
+        erase_all_of(place, all_of, with_people=with_people, yes=yes)
+    elif session_id is not None:
+        _erase_one(place, session_id, yes=yes)
+
+
+def _erase_one(place: Place, session_id: str, *, yes: bool) -> None:
     store = place.open()
     if not yes:
         Printer().line(_told(session_id, look_at(store, session_id)))
