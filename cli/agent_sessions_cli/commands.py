@@ -4,6 +4,7 @@ import click
 
 from agent_sessions import __version__
 from agent_sessions_cli.copying import cp
+from agent_sessions_cli.doctoring import doctor
 from agent_sessions_cli.erasing import rm
 from agent_sessions_cli.expiring import expire
 from agent_sessions_cli.exporting import export
@@ -18,5 +19,5 @@ def agent_sessions() -> None:
     """Look at the sessions of a store, on S3 or in a folder, take them along and erase them."""
 
 
-for command in (ls, show, export, import_, cp, rm, expire):
+for command in (ls, show, export, import_, cp, rm, expire, doctor):
     agent_sessions.add_command(command)

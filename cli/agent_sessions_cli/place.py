@@ -53,7 +53,7 @@ class Place:
         except StoreUrlError as error:
             problem = f"{shown(self.store_url)!r} {error}".strip()
             raise click.UsageError(f"--store {problem}.") from None
-        client = self._s3_client() if needs_aws else None
+        client = self.s3_client() if needs_aws else None
         if client is None and (self.profile or self.endpoint_url):
             raise click.UsageError("--profile and --endpoint-url belong to a store on S3. Leave them out.")
         try:
@@ -87,7 +87,12 @@ class Place:
         for prefix in _owners_below(whole, ""):
             yield prefix, whole.for_owner(prefix)
 
-    def _s3_client(self) -> S3Client:
+    def whole(self) -> SessionStore:
+        """Open the store, whoever's sessions are meant."""
+        return replace(self, owner=None, issuer=None).open()
+
+    def s3_client(self) -> S3Client:
+        """A client for a store on S3, with the credentials that the options name."""
         import boto3
 
         from agent_sessions.s3_session_manager import s3_client

@@ -59,7 +59,7 @@ class CopiedSession:
     by_storage: int = 0
 
 
-class StoppedError(Exception):
+class CopyStoppedError(Exception):
     """Somebody has stopped the command."""
 
 
@@ -93,7 +93,7 @@ class SessionCopy:
         """Copy a session.
 
         Raises:
-            StoppedError: The command was stopped; nothing of the session opens in the target.
+            CopyStoppedError: The command was stopped; nothing of the session opens in the target.
             SessionStorageError: A storage failed, or does not return what was written to it.
         """
         self._require_going_on()
@@ -211,7 +211,7 @@ class SessionCopy:
 
     def _require_going_on(self) -> None:
         if self._stop.is_set():
-            raise StoppedError
+            raise CopyStoppedError
 
 
 def _records_of(store: SessionStore, session_id: str) -> Iterator[tuple[str, ListedObject]]:

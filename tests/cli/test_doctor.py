@@ -1,0 +1,186 @@
+"""``agent-sessions doctor``: what is wrong with a store and its sessions is named, and mended without losing a word."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_sessions.lease import SessionLease
+from agent_sessions.object_store import Absent
+from agent_sessions_cli.store_checks import (
+    Verdict,
+    check_bucket,
+    check_objects,
+    judge_encryption,
+    judge_lifecycle,
+    judge_public_access,
+    judge_tls,
+    judge_versioning,
+)
+from tests.cli.conftest import BUCKET, Terminal
+from tests.doubles.s3_server import Fault, S3Server
+
+
+def rows(terminal: Terminal, *words: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in terminal.run("doctor", "--json", *words).stdout.splitlines()]
+
+
+def overwrite(terminal: Terminal, key: str, body: bytes) -> None:
+    terminal.store.objects.delete([key])
+    terminal.store.objects.put(key, body, Absent())
+
+
+def test_a_store_that_is_fit_has_nothing_bad_and_nothing_is_left_behind(terminal: Terminal) -> None:
+    terminal.talk("ada", "One.")
+    before = terminal.stored()
+
+    seen = terminal.run("doctor", "--sessions")
+    checks = {row["name"]: row["verdict"] for row in rows(terminal)}
+
+    assert seen.exit_code == 0, seen.output
+    assert "1 sessions: 0 broken, 0 lost, 0 notice; 0 mended" in seen.output
+    good = ("If-None-Match", "If-Match", "conditional delete", "clock", "permissions")
+    assert {name: checks[name] for name in good} == dict.fromkeys(good, "good")
+    assert {key: body for key, body in terminal.stored().items() if ".locks/" not in key} == {
+        key: body for key, body in before.items() if ".locks/" not in key
+    }
+
+
+def test_what_is_broken_is_shown_and_mended_after_a_yes_and_the_rest_is_used_again(terminal: Terminal) -> None:
+    terminal.talk("ada", "One.", "Two.")
+    message, record = terminal.store.layout.message("ada", "default", 1), terminal.store.layout.session("ada")
+    overwrite(terminal, message, b'{"message": ')
+    terminal.store.objects.delete([record])
+
+    shown = terminal.run("doctor", "--sessions")
+    declined = terminal.run("doctor", "ada", "--fix", answer="n\n")
+    mended = terminal.run("doctor", "ada", "--fix", answer="y\n")
+
+    assert shown.exit_code == declined.exit_code == 6
+    assert "broken   unreadable record" in shown.stdout
+    assert "broken   missing session record" in shown.stdout
+    assert b'{"message": ' in terminal.stored().values()
+    assert mended.exit_code == 0, mended.output
+    assert "session ada: 2 mended" in mended.output
+    assert b'{"message": ' in terminal.stored().values()
+    assert [entry.message_id for entry in terminal.store.messages("ada").messages] == [0, 2, 3]
+    terminal.talk("ada", "On.")
+
+
+def test_what_cannot_be_mended_says_why(terminal: Terminal) -> None:
+    terminal.talk("ada", "One.", "Two.")
+    terminal.store.objects.delete([terminal.store.layout.message("ada", "default", 1)])
+
+    found = rows(terminal, "ada", "--fix", "--yes")[-1]
+
+    assert (found["kind"], found["severity"], found["is_mendable"]) == ("gap", "lost", False)
+    assert "a backup may have" in found["remedy"]
+
+
+def test_a_session_that_is_used_is_not_mended(terminal: Terminal) -> None:
+    terminal.talk("ada", "One.")
+    overwrite(terminal, terminal.store.layout.message("ada", "default", 1), b"{")
+
+    with SessionLease(terminal.store, "ada", holder="a turn"):
+        seen = terminal.run("doctor", "ada", "--fix", "--yes")
+
+    assert (seen.exit_code, "a turn" in seen.stderr) == (5, True)
+
+
+def test_fixing_asks_and_a_script_cannot_be_asked(terminal: Terminal) -> None:
+    assert terminal.run("doctor", "--fix", "--json").exit_code == 2
+    assert terminal.run("doctor", "--yes").exit_code == 2
+
+
+def test_a_store_that_ignores_conditions_is_bad(on_folder: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(self: Any, key: str, body: bytes, expect: Any) -> Any:
+        self.delete([key])
+        return write(self, key, body, Absent())
+
+    objects = type(on_folder.store.objects)
+    write = objects.put
+    monkeypatch.setattr(objects, "put", put)
+
+    found = {row["name"]: row["verdict"] for row in rows(on_folder)}
+
+    assert (found["If-None-Match"], found["If-Match"]) == ("bad", "bad")
+
+
+def test_permissions_that_lack_are_bad(on_bucket: Terminal, bucket_server: S3Server) -> None:
+    bucket_server.faults.add(Fault("error", verb="PUT", key="*doctor*", code="AccessDenied", times=99))
+
+    found = {row["name"]: row for row in rows(on_bucket)}
+
+    assert found["permissions"]["verdict"] == "bad"
+    assert "write (AccessDenied)" in found["permissions"]["what"]
+
+
+def test_a_bucket_whose_settings_cannot_be_asked_for_is_unknown(on_bucket: Terminal, bucket_server: S3Server) -> None:
+    found = {check.name: check.verdict for check in check_bucket(bucket_server.client(), BUCKET, "chat/", 7)}
+
+    assert found.pop("versioning") is Verdict.GOOD
+    assert set(found.values()) == {Verdict.UNKNOWN}
+    assert set(found) == {"lifecycle", "encryption", "public access", "TLS only"}
+
+
+def test_a_clock_that_is_off_is_said(on_folder: Terminal) -> None:
+    checks = check_objects(on_folder.store, now=lambda: datetime.now(UTC) + timedelta(minutes=20))
+
+    (clock,) = [check for check in checks if check.name == "clock"]
+    assert clock.verdict is Verdict.NOTICE
+    assert clock.what.startswith("1200 seconds") or clock.what.startswith("1199 seconds")
+
+
+def test_a_folder_that_others_may_read_is_said(on_folder: Terminal, tmp_path: Path) -> None:
+    on_folder.talk("ada", "One.")
+    (tmp_path / "sessions").chmod(0o755)
+
+    found = {row["name"]: row for row in rows(on_folder)}
+
+    assert found["folder"]["verdict"] == "notice"
+    assert "chmod 700" in found["folder"]["what"]
+
+
+def rule(days: int, prefix: str = "chat/", **changes: Any) -> dict[str, Any]:
+    return {
+        "Rules": [
+            {"ID": "r", "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": days}, **changes}
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "ttl_days", "verdict"),
+    [
+        (None, None, Verdict.GOOD),
+        (None, 7, Verdict.NOTICE),
+        (rule(30), 7, Verdict.GOOD),
+        (rule(7), 7, Verdict.BAD),
+        (rule(7, prefix=""), 7, Verdict.BAD),
+        (rule(7), None, Verdict.BAD),
+        (rule(1, prefix="other/"), 7, Verdict.NOTICE),
+        (rule(1, Status="Disabled"), 7, Verdict.NOTICE),
+        (rule(1, Filter={"Tag": {"Key": "a", "Value": "b"}}), 7, Verdict.NOTICE),
+    ],
+)
+def test_the_lifecycle_rule_is_compared_with_the_lifetime(answer: Any, ttl_days: Any, verdict: Verdict) -> None:
+    assert judge_lifecycle(answer, "chat/", ttl_days).verdict is verdict
+
+
+def test_a_buckets_settings_are_judged() -> None:
+    blocked = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+    sse = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
+    deny = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+
+    assert judge_public_access({"PublicAccessBlockConfiguration": blocked}).verdict is Verdict.GOOD
+    open_bucket = judge_public_access({"PublicAccessBlockConfiguration": {**blocked, "BlockPublicAcls": False}})
+    assert (open_bucket.verdict, "BlockPublicAcls" in open_bucket.what) == (Verdict.BAD, True)
+    assert judge_public_access(None).verdict is Verdict.BAD
+    assert judge_encryption({"ServerSideEncryptionConfiguration": sse}).verdict is Verdict.GOOD
+    assert judge_encryption(None).verdict is Verdict.BAD
+    assert judge_tls({"Policy": json.dumps({"Statement": [deny]})}).verdict is Verdict.GOOD
+    assert judge_tls(None).verdict is Verdict.NOTICE
+    assert judge_versioning({}).verdict is Verdict.GOOD
+    assert judge_versioning({"Status": "Enabled"}).verdict is Verdict.NOTICE
