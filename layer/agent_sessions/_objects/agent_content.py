@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions._objects.assembly import NOTHING, Span, neighbours, span_in
+from agent_sessions._objects.before_turn import BEFORE, FIELDS, Carrier, before_turn
 from agent_sessions.types import ids_in
 from agent_sessions.values import canonical
 
@@ -33,6 +34,7 @@ class AgentContent:
         self.joined: list[int] = []
         self.turns: Any = None
         self.unsearched = NOTHING
+        self._carrier: Carrier | None = None
         self._fields: dict[str, Any] = {}
         self._is_of_kit = True
 
@@ -41,6 +43,7 @@ class AgentContent:
         self._fields = {name: value for name, value in record.content.items() if name != "kit"}
         self._take_kit(record.kit)
         self.unsearched = span_in(record.kit, UNSEARCHED)
+        self._carrier = Carrier.noted_in(record.kit)
         self._is_of_kit = bool(record.kit)
 
     def replace(self, agent: SessionAgent) -> None:
@@ -82,6 +85,16 @@ class AgentContent:
         """The messages that a restore may show although they are below the window: pinned ones, and those beside."""
         return neighbours(self.pinned)
 
+    def before_turn(self) -> dict[str, Any]:
+        """What the first message of a turn says of the record as it is now."""
+        held = {name: self._fields.get(name) or {} for name in FIELDS}
+        return before_turn({**held, "pinned": sorted(self.pinned), "joined": self.joined}, self._carrier)
+
+    def note_first(self, message_id: int, before: dict[str, Any]) -> None:
+        """A turn's first message has been stored, with this under ``before``."""
+        if "as" not in before:
+            self._carrier = Carrier.of(message_id, before)
+
     def to_dict(self, *, log: dict[str, Any] | None) -> dict[str, Any]:
         """The record as it is written.
 
@@ -95,6 +108,8 @@ class AgentContent:
             kit["joined"] = self.joined
         if self.turns is not None:
             kit["turns"] = self.turns
+        if self._carrier is not None:
+            kit[BEFORE] = self._carrier.to_dict()
         if self.unsearched:
             kit[UNSEARCHED] = list(self.unsearched)
         if log is not None:

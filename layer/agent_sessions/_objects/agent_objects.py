@@ -13,13 +13,14 @@ from agent_sessions._conversation.window import split_window
 from agent_sessions._objects.agent_content import AgentContent
 from agent_sessions._objects.assembly import Stated
 from agent_sessions._objects.base_object import BaseObject
+from agent_sessions._objects.before_turn import BEFORE
 from agent_sessions._objects.conversation_reader import read_conversation
 from agent_sessions._objects.log_removal import drop_log
 from agent_sessions._objects.stored_messages import StoredMessages
 from agent_sessions._objects.tail_and_base import Entry, Log, read_log, tail_limit, write_log
 from agent_sessions._records.message_records import message_in
 from agent_sessions._records.own_names import checked_agent
-from agent_sessions._records.record_format import parse, parsed
+from agent_sessions._records.record_format import kit_of, parse, parsed
 from agent_sessions.exceptions import SessionConflictError
 from agent_sessions.types import SessionAgent, SessionMessage
 from agent_sessions.values import may_hold_marks
@@ -190,6 +191,15 @@ class AgentObjects:
         self._tail.pop(self.next_id, None)
 
     # --- writing ----------------------------------------------------------------------------------------
+
+    def opening(self, content: dict[str, Any]) -> dict[str, Any]:
+        """A message's record as the first of a turn: a fork can go back to what was before it."""
+        return {**content, "kit": {**kit_of(content), BEFORE: self._content.before_turn()}}
+
+    def record_opening(self, content: dict[str, Any], version: Version) -> None:
+        """The first message of a turn has been stored: see :meth:`opening`."""
+        self.record_message(content, version)
+        self._content.note_first(int(content["message_id"]), kit_of(content)[BEFORE])
 
     def record_message(self, content: dict[str, Any], version: Version) -> None:
         """A message has been stored, or stored anew."""

@@ -208,6 +208,9 @@ class TurnWriter:
         if end is not None:
             end.ask_for_last()
         key, content = self.agent.key_of(record.message_id), record.to_dict()
+        opens = self._under_way and not self._fenced
+        if opens:
+            content = self.agent.opening(content)
         self._upkeep.before_writing()
         try:
             version = self._records.create(self._session_id, key, content)
@@ -221,7 +224,10 @@ class TurnWriter:
                 # It stays where it is: somebody may have gone on behind it already.
                 return Appended.BEHIND_ANOTHER
             self.end = None
-        self.agent.record_message(content, version)
+        if opens:
+            self.agent.record_opening(content, version)
+        else:
+            self.agent.record_message(content, version)
         return Appended.BEHIND_IT
 
     def fence(self) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Where moto 5.2.5 departs from S3. A departure that ends makes its test fail here (xfail is strict).
 MOTO_DIFFERS = {
+    "test_a_copy_creates_once": "ignores the condition",
+    "test_a_copy_of_what_has_changed_is_refused": "ignores the condition",
     "test_a_condition_on_writing_that_s3_does_not_have_is_501": "takes If-None-Match with an ETag, and ignores it",
     "test_a_key_of_more_than_1024_bytes_is_refused": "counts another limit",
     "test_a_marker_itself_cannot_be_read": "answers NoSuchVersion",
@@ -177,6 +179,36 @@ def test_if_match_updates_only_what_was_read(s3: "S3Client", bucket: str) -> Non
     s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfMatch=read)
     assert refused(s3.put_object, Bucket=bucket, Key="k", Body=b"3", IfMatch=read) == ("PreconditionFailed", 412)
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"2"
+
+
+def test_an_object_is_copied_as_it_is(s3: "S3Client", bucket: str) -> None:
+    put = s3.put_object(Bucket=bucket, Key="a b/é", Body=b"1", ContentType="application/json", Metadata={"m": "v"})
+    source: Any = {"Bucket": bucket, "Key": "a b/é"}
+    copied = s3.copy_object(Bucket=bucket, Key="k", CopySource=source, CopySourceIfMatch=put["ETag"])
+    found = s3.get_object(Bucket=bucket, Key="k")
+    assert (found["Body"].read(), found["ContentType"], found["Metadata"]) == (b"1", "application/json", {"m": "v"})
+    assert copied["CopyObjectResult"]["ETag"] == found["ETag"]
+
+
+def test_a_copy_of_what_has_changed_is_refused(s3: "S3Client", bucket: str) -> None:
+    read = s3.put_object(Bucket=bucket, Key="a", Body=b"1")["ETag"]
+    s3.put_object(Bucket=bucket, Key="a", Body=b"2")
+    source: Any = {"Bucket": bucket, "Key": "a"}
+    copy = {"Bucket": bucket, "Key": "k", "CopySource": source, "CopySourceIfMatch": read}
+    assert refused(s3.copy_object, **copy) == ("PreconditionFailed", 412)
+
+
+def test_a_copy_of_nothing_is_404(s3: "S3Client", bucket: str) -> None:
+    source: Any = {"Bucket": bucket, "Key": "a"}
+    assert refused(s3.copy_object, Bucket=bucket, Key="k", CopySource=source) == ("NoSuchKey", 404)
+
+
+def test_a_copy_creates_once(s3: "S3Client", bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"1")
+    source: Any = {"Bucket": bucket, "Key": "a"}
+    s3.copy_object(Bucket=bucket, Key="k", CopySource=source, IfNoneMatch="*")
+    copy = {"Bucket": bucket, "Key": "k", "CopySource": source, "IfNoneMatch": "*"}
+    assert refused(s3.copy_object, **copy) == ("PreconditionFailed", 412)
 
 
 def test_if_match_on_a_missing_key_is_404(s3: "S3Client", bucket: str) -> None:

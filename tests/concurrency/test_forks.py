@@ -1,0 +1,210 @@
+"""A fork while its source changes, and a fork that dies: whole and as it was then, or nothing that opens."""
+
+import contextlib
+import copy
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strands import Agent, tool
+from strands.agent.conversation_manager import SlidingWindowConversationManager
+
+from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.session_store import FileSessionStore, ObjectSessionStore
+from tests.doubles.scripted_model import Redact, ScriptedModel, Stop, tool_use
+
+WRITES = ("put", "copy_from", "delete", "delete_version", "delete_current", "erase_some", "sweep", "erase")
+
+
+class KilledError(BaseException):
+    """The process has died: nothing of it is sent any more."""
+
+
+class Watched:
+    """An object store that tells of each write, before it and after it.
+
+    Args:
+        objects: The store.
+        tell: Gets the verb, and whether it has taken effect.
+    """
+
+    def __init__(self, objects: Any, tell: Callable[[str, bool], None]) -> None:
+        self._objects = objects
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._objects, name)
+        if name not in WRITES:
+            return found
+
+        def write(*arguments: Any, **options: Any) -> Any:
+            self._tell(name, False)
+            result = found(*arguments, **options)
+            self._tell(name, True)
+            return result
+
+        return write
+
+
+class Dying:
+    """Kills the process at one of its writes, before or after it has taken effect."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+        self.died = False
+
+    def __call__(self, _verb: str, _applied: bool) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            self.died = True
+            raise KilledError
+
+
+@tool(context=True)
+def remember(word: str, tool_context: Any) -> str:
+    """Remember a word.
+
+    Args:
+        word: The word.
+    """
+    tool_context.agent.state.set("words", [*(tool_context.agent.state.get("words") or []), word])
+    return f"{word} is noted."
+
+
+def take_turn(store: Any, session_id: str, prompt: str, *script: Any, window: int | None = None) -> tuple[Any, Any]:
+    """One turn in a process of its own. Returns what the model saw at first, and the state before the turn."""
+    options: dict[str, Any] = {}
+    if window is not None:
+        options["conversation_manager"] = SlidingWindowConversationManager(window_size=window)
+    agent = Agent(
+        agent_id="a1",
+        model=(model := ScriptedModel(*script)),
+        tools=[remember],
+        callback_handler=None,
+        session_manager=store.session_manager(session_id, durability="turn"),
+        **options,
+    )
+    before = copy.deepcopy(agent.state.get())
+    agent(prompt)
+    return model.requests[0].messages, before
+
+
+def a_session(folder: Path, turns: int = 3) -> FileSessionStore:
+    store = FileSessionStore(folder)
+    for number in range(turns):
+        take_turn(store, "source", f"Prompt {number}", tool_use("remember", word=f"w{number}"), f"Reply {number}.")
+    return store
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_fork_that_dies_at_any_write_leaves_nothing_that_opens(tmp_path: Path) -> None:
+    store = a_session(tmp_path)
+    before = {name: body for name, body in files(tmp_path).items() if "session_source/" in name}
+
+    for at in range(1, 100):
+        dying = Dying(at)
+        watched: Any = Watched(store.objects, dying)
+        with contextlib.suppress(KilledError):
+            ObjectSessionStore(watched).fork("source", before_message=8, fork_id="fork")
+        alive = [each for each in store.sessions().session_ids if each != "source"]
+        if not dying.died:
+            break
+        if alive:  # killed behind its last write
+            assert len(store.messages("fork").messages) == 8
+            store.delete_session("fork")
+            continue
+        with pytest.raises(SessionNotFoundError):
+            store.describe("fork")
+        store.fork("source", before_message=8, fork_id="fork")
+        assert [each.message_id for each in store.messages("fork").messages] == list(range(8))
+        store.delete_session("fork")
+
+    assert at > 20
+    assert alive == ["fork"]
+    assert {name: body for name, body in files(tmp_path).items() if "session_source/" in name} == before
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+def test_a_message_that_is_redacted_meanwhile_is_redacted_in_the_fork(tmp_path: Path, at: int) -> None:
+    store = FileSessionStore(tmp_path)
+    for prompt in ("Hello", "my secret is Zanzibar", "Bye"):
+        take_turn(store, "source", prompt, "Yes.")
+    writes = itertools.count(1)
+
+    def redact(_verb: str, _applied: bool) -> None:
+        if next(writes) == at:
+            repository: Any = FileSessionStore(tmp_path).session_manager("source")
+            record = repository.read_message("source", "a1", 2)
+            record.message = record.redact_message = {"role": "user", "content": [{"text": "[taken back]"}]}
+            repository.update_message("source", "a1", record)
+
+    watched: Any = Watched(store.objects, redact)
+    ObjectSessionStore(watched).fork("source", before_message=4, fork_id="fork")
+
+    said = [each.to_message()["content"] for each in store.messages("fork").messages]
+    assert said[2] == [{"text": "[taken back]"}]
+    assert not any(b"Zanzibar" in body for body in files(tmp_path).values())
+
+
+def test_a_source_that_is_erased_meanwhile_leaves_no_fork(tmp_path: Path) -> None:
+    store = a_session(tmp_path)
+
+    def erase(verb: str, applied: bool) -> None:
+        if verb == "put" and applied and "source" in store.sessions().session_ids:
+            store.delete_session("source")
+
+    watched: Any = Watched(store.objects, erase)
+    with pytest.raises(SessionNotFoundError):
+        ObjectSessionStore(watched).fork("source", before_message=8, fork_id="fork")
+
+    assert not [name for name in files(tmp_path) if "session_" in name]
+
+
+def test_a_turn_that_is_taken_meanwhile_is_not_in_the_fork(tmp_path: Path) -> None:
+    store = a_session(tmp_path)
+    taken: list[str] = []
+
+    def take(verb: str, applied: bool) -> None:
+        if verb == "put" and applied and not taken:
+            taken.append("one")
+            take_turn(FileSessionStore(tmp_path), "source", "Meanwhile", "Yes.")
+
+    watched: Any = Watched(store.objects, take)
+    ObjectSessionStore(watched).fork("source", before_message=8, fork_id="fork")
+
+    assert len(store.messages("fork").messages) == 8
+    assert len(store.messages("source", limit=1000).messages) == 14
+
+
+TURNS = st.lists(st.sampled_from(["plain", "tool", "redacted"]), min_size=1, max_size=6)
+SCRIPTS: dict[str, list[Any]] = {
+    "plain": ["Yes."],
+    "tool": [tool_use("remember", word="w"), "Noted."],
+    "redacted": [Redact(user="[taken back]"), "No.", Stop("guardrail_intervened")],
+}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kinds=TURNS, window=st.none() | st.integers(2, 6), data=st.data())
+def test_after_a_fork_the_model_sees_what_it_saw_then(
+    kinds: list[str], window: int | None, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = FileSessionStore(tmp_path_factory.mktemp("sessions"))
+    firsts, seen = [], []
+    for number, kind in enumerate(kinds):
+        firsts.append(len(store.messages("source", "a1", limit=1000).messages) if number else 0)
+        seen.append(take_turn(store, "source", f"Prompt {number}", *SCRIPTS[kind], window=window))
+    number = data.draw(st.integers(0, len(kinds) - 1))
+
+    fork = store.fork("source", before_message=firsts[number], fork_id="fork")
+
+    assert fork.state == "as then"
+    again = take_turn(store, "fork", f"Prompt {number}", *SCRIPTS[kinds[number]], window=window)
+    assert again == seen[number]
