@@ -19,7 +19,8 @@ from agent_sessions_cli.output import print_json
 from agent_sessions_cli.place import Place, works_in_place
 from agent_sessions_cli.records_file import NamedRecord, write_records
 from agent_sessions_cli.session_copy import OF_CALLERS
-from agent_sessions_cli.showing import agent_ids, records
+from agent_sessions_cli.showing import agent_ids, orchestrators, read_agent, records
+from agent_sessions_cli.snapshots import encoded, path_of, snapshot_of_agent, snapshot_of_orchestrator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,17 +36,18 @@ _AT_ONCE = 16
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl", "markdown"]),
+    type=click.Choice(["jsonl", "markdown", "snapshot"]),
     default="jsonl",
     show_default=True,
-    help="jsonl: every record as it is stored, for `import`. markdown: the conversations, for reading.",
+    help="jsonl: every record as it is stored, for `import`. markdown: the conversations, for reading. snapshot: a "
+    "folder that Strands' SnapshotSessionManager reads.",
 )
 @click.option(
     "--output",
     "-o",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to; it must not be there yet. Not given: the standard output.",
+    type=click.Path(path_type=Path),
+    help="Where to; it must not be there yet. Not given: the standard output, or for snapshots nothing.",
 )
 @works_in_place
 def export(place: Place, session_id: str, form: str, output: Path | None) -> None:
@@ -54,9 +56,15 @@ def export(place: Place, session_id: str, form: str, output: Path | None) -> Non
     The JSON lines hold every record byte for byte, and end with a checksum. Markdown is for reading, and cannot be
     imported. A session that is used meanwhile is not exported: the command says so, and can be run again. A file
     appears when it is whole, or not at all.
+
+    Snapshots go into a folder, the base of a LocalFileStorage of Strands. They hold what each agent remembers: what its
+    conversation manager has let go is in the other formats alone.
     """
     store = place.open()
     store.describe(session_id)  # tells a session that is not there before a file is begun
+    if form == "snapshot":
+        _export_snapshots(place, store, session_id, output)
+        return
     with _destination(output) as write:
         if form == "markdown":
             for line in _markdown(store, session_id):
@@ -71,6 +79,52 @@ def export(place: Place, session_id: str, form: str, output: Path | None) -> Non
         else:
             count = f", {told['records']} records" if told else ""
             click.echo(f"{output}: session {session_id}{count}")
+
+
+def _export_snapshots(place: Place, store: SessionStore, session_id: str, output: Path | None) -> None:
+    """Write the snapshots of a session into a new folder, which appears when it is whole."""
+    if output is None:
+        raise click.UsageError("--format snapshot writes a folder. Name it with --output.")
+    _require_free(output)
+    before = _versions(store, session_id)
+    summary = store.describe(session_id)
+    found = [
+        ("agent", name, snapshot_of_agent(read_agent(store, session_id, name), records(store, session_id, name)))
+        for name in agent_ids(store, session_id)
+    ]
+    at = summary.last_used_at or summary.created_at
+    found += [
+        ("multiAgent", name, snapshot_of_orchestrator(name, state, at))
+        for name, state in orchestrators(store, session_id)
+    ]
+    if _versions(store, session_id) != before:
+        raise _used_meanwhile(session_id)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as work:
+        folder = Path(work, "whole")
+        told = {}
+        for scope, name, snapshot in found:
+            path, body = folder / path_of(session_id, scope, name), encoded(snapshot)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+            told[str(path.relative_to(folder))] = hashlib.sha256(body).hexdigest()
+        folder.rename(output)
+    if place.as_json:
+        print_json({"session_id": session_id, "folder": str(output), "sha256": told})
+        return
+    for name, digest in told.items():
+        click.echo(f"{digest}  {name}")
+    click.echo(f"{output}: session {session_id}, {len(told)} snapshots")
+
+
+def _versions(store: SessionStore, session_id: str) -> list[bytes]:
+    return [_version(entry) for entry in _listed(store, store.layout.session_folder(session_id))]
+
+
+def _require_free(output: Path) -> None:
+    if output.exists():
+        raise click.UsageError(f"--output {output} is there already. Name another one.")
+    if not output.parent.is_dir():
+        raise click.UsageError(f"--output {output}: there is no folder {output.parent}. Make it first.")
 
 
 def _stored_records(store: SessionStore, session_id: str) -> Iterator[NamedRecord]:
@@ -121,10 +175,7 @@ def _destination(output: Path | None) -> Iterator[Callable[[bytes], object]]:
         yield sys.stdout.buffer.write
         sys.stdout.buffer.flush()
         return
-    if output.exists():
-        raise click.UsageError(f"--output {output} is there already. Name another file.")
-    if not output.parent.is_dir():
-        raise click.UsageError(f"--output {output}: there is no folder {output.parent}. Make it first.")
+    _require_free(output)
     # Only its owner may read a conversation.
     descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}-")
     try:

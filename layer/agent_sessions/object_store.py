@@ -260,18 +260,15 @@ class ObjectStore(ABC):
         return self.delete_version(key, etag, instead=instead)
 
     def copy_from(self, source: ObjectStore, entry: ListedObject, key: str) -> Written | None:  # noqa: ARG002 - see below
-        """Copy an object of another store without moving its bytes through this process, where nothing is stored.
+        """Have the storage itself copy an object of another store; with the errors of :meth:`put` of ``Absent``.
 
         Args:
             source: The other store.
-            entry: The object, as a listing of it shows it. Another version is not copied.
+            entry: The object, as a listing shows it. Another version is not copied.
             key: Its key here.
 
         Returns:
-            What was written. ``None`` if that cannot be done, or the object has changed: then read it and write it.
-
-        Raises:
-            PreconditionFailedError: Something is stored at the key.
+            What was written; ``None`` if that cannot be done, or the object has changed: read it and write it.
         """
         return None
 
