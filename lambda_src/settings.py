@@ -179,6 +179,11 @@ class Settings(BaseModel):
         description="Whether whatever carries the answers can carry them in pieces. Where it cannot, "
         "Accept: text/event-stream is answered 406, unless JSON is acceptable too.",
     )
+    turns_in_process: bool = Field(
+        default=False,
+        description="Whether this process goes on after its answer, so that it can take turns without a caller itself: "
+        "on this machine only, and with ENDPOINT_AUTH=local anyway.",
+    )
     async_function: str | None = Field(
         default=None,
         description="The function, name:alias, that takes turns without a caller (Prefer: respond-async); :alias is "

@@ -70,13 +70,10 @@ class Configuration:
 
     def endpoint_environment(self) -> dict[str, str]:
         """Return the variables the endpoint's settings are read from."""
-        auth = LOCAL if self.auth == LOCAL else "jwt"
-        return {
-            "SESSION_STORE": self.store,
-            "AGENT_MODEL": self.model,
-            "ENDPOINT_AUTH": auth,
-            **self.issuer_settings,
-        }
+        callers = {"ENDPOINT_AUTH": LOCAL}
+        if self.auth != LOCAL:
+            callers = {"ENDPOINT_AUTH": "jwt", "TURNS_IN_PROCESS": "true", **self.issuer_settings}
+        return {"SESSION_STORE": self.store, "AGENT_MODEL": self.model, **callers}
 
 
 def read_configuration(environment: Mapping[str, str], folder: Path) -> Configuration:

@@ -36,17 +36,19 @@ def preflight(request: Request, origins: tuple[str, ...]) -> Response | None:
     if not origins or request.method != "OPTIONS" or "access-control-request-method" not in headers:
         return None
     allowed = answer_headers(request, origins)
-    if len(allowed) > 1:
+    if allowed:
         allowed += [
             ("access-control-allow-methods", ",".join(METHODS)),
             ("access-control-allow-headers", ",".join(REQUEST_HEADERS)),
             ("access-control-max-age", str(MAX_AGE_SECONDS)),
         ]
-    return Response(200, allowed)
+    return Response(200, [("vary", "Origin"), *allowed])
 
 
 def answer_headers(request: Request, origins: tuple[str, ...]) -> list[tuple[str, str]]:
     """The headers that let a page read an answer. An origin is allowed by name, and never with credentials.
+
+    The function's own answers say ``Vary: Origin`` already.
 
     Args:
         request: What was asked.
@@ -56,9 +58,8 @@ def answer_headers(request: Request, origins: tuple[str, ...]) -> list[tuple[str
         return []
     origin = dict(request.headers).get("origin")
     if origin not in origins:
-        return [("vary", "Origin")]
+        return []
     return [
-        ("vary", "Origin"),
         ("access-control-allow-origin", str(origin)),
         ("access-control-expose-headers", ",".join(EXPOSED_HEADERS)),
     ]

@@ -61,7 +61,8 @@ class Accepting:
     def is_possible(endpoint: Endpoint) -> bool:
         """Whether this process can leave a turn to others."""
         # A function is frozen when it has answered. This machine is not.
-        return endpoint.settings.async_function is not None or endpoint.settings.endpoint_auth == "local"
+        settings = endpoint.settings
+        return settings.async_function is not None or settings.turns_in_process or settings.endpoint_auth == "local"
 
     def accept(self) -> tuple[contract.RunningTurn, dict[str, str], Callable[[], object] | None]:
         """Have the turn taken without this caller; once, however often the request is sent.

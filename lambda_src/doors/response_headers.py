@@ -4,8 +4,11 @@ from typing import Any
 
 from lambda_src.runtime.streamed_answer import StreamedAnswer
 
-HEADERS = {"Cache-Control": "no-store"}
-"""Conversations belong in no cache. An answer that says otherwise keeps what it says."""
+HEADERS = {"Cache-Control": "no-store", "Vary": "Origin"}
+"""Conversations belong in no cache. An answer that says otherwise keeps what it says.
+
+``Vary``: where pages of other origins may call, the Function URL names the page's origin in the answer.
+"""
 
 
 def add_headers(response: dict[str, Any] | StreamedAnswer) -> None:

@@ -456,6 +456,8 @@ class TestRequests:
 
         assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
 
+        assert {answer.headers["vary"] for answer in answers} == {"Origin"}
+
     def test_health_needs_neither_caller_nor_storage(self, scripted: Scripted) -> None:
         function, _ = scripted(SESSION_STORE="s3://nowhere")
 

@@ -47,6 +47,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "DEADLINE_MARGIN_SECONDS": "1.5",
         "STAGE": "prod",
         "STREAMING": "False",
+        "TURNS_IN_PROCESS": "True",
         "ASYNC_FUNCTION": "agent-endpoint:live",
     }
 

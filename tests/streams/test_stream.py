@@ -86,7 +86,7 @@ def test_a_stream_says_what_it_is_and_that_nobody_may_keep_it(serve: Serve) -> N
         headers = stream.response.headers
 
     assert headers["content-type"] == EVENTS
-    assert headers["cache-control"] == "no-store"
+    assert (headers["cache-control"], headers["vary"]) == ("no-store", "Origin")
     assert headers["transfer-encoding"] == "chunked"
 
 
