@@ -1,9 +1,6 @@
 """The shapes of requests and replies: what is validated on the way in and documented in ``docs/openapi.json``."""
 # Over 300 lines: the shapes of all requests and replies, as one contract.
 
-import math
-import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -17,54 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from agent_sessions.identifiers import check_identifier
 from lambda_src import value_rules
 from lambda_src.content import ContentBlock
 
 MAX_BLOCKS = 1_000
 MAX_INTERRUPT_RESPONSES = 100
-
-
-def _checked(kind: str) -> Callable[[str], str]:
-    """A validator for ids that can be stored, and that lenient decoding cannot have merged."""
-
-    def check(value: str) -> str:
-        if value_rules.REPLACEMENT_CHARACTER in value:
-            raise ValueError("must not contain U+FFFD, which stands for text that could not be decoded")
-        try:
-            return check_identifier(kind, value)
-        except ValueError as error:
-            # The error's place says which id it is, and the caller knows the id's value.
-            raise ValueError(str(error).rpartition(" | ")[2]) from None
-
-    return check
-
-
-def _without_percent(value: str) -> str:
-    # Some gateways decode a path before they write the event. Without a percent sign in the id, decoding it twice
-    # changes nothing.
-    if "%" in value:
-        raise ValueError("must not contain %, which would mean another session where a path is decoded twice")
-    return value
-
-
-def _matching(schema: dict[str, Any], message: str) -> Callable[[str], str]:
-    """A validator for what a schema of text says with its pattern and its length."""
-    pattern, longest = re.compile(schema["pattern"]), schema.get("maxLength", math.inf)
-
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value) or len(value) > longest:
-            raise ValueError(message)
-        return value
-
-    return check
-
-
-def whole_number(value: object) -> object:
-    """Text of a query as JSON writes an integer, and nothing else that Python would take for one."""
-    if isinstance(value, str) and not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", value):
-        raise ValueError("must be a whole number")
-    return value
 
 
 def _blocks(value: object) -> object:
@@ -85,27 +39,31 @@ def _says_something(blocks: list[ContentBlock]) -> list[ContentBlock]:
 
 TurnId = Annotated[
     str,
-    AfterValidator(_matching(value_rules.TURN_ID, "must be a turn_id of a reply")),
+    AfterValidator(value_rules.matching(value_rules.TURN_ID, "must be a turn_id of a reply")),
     WithJsonSchema(value_rules.TURN_ID),
 ]
-AgentId = Annotated[str, AfterValidator(_checked("agent")), WithJsonSchema(value_rules.ID)]
-SessionId = Annotated[str, AfterValidator(_checked("session")), WithJsonSchema(value_rules.ID)]
+AgentId = Annotated[str, AfterValidator(value_rules.checked_id("agent")), WithJsonSchema(value_rules.ID)]
+SessionId = Annotated[str, AfterValidator(value_rules.checked_id("session")), WithJsonSchema(value_rules.ID)]
 SessionIdInPath = Annotated[
     str,
-    AfterValidator(_checked("session")),
-    AfterValidator(_without_percent),
+    AfterValidator(value_rules.checked_id("session")),
+    AfterValidator(value_rules.without_percent),
     WithJsonSchema({**value_rules.ID_IN_PATH, "description": "Any text of up to 240 bytes without separators."}),
 ]
 _NO_CURSOR = "must be the next_cursor of an earlier page"
 OpaqueCursor = Annotated[
-    str, AfterValidator(_matching(value_rules.OPAQUE_CURSOR, _NO_CURSOR)), WithJsonSchema(value_rules.OPAQUE_CURSOR)
+    str,
+    AfterValidator(value_rules.matching(value_rules.OPAQUE_CURSOR, _NO_CURSOR)),
+    WithJsonSchema(value_rules.OPAQUE_CURSOR),
 ]
 MessagesCursor = Annotated[
-    str, AfterValidator(_matching(value_rules.MESSAGES_CURSOR, _NO_CURSOR)), WithJsonSchema(value_rules.MESSAGES_CURSOR)
+    str,
+    AfterValidator(value_rules.matching(value_rules.MESSAGES_CURSOR, _NO_CURSOR)),
+    WithJsonSchema(value_rules.MESSAGES_CURSOR),
 ]
 IdempotencyKey = Annotated[
     str,
-    AfterValidator(_matching(value_rules.IDEMPOTENCY_KEY, "must be 1 to 200 printable ASCII characters")),
+    AfterValidator(value_rules.matching(value_rules.IDEMPOTENCY_KEY, "must be 1 to 200 printable ASCII characters")),
     WithJsonSchema(value_rules.IDEMPOTENCY_KEY),
 ]
 Prompt = Annotated[

@@ -1,16 +1,18 @@
-"""What the published contract says of values whose rules a type does not show: JSON Schemas, exact where they can be.
+"""The rules of values that a type does not show: JSON Schemas for the published contract, exact where they can be.
 
 Every schema here stands beside the validator that it describes. What the schema allows, the validator takes.
 Patterns are written for ECMA 262, as JSON Schema asks, and mean the same in Python.
 """
 
+import math
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic.config import JsonDict
 
-from agent_sessions.identifiers import MAX_IDENTIFIER_BYTES
+from agent_sessions.identifiers import MAX_IDENTIFIER_BYTES, check_identifier
 
 MAX_NUMBER = sys.float_info.max
 """The largest number of IEEE 754's double precision, which RFC 8259 names as what one can expect of a reader."""
@@ -199,3 +201,46 @@ def _characters(sextet: str) -> str:
         if all(known in {"?", bit} for bit, known in zip(f"{value:06b}", sextet, strict=True))
     ]
     return possible[0] if len(possible) == 1 else f"[{''.join(possible)}]"
+
+
+def checked_id(kind: str) -> Callable[[str], str]:
+    """A validator for ids that can be stored, and that lenient decoding cannot have merged."""
+
+    def check(value: str) -> str:
+        if REPLACEMENT_CHARACTER in value:
+            raise ValueError("must not contain U+FFFD, which stands for text that could not be decoded")
+        try:
+            return check_identifier(kind, value)
+        except ValueError as error:
+            # The error's place says which id it is, and the caller knows the id's value.
+            raise ValueError(str(error).rpartition(" | ")[2]) from None
+
+    return check
+
+
+def without_percent(value: str) -> str:
+    """A validator for ids in a path."""
+    # Some gateways decode a path before they write the event. Without a percent sign in the id, decoding it twice
+    # changes nothing.
+    if "%" in value:
+        raise ValueError("must not contain %, which would mean another session where a path is decoded twice")
+    return value
+
+
+def matching(schema: dict[str, Any], message: str) -> Callable[[str], str]:
+    """A validator for what a schema of text says with its pattern and its length."""
+    pattern, longest = re.compile(schema["pattern"]), schema.get("maxLength", math.inf)
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value) or len(value) > longest:
+            raise ValueError(message)
+        return value
+
+    return check
+
+
+def whole_number(value: object) -> object:
+    """Text of a query as JSON writes an integer, and nothing else that Python would take for one."""
+    if isinstance(value, str) and not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", value):
+        raise ValueError("must be a whole number")
+    return value

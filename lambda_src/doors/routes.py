@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BeforeValidator
 
-from lambda_src import contract
+from lambda_src import contract, value_rules
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.errors import BadRequestError, EndpointError, MethodNotAllowedError, NotFoundError
 from lambda_src.answers.logs import log_refusal
@@ -42,7 +42,7 @@ Limit = Annotated[
     int,
     Ge(1),
     Le(MAX_PAGE),
-    BeforeValidator(contract.whole_number),
+    BeforeValidator(value_rules.whole_number),
     Query(description="How many at most; a page may hold fewer."),
 ]
 OpaqueCursor = Annotated[contract.OpaqueCursor | None, Query(description="next_cursor of the last page.")]

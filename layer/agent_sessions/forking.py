@@ -10,6 +10,7 @@ copies are read, and an expiry of its own.
 The source may be written to meanwhile: messages before the turn change only when they are redacted. If one has, or if
 the source has ended, by the time that everything is copied, the copies are taken back.
 """
+# Over 300 lines: what a fork gets of its source, and the order in which it comes.
 
 from __future__ import annotations
 
@@ -171,18 +172,18 @@ class _Source:
             raise self._not_found(agent_id=agent_id, message_id=message_id)
         if not _begins_turn(first):
             raise NotForkableError(
-                f"session_id={self.session_id}, agent_id={agent_id}, message_id={message_id} | begins no turn; a fork "
-                "begins before the first message of a turn",
+                f"session_id={self.session_id}, agent_id={agent_id}, message_id={message_id} | begins no turn: name the "
+                "first message of one",
                 session_id=self.session_id,
                 key=first.key,
             )
-        others = [self._part_at(other, _written_at(first)) for other in agents if other != agent_id]
+        others = [self._part_at(other, self._written_at(agent_id, message_id)) for other in agents if other != agent_id]
         return [self._part_before(agent_id, message_id), *(part for part in others if part is not None)]
 
     def _part_at(self, agent_id: str, at: str) -> _Part | None:
         """What another agent had at a time, without a turn that was under way; ``None`` if it came later."""
         ids = list(self._listed(agent_id))
-        position = bisect_left(ids, at, key=lambda number: _written_at(self._message(agent_id, number)))
+        position = bisect_left(ids, at, key=lambda number: self._written_at(agent_id, number))
         if position == len(ids):
             return self._part_before(agent_id, None)
         while position > 0 and not _begins_turn(self._message(agent_id, ids[position])):
@@ -214,7 +215,7 @@ class _Source:
         )
 
     def _held_before(self, agent_id: str, message_id: int) -> dict[str, Any] | None:
-        """What an agent's record held before a turn that this message began; ``None`` if nobody kept it."""
+        """What an agent's record held before the message's turn; ``None`` if nobody kept it."""
         first = self._message(agent_id, message_id)
         before = first.kit.get(BEFORE) if first is not None else None
         if isinstance(before, dict) and is_message_id(before.get("as")):
@@ -232,9 +233,13 @@ class _Source:
         record = self._records.own(self.session_id, self._layout.message(self.session_id, agent_id, message_id))
         return None if record is None else checked_message(record)
 
+    def _written_at(self, agent_id: str, message_id: int) -> str:
+        record = self._message(agent_id, message_id)
+        return "" if record is None else str(record.content.get("created_at"))
+
     def _not_found(self, **named: object) -> SessionNotFoundError:
-        told = "".join(f", {name}={value}" for name, value in named.items())
-        return SessionNotFoundError(f"session_id={self.session_id}{told} | does not exist", session_id=self.session_id)
+        told = ", ".join(f"{name}={value}" for name, value in {"session_id": self.session_id, **named}.items())
+        return SessionNotFoundError(f"{told} | does not exist", session_id=self.session_id)
 
     def copy(self, part: _Part, incoming: IncomingSession) -> bool:
         """Copy an agent's messages, by the storage itself where it can. Returns whether each was still there."""
@@ -286,10 +291,6 @@ def _begins_turn(record: Record | None) -> bool:
         return False
     message = record.content["message"]
     return BEFORE in record.kit or (message["role"] == "user" and not tool_result_ids(message))
-
-
-def _written_at(record: Record | None) -> str:
-    return "" if record is None else str(record.content.get("created_at"))
 
 
 def _nothing_of(now: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ session's lease, the lease and the mark stay, so that what a refused turn lands 
 
 Only what lies in folders of sessions goes: neither spaces of other owners below this one, nor what lies beside.
 """
+# Over 300 lines: one pass over an owner's keys, which a crash may cut anywhere, and its receipt.
 
 from __future__ import annotations
 

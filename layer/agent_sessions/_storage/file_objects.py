@@ -21,7 +21,7 @@ from agent_sessions._storage.file_errors import (
 from agent_sessions._storage.file_locks import LOCKS, FileLocks
 from agent_sessions._storage.file_paths import FilePaths, check_folder
 from agent_sessions._storage.file_system import TEMPORARY, FileSystem, NotAFileError, read_file
-from agent_sessions._storage.folders import drop_empty, entries_of, make_folders, walk
+from agent_sessions._storage.folders import drop_unneeded, entries_of, folder_of, make_folders, walk
 from agent_sessions.identifiers import is_record_name
 from agent_sessions.object_store import (
     Absent,
@@ -115,7 +115,7 @@ class FileObjects(ObjectStore):
                 # The folder is not there yet, or somebody is erasing an earlier life of the session.
                 if attempt + 1 == _WRITE_ATTEMPTS:
                     raise storage_error("write", path, error, key=key) from error
-                self.make_folder(listed_key(_folder_of(key) + "/", key))
+                self.make_folder(listed_key(folder_of(key) + "/", key))
             except OSError as error:
                 raise storage_error("write", path, error, key=key) from error
             else:
@@ -123,7 +123,7 @@ class FileObjects(ObjectStore):
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _create(self, key: str, path: str, body: bytes) -> None:
-        with self._system.temporary(_folder_of(path), body) as temporary:
+        with self._system.temporary(folder_of(path), body) as temporary:
             try:
                 self._system.create(temporary, path, lambda: self._locks.held(key))
             except FileExistsError:
@@ -136,7 +136,7 @@ class FileObjects(ObjectStore):
             found = self._read(key, path, seen)
             if found is None or found.etag != etag:
                 raise PreconditionFailedError(key, found)
-            with self._system.temporary(_folder_of(path), body) as temporary:
+            with self._system.temporary(folder_of(path), body) as temporary:
                 self._system.replace(temporary, path)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -153,7 +153,7 @@ class FileObjects(ObjectStore):
             except OSError as error:
                 left.append((path, error))
         if left:
-            raise left_over(_folder_of(left[0][0]), left, key=key)
+            raise left_over(folder_of(left[0][0]), left, key=key)
 
     def delete_version(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:  # noqa: ARG002
         """See :meth:`ObjectStore.delete_version`."""
@@ -198,7 +198,7 @@ class FileObjects(ObjectStore):
             return Swept(())
         gone, changed = self._unlink_all(doomed, left)
         staying = {entry.key for entry in files} - {entry.key for entry in gone}
-        _drop_folders(folders if named else [folder, *folders], [self._paths.path(key) for key in staying], left)
+        drop_unneeded(folders if named else [folder, *folders], [self._paths.path(key) for key in staying], left)
         return Swept(
             gone,
             [Undeleted(path, code_of(error)) for path, error in left],
@@ -369,29 +369,9 @@ class FileObjects(ObjectStore):
             raise storage_error("lock", f"{self._paths.base}/{LOCKS}", error, key=key) from error
 
 
-def _drop_folders(folders: Sequence[str], staying: Iterable[str], left: Collected) -> None:
-    """Remove the folders in which no file stays."""
-    needed: set[str] = set()
-    for path in staying:
-        above = _folder_of(path)
-        while above and above not in needed:
-            needed.add(above)
-            above = _folder_of(above)
-    for path in reversed(folders):  # inner folders come first
-        try:
-            if path not in needed:
-                drop_empty(path)
-        except OSError as error:
-            left.append((path, error))
-
-
 def _behind(files: Sequence[ListedVersion]) -> str | None:
     """The key behind which the next step goes on, if there are more files than a step takes."""
     return files[_ERASED_AT_ONCE - 1].key if len(files) > _ERASED_AT_ONCE else None
-
-
-def _folder_of(path: str) -> str:
-    return path.rpartition("/")[0]
 
 
 def _listed_version(found: os.stat_result) -> str:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
 
@@ -96,3 +96,24 @@ def drop_empty(folder: str) -> None:
     except OSError as error:
         if error.errno not in _NOT_EMPTY:
             raise
+
+
+def drop_unneeded(folders: Sequence[str], staying: Iterable[str], left: list[tuple[str, OSError]]) -> None:
+    """Remove the folders in which no file stays."""
+    needed: set[str] = set()
+    for path in staying:
+        above = folder_of(path)
+        while above and above not in needed:
+            needed.add(above)
+            above = folder_of(above)
+    for path in reversed(folders):  # inner folders come first
+        try:
+            if path not in needed:
+                drop_empty(path)
+        except OSError as error:
+            left.append((path, error))
+
+
+def folder_of(path: str) -> str:
+    """The folder that a path lies in; empty for none."""
+    return path.rpartition("/")[0]
