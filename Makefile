@@ -166,7 +166,7 @@ clean: ## remove what the targets above created
 # --- deploy ---------------------------------------------------------------------------------------------
 # ARGS= goes to the CDK CLI: make deploy ARGS="-c stage=test -c session_ttl_days=7 --profile work".
 
-.PHONY: synth deploy destroy smoke config-docs operations-docs rehearse rehearse-yours
+.PHONY: synth deploy destroy smoke config-docs operations-docs dashboard-preview rehearse rehearse-yours
 CDK := ./node_modules/.bin/cdk
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 1
 
@@ -191,6 +191,9 @@ smoke: $(VENV)/.dev ## ask a real deployment what it promises (URL=, ARGS= as it
 
 config-docs: $(VENV)/.dev ## write docs/CONFIGURATION.md from infra/config.py
 	@$(BIN)/python -m infra.commands.config_docs
+
+dashboard-preview: $(VENV)/.dev ## draw the dashboard from a run on this machine: docs/pictures/dashboard.svg
+	@PYTHONPATH=layer:client:. $(BIN)/python -m tests.metrics.preview
 
 operations-docs: $(VENV)/.dev ## write what docs/OPERATIONS.md has from the code: metrics, alarms, queries
 	@PYTHONPATH=layer:client:. $(BIN)/python docs/operations.py

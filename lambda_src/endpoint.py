@@ -47,7 +47,7 @@ class Endpoint:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metric_lines = MetricLines(settings.stage)
+        self.metric_lines = MetricLines(settings.stage, traces=settings.tracing == "xray")
         self._store: SessionStore | None = None
         self._opening = threading.Lock()
         aws.on_restore(self.forget_store)

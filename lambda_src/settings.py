@@ -173,6 +173,9 @@ class Settings(BaseModel):
         le=60,
         description="How long before the function's own timeout a turn is cancelled, in seconds.",
     )
+    tracing: Literal["off", "xray"] = Field(
+        default="off", description="xray: AWS X-Ray is told of each turn, with session and turn as annotations."
+    )
     stage: str = Field(default="local", min_length=1, description="Of the deployment: a dimension of its metrics.")
     streaming: bool = Field(
         default=True,

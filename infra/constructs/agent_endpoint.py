@@ -29,6 +29,7 @@ from .session_bucket import PREFIX, SessionBucket
 from .session_layer import SessionLayer
 
 _ALIAS = "live"
+_WHY_ANY_TRACE = "X-Ray has no resource to name: xray:PutTraceSegments and xray:PutTelemetryRecords are for all of it."
 # Of a turn that nobody waits for. Lambda waits one minute before the first retry and two before the second, and each
 # attempt may take the longest timeout there is, 15 minutes: an hour is enough for all three. What is older is dropped.
 _ASYNC_RETRIES = 2
@@ -109,6 +110,8 @@ class AgentEndpoint(Construct):
             memory_size=config.memory_mb,
             timeout=Duration.seconds(config.timeout_seconds),
             reserved_concurrent_executions=config.max_concurrency,
+            # Adds to the role what X-Ray needs: to put segments and telemetry, which have no resource to be named.
+            tracing=lambda_.Tracing.ACTIVE if config.tracing == "xray" else lambda_.Tracing.DISABLED,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if config.uses_snap_start else None,
             environment={
                 "SESSION_STORE": store.url,
@@ -204,6 +207,7 @@ class AgentEndpoint(Construct):
         waive(
             role,
             {objects: "Sessions and their messages are created all the time; the prefix keeps out all else."}
+            | ({"AwsSolutions-IAM5[Resource::*]": _WHY_ANY_TRACE} if config.tracing == "xray" else {})
             | {
                 f"AwsSolutions-IAM5[Resource::{resource}]": "Where an inference profile may route to. A condition ties "
                 "the statement to that one profile."
@@ -263,6 +267,7 @@ def settings_of_function(config: KitConfig) -> dict[str, str]:
         "AGENT_GUARDRAIL_ID": config.agent_guardrail_id,
         "AGENT_GUARDRAIL_VERSION": config.agent_guardrail_version if config.agent_guardrail_id else None,
         "AGENT_PROMPT_CACHING": "true" if config.agent_prompt_caching else None,
+        "TRACING": None if config.tracing == "off" else config.tracing,
         "AGENT_THINKING_TOKENS": str(config.agent_thinking_tokens) if config.agent_thinking_tokens else None,
         "JWT_ISSUER": config.jwt_issuer,
         "JWT_AUDIENCES": ",".join(config.jwt_audiences) or None,

@@ -33,10 +33,12 @@ class Recorded:
 
     Attributes:
         ids: Names and ids of the request, for the log line. Never a dimension.
+        started: When it began, in seconds since the epoch.
     """
 
     def __init__(self, request_id: str, **known: Any) -> None:
         self.ids: dict[str, Any] = {"request_id": request_id, **known}
+        self.started = time.time()
         self._values: dict[Metric, float] = {table.REQUESTS: 1}
         self._lock = threading.Lock()
         self._stopwatch: Stopwatch | None = None

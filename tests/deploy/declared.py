@@ -36,6 +36,7 @@ def check_deployed(report: Report, session: boto3.Session, outputs: dict[str, st
         "alias: an event that nobody waits for is tried three times within an hour", lambda: _events(session, outputs)
     )
     check("alarms: ten, as the table says", lambda: _alarms(session, config))
+    check("dashboard: it asks for this deployment's metrics", lambda: _dashboard(session, config))
     check("layers: the newest session layer is found by its parameter", lambda: _parameter(session, outputs, config))
 
 
@@ -150,6 +151,17 @@ def _alarms(session: boto3.Session, config: KitConfig) -> None:
         if alarm["Namespace"] == NAMESPACE:
             dimensions = {entry["Name"]: entry["Value"] for entry in alarm["Dimensions"]}
             expect(dimensions == {"service": config.stack_name, "stage": config.stage}, alarm)
+
+
+def _dashboard(session: boto3.Session, config: KitConfig) -> None:
+    client = session.client("cloudwatch")
+    (name,) = [entry["DashboardName"] for entry in client.list_dashboards()["DashboardEntries"]]
+    body = json.loads(client.get_dashboard(DashboardName=name)["DashboardBody"])
+    shown = [entry for widget in body["widgets"] for entry in widget["properties"].get("metrics", [])]
+    ours = [entry for entry in shown if entry[0] == NAMESPACE]
+    expect(bool(ours), body)
+    for entry in ours:
+        expect(entry[2:6] == ["service", config.stack_name, "stage", config.stage], entry)
 
 
 def _parameter(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:

@@ -11,12 +11,21 @@ Properties = dict[str, Any]
 class MetricAlarm(CloudFormationModel):
     """An alarm of a stack. The class is all it takes: moto looks for subclasses by their type."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, arn: str) -> None:
         self.name = name
+        self._arn = arn
 
     @property
     def physical_resource_id(self) -> str:
         return self.name
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return attr == "Arn"
+
+    def get_cfn_attribute(self, attribute: str) -> str:
+        assert attribute == "Arn"
+        return self._arn
 
     @staticmethod
     def cloudformation_type() -> str:
@@ -28,7 +37,7 @@ class MetricAlarm(CloudFormationModel):
     ) -> "MetricAlarm":
         declared: Properties = cloudformation_json["Properties"]
         name = declared.get("AlarmName", resource_name)
-        cloudwatch_backends[account_id][region_name].put_metric_alarm(
+        alarm = cloudwatch_backends[account_id][region_name].put_metric_alarm(
             name=name,
             namespace=declared["Namespace"],
             metric_name=declared["MetricName"],
@@ -45,7 +54,7 @@ class MetricAlarm(CloudFormationModel):
             datapoints_to_alarm=int(declared["DatapointsToAlarm"]),
             treat_missing_data=declared["TreatMissingData"],
         )
-        return cls(name)
+        return cls(name, alarm.alarm_arn)
 
     @classmethod
     def update_from_cloudformation_json(cls, **arguments: Any) -> "MetricAlarm":  # type: ignore[override]

@@ -45,6 +45,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "AGENT_SECRETS": '{"TOKEN": "ssm:/chat/token"}',
         "LEASE_WAIT_SECONDS": "2.5",
         "DEADLINE_MARGIN_SECONDS": "1.5",
+        "TRACING": "xray",
         "STAGE": "prod",
         "STREAMING": "False",
         "TURNS_IN_PROCESS": "True",

@@ -69,7 +69,7 @@ class Load:
                 **environment,
             },
             {"load": self.model},
-            self._build,
+            self.build,
         )
         self.function.cold_start()
         self._answers = 0
@@ -86,7 +86,7 @@ class Load:
                 self._answers += 1
         return reply
 
-    def _build(self, session_manager: Any, settings: Any) -> Any:
+    def build(self, session_manager: Any, settings: Any) -> Any:
         from strands import Agent, tool
 
         from lambda_src.models.providers import build_model
@@ -167,11 +167,12 @@ class Load:
 
     def run(self, users: int = 3) -> None:
         """Let the users come, all at once."""
-        self._together([lambda number=number: self.user(number) for number in range(users)])  # type: ignore[misc]
-        self._together([lambda number=number: self.crowd(number) for number in range(users)])  # type: ignore[misc]
+        self.run_together(*[lambda number=number: self.user(number) for number in range(users)])
+        self.run_together(*[lambda number=number: self.crowd(number) for number in range(users)])
 
     @staticmethod
-    def _together(users: list[Callable[[], None]]) -> None:
+    def run_together(*users: Callable[[], object]) -> None:
+        """Let several come at the same time."""
         threads = [threading.Thread(target=user) for user in users]
         for thread in threads:
             thread.start()
