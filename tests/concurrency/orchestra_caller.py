@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.doubles.scripted_model import Request, ScriptedModel, tool_use
-from tests.endpoint.orchestra import chain, hand_over, sign, swarm
+from tests.endpoint.orchestra import chain, circle, fan_and_join, hand_over, sign, swarm
 
 NODES = ("a", "b", "c")
+BUILDERS = {"swarm": swarm, "fan": fan_and_join, "circle": circle}
 
 
 def ask_orchestra(job: dict[str, Any]) -> dict[str, Any]:
@@ -19,8 +20,9 @@ def ask_orchestra(job: dict[str, Any]) -> dict[str, Any]:
     from tests.concurrency.callers import endpoint_of
 
     ran: list[str] = []
-    build = swarm if job["orchestra"] == "swarm" else chain
-    models = {name: ScriptedModel(otherwise=_speak(job, name, ran)) for name in NODES}
+    build = BUILDERS.get(job["orchestra"], chain)
+    names = (*NODES, "d") if job["orchestra"] == "fan" else NODES
+    models = {name: ScriptedModel(otherwise=_speak(job, name, ran)) for name in names}
     lambda_src.agent.build_agent = build(models, sign)  # type: ignore[assignment] # as in an edited folder
     try:
         reply = endpoint_of(job).take_turn(
@@ -48,6 +50,15 @@ def _speak(job: dict[str, Any], name: str, ran: list[str]) -> Callable[[Request]
             if job["orchestra"] == "asking graph" and name == "b":
                 return tool_use("sign", document="it")
         prompt = re.search(r"prompt-\d", str(request.messages))
-        return f"{name} did {prompt and prompt[0]}"
+        done = f"{name} did {prompt and prompt[0]}"
+        return f"{done}, {_verdict(name, request)}" if job["orchestra"] == "circle" and name != "c" else done
 
     return reply
+
+
+def _verdict(name: str, request: Request) -> str:
+    """In a circle, ``a`` writes two drafts, and ``b`` sends back the first."""
+    given = str(request.messages[-1])
+    if name == "a":
+        return "draft 2" if "From b" in given else "draft 1"
+    return "again" if "draft 1" in given else "good"

@@ -5,6 +5,7 @@
 
 import itertools
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.concurrency.reference import stored_in
 from tests.contract.strands_features import needs_swarm_checkpoints
 
 KINDS = ["graph", "asking graph", pytest.param("swarm", marks=needs_swarm_checkpoints)]
-EACH = {"graph": 1, "asking graph": 2, "swarm": 4, "another": 4, "question": 2}
+EACH = {"graph": 1, "asking graph": 2, "swarm": 4, "fan": 4, "circle": 5, "another": 4, "question": 2}
 """Of the points on S3, each so many-th is tried with a kind of run."""
 PROMPT, ANSWERED = {"prompt": "prompt-1"}, "sign: yes"
 
@@ -23,7 +24,9 @@ PROMPT, ANSWERED = {"prompt": "prompt-1"}, "sign: yes"
 def points_of(place: Bucket | Folder, kind: str) -> list[Any]:
     points: list[Any] = place.points()
     if EVERYTHING:
-        return points
+        # A run that visits five nodes writes more often than any other turn.
+        more = [("PUT", applied, number) for number in range(14, 19) for applied in (False, True)]
+        return [*points, *more] if kind == "circle" and isinstance(place, Bucket) else points
     if isinstance(place, Folder) and kind != "graph":
         pytest.skip("on disk it is tried with a plain graph, and everywhere with every kind on request")
     if kind == "question":  # after each write that has taken effect
@@ -36,6 +39,13 @@ def ended_nodes(place: Bucket | Folder, session_id: str) -> set[str]:
     key = f"session_{session_id}/multi_agents/multi_agent_default/multi_agent.json"
     found = [json.loads(body) for name, body in place.objects().items() if name.endswith(key)]
     return set(found[0].get("node_results", {})) if found and "turn" in found[0]["kit"] else set()
+
+
+def visits(place: Bucket | Folder, session_id: str) -> Counter[str]:
+    """How often each node of a graph has ended, in the stored run of the turn that died."""
+    key = f"session_{session_id}/multi_agents/multi_agent_default/multi_agent.json"
+    found = [json.loads(body) for name, body in place.objects().items() if name.endswith(key)]
+    return Counter(found[0].get("execution_order", ()) if found and "turn" in found[0]["kit"] else ())
 
 
 def conversation(place: Bucket | Folder, session_id: str) -> list[tuple[str, str]]:
@@ -112,6 +122,48 @@ def test_a_run_that_dies_at_any_write_goes_on_and_no_node_that_ended_runs_again(
     report(f"{name}nodes that had ended and ran again", ran_again)
     report(f"{name}turns not exactly once", not_once)
     assert (ran_again, not_once) == (0, 0)
+
+
+WHOLE = {
+    "fan": {"a": "a did prompt-1", "b": "b did prompt-1", "c": "c did prompt-1", "d": "d did prompt-1"},
+    "circle": {"a": "a did prompt-1, draft 2", "b": "b did prompt-1, good", "c": "c did prompt-1"},
+}
+VISITS = {"fan": Counter("abcd"), "circle": Counter("ababc")}
+
+
+@pytest.mark.parametrize("kind", ["fan", "circle"])
+def test_nodes_at_once_a_join_and_a_circle_that_die_at_any_write_are_visited_as_often_as_in_a_whole_run(
+    place: Bucket | Folder, kind: str, report: Report
+) -> None:
+    tried, ran_again, left_out, ids = 0, 0, 0, itertools.count()
+    for batch in batches(points_of(place, kind)):
+        common: Job = {**place.place, "orchestra": kind, "key": "request-1", "body": PROMPT}
+        jobs: list[Job] = [{**common, "session_id": f"s{next(ids)}"} for _ in batch]
+
+        died = place.crash(jobs, batch)
+        ended = [visits(place, job["session_id"]) for job in jobs]
+        again = place.zygote.run(jobs)
+
+        for job, dead, kept, second in zip(jobs, died, ended, again, strict=True):
+            if not dead:
+                continue
+            tried += 1
+            assert second is not None
+            assert "refused" not in second, f"{job}: {second}"
+            assert dict(parts(second)) == WHOLE[kind], f"{job}: {second}"
+            made = kept + Counter(second["ran"])
+            ran_again += (made - VISITS[kind]).total()
+            left_out += (VISITS[kind] - made).total()
+            last = WHOLE[kind][max(WHOLE[kind])]
+            assert conversation(place, job["session_id"]) == [("user", "prompt-1"), ("assistant", last)], job
+        if not all(died) and isinstance(place, Folder):
+            break
+    assert tried > 1, "hardly a process was killed"
+    name = f"{place.name}, {kind}: "
+    report(f"{name}points tried", tried)
+    report(f"{name}visits that had ended and were made again", ran_again)
+    report(f"{name}visits that were left out", left_out)
+    assert (ran_again, left_out) == (0, 0)
 
 
 def test_a_question_of_a_run_that_dies_at_any_write_is_asked_again_and_can_be_answered(

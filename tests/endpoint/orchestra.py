@@ -80,6 +80,38 @@ def fan(models: dict[str, ScriptedModel], *tools: Any) -> Callable[[Any, Any], A
     return build
 
 
+def fan_and_join(models: dict[str, ScriptedModel], *tools: Any) -> Callable[[Any, Any], Any]:
+    """A builder of a graph whose first node is followed by others at once, and those by the last."""
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        builder = GraphBuilder()
+        first, *others, last = models
+        for name, model in models.items():
+            builder.add_node(node(name, model, *tools), name)
+        for name in others:
+            builder.add_edge(first, name)
+            builder.add_edge(name, last)
+        return _built(builder, first, session_manager, settings)
+
+    return build
+
+
+def circle(models: dict[str, ScriptedModel], *tools: Any) -> Callable[[Any, Any], Any]:
+    """A builder of a graph of three nodes; the first is visited again for as long as the second says ``again``."""
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        builder = GraphBuilder()
+        write, review, publish = models
+        for name, model in models.items():
+            builder.add_node(node(name, model, *tools), name)
+        builder.add_edge(write, review)
+        builder.add_edge(review, write, lambda state: "again" in str(state.results.get(review)))
+        builder.add_edge(review, publish, lambda state: "again" not in str(state.results.get(review)))
+        return _built(builder, write, session_manager, settings)
+
+    return build
+
+
 def _built(builder: GraphBuilder, entry: str, session_manager: Any, settings: Any) -> Any:
     builder.set_entry_point(entry)
     builder.set_graph_id(settings.agent_id)
