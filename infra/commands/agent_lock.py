@@ -3,7 +3,8 @@
 import sys
 from typing import Final
 
-from infra.packaging.agent_requirements import AgentRequirementsError, check_agent_lock, lock_agent
+from infra.lock import exit_code_of
+from infra.packaging.agent_requirements import check_agent_lock, lock_agent
 
 _CHECK: Final = "--check"
 
@@ -17,15 +18,9 @@ def main(arguments: list[str]) -> int:
     Returns:
         0, or 1 when the requirements cannot be resolved, or are not those of the lock.
     """
-    try:
-        if arguments == [_CHECK]:
-            check_agent_lock()
-        else:
-            lock_agent(options=arguments)
-    except AgentRequirementsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    if arguments == [_CHECK]:
+        return exit_code_of(check_agent_lock)
+    return exit_code_of(lambda: lock_agent(options=arguments))
 
 
 if __name__ == "__main__":

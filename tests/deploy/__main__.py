@@ -9,7 +9,6 @@ Ends non-zero on any difference.
 import argparse
 import dataclasses
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -22,10 +21,10 @@ from agent_sessions_client import SigV4Auth
 from infra.commands.deployment import stack_outputs
 from infra.commands.smoke.report import Report, expect
 from infra.config import KitConfig, load_config
-from infra.packaging.interpreters import Interpreter, find_interpreter
+from infra.packaging.interpreters import Interpreter
 from infra.packaging.runtime_layer_build import LIMIT_BYTES
 from infra.packaging.shipped_files import folder_size
-from tests.deploy.assembly import MACHINES, Assembly, AssemblyError, Tool
+from tests.deploy.assembly import Assembly, AssemblyError, Tool
 from tests.deploy.cdk_cli import REGION, Cdk, CdkError
 from tests.deploy.conversation import SCRIPT, SESSION, Conversation
 from tests.deploy.declared import check_deployed, role_statements
@@ -35,6 +34,7 @@ from tests.deploy.lambda_process import DeployedFunction, install_runtime, take_
 from tests.deploy.own_app import OwnApp
 from tests.deploy.permissions import check_permissions
 from tests.deploy.streams import Streams, streaming_model
+from tests.deploy.this_machine import FUNCTION_ENVIRONMENT, FUNCTION_KEY, context_for, interpreter_here
 from tests.deploy.transcript import Transcript
 from tests.deploy.working_copy import copy_and_edit
 from tests.doubles.bedrock_server import BedrockServer
@@ -43,8 +43,6 @@ from tests.infra.policy_evaluator import Decision, Statement, decide
 
 _BUDGET_SECONDS = 150
 _FAR_UNDER = 0.5  # of what Lambda takes unzipped: room for a user's own packages
-_FUNCTION_KEY = "AKIATHEFUNCTION"
-_VERSIONS = ("3.13", "3.12", "3.14")
 
 
 class Rehearsal:
@@ -66,10 +64,7 @@ class Rehearsal:
         self._cdk = Cdk(aws.url, folder / "cdk-home", transcript.line)
         self._copy = folder / "kit"
         self._python_version = interpreter.full_version.rpartition(".")[0]
-        self._context = {
-            "architecture": MACHINES[platform.machine().lower()],
-            "python_version": self._python_version,
-        }
+        self._context = context_for(interpreter)
         self._session = boto3.Session(
             aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=REGION
         )
@@ -117,11 +112,7 @@ class Rehearsal:
         client = self._session.client("lambda")
         function = take_out(client, outputs["FunctionName"], self._folder, self._interpreter, qualifier)
         function.environment = {
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": _FUNCTION_KEY,
-            "AWS_SECRET_ACCESS_KEY": "rehearsal",
-            "AWS_EC2_METADATA_DISABLED": "true",
+            **FUNCTION_ENVIRONMENT,
             "AWS_ENDPOINT_URL_S3": self._aws.url,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock_url,
         }
@@ -203,7 +194,7 @@ class Rehearsal:
         refused = "agent cannot be used: build_agent has returned a str" in said
         self.report.check("a builder that returns no agent is refused at synth", lambda: expect(refused, said))
         self.report.check("nothing was written where it is installed", lambda: expect(not app.written(), app.written()))
-        assembly = Assembly(folder, self._folder, self._aws, _FUNCTION_KEY, self.transcript, self.report)
+        assembly = Assembly(folder, self._folder, self._aws, FUNCTION_KEY, self.transcript, self.report)
         assembly.rehearse(self._cdk, Tool("order_status", {"order_id": "A-17"}))
 
 
@@ -248,12 +239,11 @@ def main(arguments: list[str]) -> int:
     transcript = Transcript()
     if options.assembly:
         return _assembly(options.assembly, options.tool, transcript)
-    interpreter = next(filter(None, map(find_interpreter, _VERSIONS)), None)
+    interpreter = interpreter_here()
     if interpreter is None:
-        sys.stderr.write(f"the rehearsal runs the package: it needs one of Python {', '.join(_VERSIONS)}\n")
         return 1
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, emulator(_FUNCTION_KEY) as aws:
+    with tempfile.TemporaryDirectory() as folder, emulator(FUNCTION_KEY) as aws:
         os.environ["AWS_ENDPOINT_URL"] = aws.url
         rehearsal = Rehearsal(Path(folder), aws, interpreter, transcript)
         try:
@@ -274,12 +264,12 @@ def main(arguments: list[str]) -> int:
 
 def _assembly(folder: Path, tool: list[str] | None, transcript: Transcript) -> int:
     report = Report(transcript.write)
-    with tempfile.TemporaryDirectory() as scratch, emulator(_FUNCTION_KEY) as aws:
+    with tempfile.TemporaryDirectory() as scratch, emulator(FUNCTION_KEY) as aws:
         os.environ["AWS_ENDPOINT_URL"] = aws.url
         cdk = Cdk(aws.url, Path(scratch, "cdk-home"), transcript.line)
         try:
             called = Tool.parse(tool) if tool else None
-            assembly = Assembly(folder, Path(scratch), aws, _FUNCTION_KEY, transcript, report)
+            assembly = Assembly(folder, Path(scratch), aws, FUNCTION_KEY, transcript, report)
             cdk.bootstrap(Path(scratch))
             assembly.rehearse(cdk, called)
         except (AssemblyError, CdkError) as error:

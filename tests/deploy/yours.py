@@ -8,7 +8,6 @@ servers on this machine, and ``aws`` is a few lines that ask the emulator.
 
 import json
 import os
-import platform
 import re
 import shutil
 import signal
@@ -26,13 +25,13 @@ import boto3
 from infra.commands.deployment import stack_outputs
 from infra.commands.smoke.report import Report, expect
 from infra.config import load_config
-from infra.packaging.interpreters import Interpreter, find_interpreter
+from infra.packaging.interpreters import Interpreter
 from infra.packaging.runtime_layer_build import require_uv
-from tests.deploy.assembly import MACHINES
 from tests.deploy.cdk_cli import REGION, ROOT, Cdk, CdkError
 from tests.deploy.declared import role_statements
 from tests.deploy.emulator import ACCOUNT, Emulator, emulator
 from tests.deploy.lambda_process import install_runtime, take_out
+from tests.deploy.this_machine import FUNCTION_ENVIRONMENT, FUNCTION_KEY, context_for, interpreter_here
 from tests.deploy.transcript import Transcript
 from tests.docs import yours
 from tests.docs.documents import blocks, transcript
@@ -41,8 +40,6 @@ from tests.endpoint.function import http_event
 from tests.infra.policy_evaluator import Decision, decide
 
 _BUDGET_SECONDS = 120
-_FUNCTION_KEY = "AKIATHEFUNCTION"
-_VERSIONS = ("3.13", "3.12", "3.14")
 _PROMPT = {"prompt": "Where is A-17?"}
 _ANSWER = "It is in Oslo."
 _TOLD = re.compile(r"Oslo, seen .{1,20} ago")
@@ -86,10 +83,7 @@ class Yours:
         self._interpreter = interpreter
         self._carrier_url = carrier_url
         self._cdk = Cdk(aws.url, folder / "cdk-home", told.line)
-        self._context = {
-            "architecture": MACHINES[platform.machine().lower()],
-            "python_version": interpreter.full_version.rpartition(".")[0],
-        }
+        self._context = context_for(interpreter)
         self._session = boto3.Session("rehearsal", "rehearsal", region_name=REGION)
         self._environment = {
             **{name: value for name, value in self._cdk.environment.items() if not name.startswith(("MAKE", "MFLAGS"))},
@@ -247,11 +241,7 @@ class Yours:
         )
         with BedrockServer(tool_use("order_status", order_id="A-17"), _ANSWER) as bedrock:
             function.environment = {
-                "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION,
-                "AWS_ACCESS_KEY_ID": _FUNCTION_KEY,
-                "AWS_SECRET_ACCESS_KEY": "rehearsal",
-                "AWS_EC2_METADATA_DISABLED": "true",
+                **FUNCTION_ENVIRONMENT,
                 "AWS_ENDPOINT_URL": self._aws.url,
                 "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock.url,
                 "CARRIER_URL": self._carrier_url,
@@ -277,13 +267,12 @@ def main() -> int:
     Returns:
         0 when everything was as the page says, 1 otherwise.
     """
-    interpreter = next(filter(None, map(find_interpreter, _VERSIONS)), None)
+    interpreter = interpreter_here()
     if interpreter is None:
-        sys.stderr.write(f"the rehearsal runs the package: it needs one of Python {', '.join(_VERSIONS)}\n")
         return 1
     told = Transcript()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, emulator(_FUNCTION_KEY) as aws, yours.carrier() as carrier_url:
+    with tempfile.TemporaryDirectory() as folder, emulator(FUNCTION_KEY) as aws, yours.carrier() as carrier_url:
         os.environ["AWS_ENDPOINT_URL"] = aws.url
         page = Yours(Path(folder), aws, interpreter, told, carrier_url)
         try:
