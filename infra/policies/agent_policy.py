@@ -16,6 +16,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 _VERSION: Final = "2012-10-17"
+_ALLOWED: Final = f'allowed: a JSON object with "Version": "{_VERSION}", one Statement or a list, and perhaps an Id'
 _DOCUMENT: Final = {"Version", "Id", "Statement"}
 _ELEMENTS: Final = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 _EFFECTS: Final = ("Allow", "Deny")
@@ -61,6 +62,18 @@ class AgentStatement:
         return _many(self.element.get("Resource", self.element.get("NotResource")))
 
 
+def _problem_with(document: object) -> str | None:
+    if not isinstance(document, dict):
+        return f"it is a {type(document).__name__}"
+    if unknown := sorted(document.keys() - _DOCUMENT):
+        return f"it has {', '.join(unknown)}"
+    if "Statement" not in document:
+        return "it has no Statement"
+    if document.get("Version") != _VERSION:
+        return f"its Version is {json.dumps(document.get('Version'))}"
+    return None
+
+
 def read_agent_policy(path: Path, *, wildcards: bool) -> list[AgentStatement]:
     """Read and check the agent's policy.
 
@@ -76,11 +89,11 @@ def read_agent_policy(path: Path, *, wildcards: bool) -> list[AgentStatement]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AgentPolicyError(f"{path.name} is no policy document: it cannot be read as JSON ({error})") from None
-    if not isinstance(document, dict) or not document.keys() <= _DOCUMENT or "Statement" not in document:
-        raise AgentPolicyError(f"{path.name} is no policy document: allowed are an object's Version, Id and Statement")
-    if document.get("Version") != _VERSION:
-        raise AgentPolicyError(f'{path.name} is no policy document of today: it begins with "Version": "{_VERSION}"')
+        raise AgentPolicyError(
+            f"{path.name} is no policy document: it cannot be read as JSON ({error}); {_ALLOWED}"
+        ) from None
+    if problem := _problem_with(document):
+        raise AgentPolicyError(f"{path.name} is no policy document: {problem}; {_ALLOWED}")
     found = document["Statement"]
     statements = [_statement(number, it) for number, it in enumerate(found if isinstance(found, list) else [found], 1)]
     problems = [

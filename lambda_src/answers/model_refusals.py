@@ -17,6 +17,7 @@ from lambda_src.answers.diagnosis import aws_error, code_of
 Suspect = Literal["marks", "media", "tools", "shape", "length"]
 
 _BAD_REQUEST = 400
+_FAILED_STATUS = 500
 _REFUSING_STATUSES = {_BAD_REQUEST, 413, 415, 422}
 _REFUSING_AWS_CODES = {"validationexception", "paramvalidationerror"}
 _REFUSING_NAMES = {"ParamValidationError"}
@@ -98,7 +99,19 @@ def is_about_the_account(error: BaseException) -> bool:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that a provider's error carries, wherever its SDK keeps it."""
+    """The HTTP status that a provider's error carries, wherever its SDK keeps it.
+
+    LiteLLM makes 500 of every status that it has no class for, Anthropic's 529 among them. What it was raised from has
+    the provider's own.
+    """
+    status = _own_status(error)
+    source = error.__cause__ or error.__context__
+    if status == _FAILED_STATUS and source is not None:
+        return _own_status(source) or status
+    return status
+
+
+def _own_status(error: BaseException) -> int | None:
     response = getattr(error, "response", None)
     for holder in (error, response):
         for name in ("status_code", "http_status", "code", "status"):

@@ -225,6 +225,14 @@ class LiteLLMServer(OpenAIServer):
         return {"AGENT_MODEL_URL": f"{self.url}/v1"}
 
 
+class LiteLLMsAnthropicServer(AnthropicServer):
+    """Anthropic's protocol, spoken by LiteLLM, which has its own client of it."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"AGENT_MODEL_URL": self.url}
+
+
 class GeminiServer(ProviderServer):
     """Google's generateContent, streamed."""
 

@@ -13,6 +13,7 @@ from tests.doubles.provider_server import (
     Blocked,
     Calls,
     GeminiServer,
+    LiteLLMsAnthropicServer,
     LiteLLMServer,
     OllamaServer,
     OpenAIServer,
@@ -206,6 +207,39 @@ def test_the_providers_errors_are_the_problems_that_bedrocks_are(
         assert KEY not in answer.text
         server.answers[:] = ["Hello."]
         assert text_of(function.reply("Hi again", situation)) == "Hello."
+    assert KEY not in "".join(capfd.readouterr())
+
+
+def test_litellm_speaks_anthropics_protocol_with_the_same_problems(
+    file_store: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    monkeypatch.setitem(sys.modules, "litellm.rust_bridge._native", None)  # the layer has none
+    importlib.import_module("strands.models.litellm")  # takes seconds: before any clock runs
+    with LiteLLMsAnthropicServer(["Nice to meet you.", Calls("calculator", {"expression": "6 * 7"}), "42."]) as server:
+        variables = {
+            "LITELLM_API_KEY": KEY,
+            "AGENT_MODEL": "litellm:anthropic/claude-haiku-4-5",
+            "AGENT_MODEL_ATTEMPTS": "1",
+        }
+        function = Function({**CREDENTIALS, **file_store, **server.variables, **variables})
+
+        assert text_of(function.reply("I am Ada.")) == "Nice to meet you."
+        function.cold_start()
+        reply = function.reply("What is 6 * 7?")
+        assert (text_of(reply), reply["restored_messages"], reply["usage"]["output_tokens"]) == ("42.", 2, 14)
+        assert (server.keys, server.models) == ([KEY] * 3, ["claude-haiku-4-5"] * 3)
+        assert "42" in str(server.requests[2]["messages"][-1])
+
+        for situation, (status, problem, says, refusals) in ERRORS.items():
+            server.answers[:] = [refusals["anthropic"]]
+            answer = function.say("Hi", situation)
+
+            assert (situation, answer.status, answer.problem) == (situation, status, problem)
+            assert says in answer.json["detail"]
+            assert KEY not in answer.text
+            server.answers[:] = ["Hello."]
+            assert text_of(function.reply("Hi again", situation)) == "Hello."
     assert KEY not in "".join(capfd.readouterr())
 
 
