@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from agent_sessions._objects.before_turn import BEFORE, FIELDS, Carrier
 from agent_sessions._records.layout import message_id_of
-from agent_sessions._records.message_records import checked_message, list_agent_ids
+from agent_sessions._records.message_records import checked_message, list_agent_ids, message_in
 from agent_sessions._records.own_names import checked_agent
 from agent_sessions._records.record_format import encode, is_erased, life_of
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
 from agent_sessions.incoming_session import IncomingSession
-from agent_sessions.tool_pairing import tool_result_ids
+from agent_sessions.turn_request import begins_turn
 from agent_sessions.types import Session, SessionType, ids_in, is_message_id, utc_now
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ class _Source:
             raise self._not_found(agent_id=agent_id, message_id=message_id)
         if not _begins_turn(first):
             raise NotForkableError(
-                f"session_id={self.session_id}, agent_id={agent_id}, message_id={message_id} | begins no turn: name the "
-                "first message of one",
+                f"session_id={self.session_id}, agent_id={agent_id}, message_id={message_id} | begins no turn: name "
+                "the first message of one",
                 session_id=self.session_id,
                 key=first.key,
             )
@@ -286,11 +286,7 @@ class _Source:
 
 
 def _begins_turn(record: Record | None) -> bool:
-    """Whether a message is a turn's first. Of messages without a mark, a user's words are."""
-    if record is None:
-        return False
-    message = record.content["message"]
-    return BEFORE in record.kit or (message["role"] == "user" and not tool_result_ids(message))
+    return record is not None and (BEFORE in record.kit or begins_turn(message_in(record)))
 
 
 def _nothing_of(now: dict[str, Any]) -> dict[str, Any]:
