@@ -246,6 +246,15 @@ class TurnEvents(RootModel[str]):
     )
 
 
+class ExportLines(RootModel[str]):
+    """Sessions as JSON lines: of each a head, its records and a checksum, and a last line with `next_cursor`.
+
+    An answer without its last line was cut off; the sessions with a checksum in it are whole.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"contentMediaType": "application/jsonl"})
+
+
 class AgentDescription(BaseModel):
     """An agent of a session."""
 

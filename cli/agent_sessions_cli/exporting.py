@@ -7,28 +7,23 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from agent_sessions.exceptions import SessionConflictError
+from agent_sessions.session_export import stored_records, stored_versions, write_records
 from agent_sessions_cli.markdown import conversation_lines
 from agent_sessions_cli.output import print_json
 from agent_sessions_cli.place import Place, works_in_place
-from agent_sessions_cli.records_file import NamedRecord, write_records
-from agent_sessions_cli.session_copy import OF_CALLERS
 from agent_sessions_cli.showing import agent_ids, orchestrators, read_agent, records
 from agent_sessions_cli.snapshots import encoded, path_of, snapshot_of_agent, snapshot_of_orchestrator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from agent_sessions.object_store import ListedObject
     from agent_sessions.session_store import SessionStore
-
-_AT_ONCE = 16
 
 
 @click.command("export")
@@ -71,7 +66,7 @@ def export(place: Place, session_id: str, form: str, output: Path | None) -> Non
                 write(line.encode(errors="backslashreplace"))
             told: dict[str, Any] = {}
         else:
-            told = write_records(write, session_id, _stored_records(store, session_id))._asdict()
+            told = write_records(write, session_id, stored_records(store, session_id))._asdict()
     if output is not None:
         facts = {"session_id": session_id, "file": str(output), **told}
         if place.as_json:
@@ -86,7 +81,7 @@ def _export_snapshots(place: Place, store: SessionStore, session_id: str, output
     if output is None:
         raise click.UsageError("--format snapshot writes a folder. Name it with --output.")
     _require_free(output)
-    before = _versions(store, session_id)
+    before = list(stored_versions(store, session_id))
     summary = store.describe(session_id)
     found = [
         ("agent", name, snapshot_of_agent(read_agent(store, session_id, name), records(store, session_id, name)))
@@ -97,8 +92,8 @@ def _export_snapshots(place: Place, store: SessionStore, session_id: str, output
         ("multiAgent", name, snapshot_of_orchestrator(name, state, at))
         for name, state in orchestrators(store, session_id)
     ]
-    if _versions(store, session_id) != before:
-        raise _used_meanwhile(session_id)
+    if list(stored_versions(store, session_id)) != before:
+        raise SessionConflictError(f"Session {session_id} was used while it was exported", session_id=session_id)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as work:
         folder = Path(work, "whole")
         told = {}
@@ -116,49 +111,11 @@ def _export_snapshots(place: Place, store: SessionStore, session_id: str, output
     click.echo(f"{output}: session {session_id}, {len(told)} snapshots")
 
 
-def _versions(store: SessionStore, session_id: str) -> list[bytes]:
-    return [_version(entry) for entry in _listed(store, store.layout.session_folder(session_id))]
-
-
 def _require_free(output: Path) -> None:
     if output.exists():
         raise click.UsageError(f"--output {output} is there already. Name another one.")
     if not output.parent.is_dir():
         raise click.UsageError(f"--output {output}: there is no folder {output.parent}. Make it first.")
-
-
-def _stored_records(store: SessionStore, session_id: str) -> Iterator[NamedRecord]:
-    """Every record of a session.
-
-    Raises:
-        SessionConflictError: Somebody has written to the session meanwhile.
-    """
-    folder = store.layout.session_folder(session_id)
-    before, after = hashlib.sha256(), hashlib.sha256()
-    listed = _listed(store, folder)
-    while chunk := list(islice(listed, _AT_ONCE)):
-        for entry, found in zip(chunk, store.objects.get_many([entry.key for entry in chunk]), strict=True):
-            if found is None:
-                raise _used_meanwhile(session_id)
-            before.update(_version(entry))
-            yield NamedRecord(entry.key.removeprefix(folder), found.body)
-    # A listing tells another version of an object, whenever that was written between the two.
-    for entry in _listed(store, folder):
-        after.update(_version(entry))
-    if after.digest() != before.digest():
-        raise _used_meanwhile(session_id)
-
-
-def _listed(store: SessionStore, folder: str) -> Iterator[ListedObject]:
-    return (entry for entry in store.objects.list(folder) if not entry.key.endswith(OF_CALLERS))
-
-
-def _version(entry: ListedObject) -> bytes:
-    return f"{entry.key}\0{entry.etag}\0".encode(errors="backslashreplace")
-
-
-def _used_meanwhile(session_id: str) -> SessionConflictError:
-    return SessionConflictError(f"Session {session_id} was used while it was exported", session_id=session_id)
 
 
 def _markdown(store: SessionStore, session_id: str) -> Iterator[str]:

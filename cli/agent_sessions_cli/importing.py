@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent_sessions.exceptions import SessionExistsError
 from agent_sessions.incoming_session import IncomingSession
+from agent_sessions.session_export import NamedRecord
 from agent_sessions_cli.failures import ExitCode, TerminalError
 from agent_sessions_cli.output import print_json
 from agent_sessions_cli.place import Place, works_in_place
-from agent_sessions_cli.records_file import NamedRecord, records_in, verify
+from agent_sessions_cli.records_file import records_in, verify
 from agent_sessions_cli.snapshots import records_of, sessions_in, snapshots_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import BinaryIO
 
     from agent_sessions.session_store import SessionStore
+    from agent_sessions_cli.records_file import StoredSession
 
 _RECORD = "session.json"
 
@@ -27,12 +31,13 @@ _RECORD = "session.json"
 @click.option("--session", "session_id", metavar="ID", help="Which session of a folder of snapshots that has several.")
 @works_in_place
 def import_(place: Place, file: Path, session_id: str | None) -> None:
-    """Bring a session in from a file that `export` wrote, or from a folder of Strands' snapshots.
+    """Bring sessions in from a file that `export`, or `GET /export` of the endpoint, wrote, or from Strands' snapshots.
 
-    The checksum is verified before anything is written. A session that is there already is not touched. Nobody finds
-    the new session before it is whole: an import that was stopped, or whose process died, leaves nothing that opens,
-    and can be run again. Importing counts as a use, from which a session's lifetime runs; only a session that was
-    exported while its older objects were being renewed keeps the last use that its record states.
+    Every checksum is verified before anything is written. A session that is there already is not touched; the others of
+    the file are imported. Nobody finds a new session before it is whole: an import that was stopped, or whose process
+    died, leaves nothing half that opens, and can be run again. Importing counts as a use, from which a session's
+    lifetime runs; only a session that was exported while its older objects were being renewed keeps the last use that
+    its record states.
 
     A folder is one that `export --format snapshot` wrote, or the base of a LocalFileStorage in which Strands'
     SnapshotSessionManager keeps sessions. Of each agent and orchestrator the latest snapshot is read.
@@ -43,26 +48,48 @@ def import_(place: Place, file: Path, session_id: str | None) -> None:
         records = records_of(session_id, snapshots_in(file, session_id))
         named = [NamedRecord(name, body) for name, body in records.items() if name != _RECORD]
         _bring_in(store, session_id, named, records[_RECORD])
-        facts: dict[str, Any] = {"session_id": session_id, "records": len(records)}
+        _tell(place, {"session_id": session_id, "records": len(records)})
     else:
         if session_id is not None:
-            raise click.UsageError("--session goes with a folder of snapshots. A file holds one session.")
-        facts = _import_file(store, file)
+            raise click.UsageError("--session goes with a folder of snapshots. Of a file all sessions are imported.")
+        _import_file(place, store, file)
+
+
+def _tell(place: Place, facts: dict[str, Any]) -> None:
     if place.as_json:
         print_json(facts)
     else:
         click.echo(f"session {facts['session_id']}: {facts['records']} records")
 
 
-def _import_file(store: SessionStore, file: Path) -> dict[str, Any]:
+def _import_file(place: Place, store: SessionStore, file: Path) -> None:
     with file.open("rb") as opened:
-        session_id, checksum = verify(opened)
-        session_record = next((body for name, body in records_in(opened, checksum.records) if name == _RECORD), None)
-        if session_record is None:
-            raise TerminalError(f"{file} holds no {_RECORD}. Export the session again.", ExitCode.DAMAGED)
-        others = (record for record in records_in(opened, checksum.records) if record.name != _RECORD)
-        _bring_in(store, session_id, others, session_record)
-    return {"session_id": session_id, **checksum._asdict()}
+        sessions = [(session, _record_of(opened, session, file)) for session in verify(opened)]
+        there: list[SessionExistsError] = []
+        for session, record in sessions:
+            others = (other for other in records_in(opened, session) if other.name != _RECORD)
+            try:
+                _bring_in(store, session.session_id, others, record)
+            except SessionExistsError as error:
+                there.append(error)
+            else:
+                _tell(place, {"session_id": session.session_id, **session.checksum._asdict()})
+    if there and len(sessions) == 1:
+        raise there[0]
+    if there:
+        named = ", ".join(error.session_id or "?" for error in there[:20])
+        raise TerminalError(
+            f"{len(there)} of {len(sessions)} sessions already exist and are as they were: {named}. The others are "
+            "imported. Look at one with `agent-sessions show`.",
+            ExitCode.EXISTS,
+        )
+
+
+def _record_of(file: BinaryIO, session: StoredSession, path: Path) -> bytes:
+    record = next((body for name, body in records_in(file, session) if name == _RECORD), None)
+    if record is None:
+        raise TerminalError(f"{path} holds no {_RECORD}. Export the session again.", ExitCode.DAMAGED)
+    return record
 
 
 def _bring_in(store: SessionStore, session_id: str, records: Iterable[NamedRecord], session_record: bytes) -> None:

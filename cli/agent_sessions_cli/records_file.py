@@ -1,13 +1,4 @@
-"""A session in a file of JSON lines: a head, every record byte for byte, and a checksum over all of it.
-
-    {"format": "agent-session", "version": 1, "session_id": "ada"}
-    {"name": "agents/agent_default/agent.json", "text": "{…}"}
-    …
-    {"records": 4, "sha256": "…"}
-
-A record that is no UTF-8 stands under ``base64`` instead of ``text``. The checksum is the SHA-256 of all bytes before
-its line.
-"""
+"""Reads sessions from a file of JSON lines, as ``agent_sessions.session_export`` writes them."""
 
 from __future__ import annotations
 
@@ -15,95 +6,70 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from agent_sessions.session_export import FORMAT, FORMAT_OF_SEVERAL, VERSION, Checksum, NamedRecord
 from agent_sessions_cli.failures import ExitCode, TerminalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-FORMAT = "agent-session"
-VERSION = 1
+    from collections.abc import Iterator
 
 
-class NamedRecord(NamedTuple):
-    """A record.
+class StoredSession(NamedTuple):
+    """A session in a file.
 
     Attributes:
-        name: Its key below the session's folder.
-        body: Its bytes.
+        session_id: Its id.
+        at: Where its first record begins, in bytes.
+        checksum: Its last line.
     """
 
-    name: str
-    body: bytes
+    session_id: str
+    at: int
+    checksum: Checksum
 
 
-class Checksum(NamedTuple):
-    """The last line of a file.
-
-    Attributes:
-        records: How many records the file holds.
-        sha256: The digest of all bytes before the line, in hexadecimal digits.
-    """
-
-    records: int
-    sha256: str
-
-
-def write_records(write: Callable[[bytes], object], session_id: str, records: Iterable[NamedRecord]) -> Checksum:
-    """Write a session's records. If they end with an error, the file has no checksum, and nobody takes it for whole."""
-    digest, count = hashlib.sha256(), 0
-
-    def line(value: dict[str, Any]) -> None:
-        text = json.dumps(value).encode() + b"\n"
-        digest.update(text)
-        write(text)
-
-    line({"format": FORMAT, "version": VERSION, "session_id": session_id})
-    for record in records:
-        line({"name": record.name, **_as_json(record.body)})
-        count += 1
-    checksum = Checksum(count, digest.hexdigest())
-    line(checksum._asdict())
-    return checksum
-
-
-def verify(file: BinaryIO) -> tuple[str, Checksum]:
-    """Read a whole file and compare its checksum.
-
-    Returns:
-        The session's id, and the checksum.
+def verify(file: BinaryIO) -> list[StoredSession]:
+    """Read a whole file, of one session or of several, and compare its checksums.
 
     Raises:
         TerminalError: The file is no export, is of a later version, was cut off or changed.
     """
+    found: list[StoredSession] = []
     head = file.readline()
-    session_id = _session_id_in(head)
-    digest, count, last = hashlib.sha256(head), 0, b""
-    for line in file:
-        if last:
-            digest.update(last)
+    while True:
+        if _is_last_line(head):  # of a page; another one may follow
+            head = file.readline()
+            if not head:
+                return found
+        if found and not head:
+            return found
+        session_id = _session_id_in(head)
+        at = file.tell()
+        digest, count = hashlib.sha256(head), 0
+        while True:
+            line = file.readline()
+            if not line:
+                raise _refused("it ends before its checksum: the export was cut off")
+            checksum = _checksum_in(line)
+            if checksum is not None:
+                break
+            digest.update(line)
             count += 1
-        last = line
-    try:
-        stated = json.loads(last)
-        checksum = Checksum(stated["records"], stated["sha256"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise _refused("it ends before its checksum: the export was cut off") from None
-    if checksum != Checksum(count, digest.hexdigest()):
-        raise _refused("its checksum does not fit: it has been changed or damaged")
-    return session_id, checksum
+        if checksum != Checksum(count, digest.hexdigest()):
+            raise _refused("its checksum does not fit: it has been changed or damaged")
+        found.append(StoredSession(session_id, at, checksum))
+        head = file.readline()
 
 
-def records_in(file: BinaryIO, count: int) -> Iterator[NamedRecord]:
-    """The records of a file that was verified, one at a time.
+def records_in(file: BinaryIO, session: StoredSession) -> Iterator[NamedRecord]:
+    """The records of a session in a file that was verified, one at a time.
 
     Raises:
         TerminalError: A line is no record.
     """
-    file.seek(0)
-    file.readline()
-    for _ in range(count):
+    file.seek(session.at)
+    for _ in range(session.checksum.records):
         line = file.readline()
         try:
             stated = json.loads(line)
@@ -116,11 +82,23 @@ def records_in(file: BinaryIO, count: int) -> Iterator[NamedRecord]:
         yield NamedRecord(name, body)
 
 
-def _as_json(body: bytes) -> dict[str, str]:
+def _checksum_in(line: bytes) -> Checksum | None:
+    """The checksum that a line states; ``None`` when it is another line."""
+    if not line.startswith(b'{"records": '):
+        return None
     try:
-        return {"text": body.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(body).decode("ascii")}
+        stated = json.loads(line)
+        return Checksum(stated["records"], stated["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _is_last_line(line: bytes) -> bool:
+    """Whether a line ends an export of several sessions."""
+    try:
+        return bool(json.loads(line)["format"] == FORMAT_OF_SEVERAL)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _session_id_in(line: bytes) -> str:

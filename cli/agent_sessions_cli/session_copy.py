@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from agent_sessions.exceptions import SessionBusyError, SessionExistsError, SessionStorageError
 from agent_sessions.incoming_session import IncomingSession
 from agent_sessions.lease import SessionLease
+from agent_sessions.session_export import OF_CALLERS
 
 if TYPE_CHECKING:
     import threading
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from agent_sessions.session_store import SessionStore
 
 RECORD = "session.json"
-OF_CALLERS = ("lease.json", "/cancel.json")
-"""What callers keep beside a session while they use it: no part of what it is."""
-
 _SWEEPS = 100
 """So often what a copy that was stopped has left is swept, for some seconds each time, before the copy gives up."""
 

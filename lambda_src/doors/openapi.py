@@ -115,8 +115,12 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
     "list_sessions": ("List sessions", 200, contract.Sessions, _READ),
     "delete_session": ("Erase a session", 204, None, (*_READ, errors.NotFoundError)),
     "delete_sessions": ("Erase every session", 200, contract.Receipt, (*_READ, errors.SessionInUseError)),
+    "export_sessions": ("Export every session", 200, None, (*_READ, errors.PayloadTooLargeError)),
     "health": ("Liveness", 200, contract.Health, _DOOR),
 }
+
+# operation: a reply that is no JSON document
+_OF_LINES = {"export_sessions": contract.ExportLines}
 
 # operation: status of its stream, where it has one
 _STREAMED = {"take_turn": 200, "start_session": 200, "read_turn": 200}
@@ -135,6 +139,8 @@ def operation(name: str) -> dict[str, Any]:
     summary, status, model, refusals = _OPERATIONS[name]
     success: dict[str, Any] = {"description": summary, "headers": _headers(status)}
     success["content"] = {"application/json": {"model": model}} if model else {}
+    if (lines := _OF_LINES.get(name)) is not None:
+        success["content"] = {"application/jsonl": {"model": lines}}
     responses: dict[int, Any] = {status: success}
     for other, (description, also) in _ALSO.get(name, {}).items():
         content = {"application/json": {"model": also}}

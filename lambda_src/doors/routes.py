@@ -4,6 +4,7 @@ Each route finds out who is asking, opens that owner's part of the store and not
 ``docs/openapi.json`` promises.
 """
 
+from contextvars import copy_context
 from functools import partial
 from typing import Annotated
 
@@ -22,11 +23,13 @@ from lambda_src.doors import openapi, problems
 from lambda_src.doors.caller import owner_of
 from lambda_src.doors.current_request import CurrentRequest
 from lambda_src.doors.erasing import erase_all, erase_session
+from lambda_src.doors.exporting import JSON_LINES, export_pieces, until_it_fails
 from lambda_src.doors.message_pages import read_messages
 from lambda_src.doors.resolver import FunctionUrlRouter
 from lambda_src.doors.turn_routes import SessionId, TurnRoutes
 from lambda_src.doors.validation import invalid
 from lambda_src.endpoint import Endpoint
+from lambda_src.runtime.streamed_answer import StreamedAnswer
 
 MAX_PAGE = 1_000
 PAGE_SECONDS = 8.0
@@ -79,6 +82,7 @@ class Routes:
         router.get("/sessions", **openapi.operation("list_sessions"))(self.list_sessions)
         router.delete(session, **openapi.operation("delete_session"))(self.delete_session)
         router.delete("/sessions", **openapi.operation("delete_sessions"))(self.delete_sessions)
+        router.get("/export", **openapi.operation("export_sessions"))(self.export_sessions)
         router.get("/health", **openapi.operation("health"))(self.health)
         router.get("/openapi.json", include_in_schema=False)(self.openapi_document)
         router.exception_handler(Exception)(self.refuse)
@@ -139,6 +143,24 @@ class Routes:
         return Response(
             status_code=200 if receipt.complete else 202, content_type="application/json", body=receipt, headers=goes_on
         )
+
+    def export_sessions(self, cursor: OpaqueCursor = None) -> Response[str]:
+        """Everything of the caller as JSON lines, as `agent-sessions import` takes it."""
+        streamed = self._endpoint.settings.streaming
+        store, has_time = self._request.store(), self._request.has_time()
+        if streamed:
+            pieces = self._request.in_time(lambda: export_pieces(store, cursor, streamed=True, goes_on=has_time))
+            context = copy_context()
+
+            def tell(error: BaseException) -> None:
+                context.run(log_refusal, answer_for(error), error)
+
+            self._router.stream(StreamedAnswer(200, {"Content-Type": JSON_LINES}, until_it_fails(pieces, tell)))
+            return Response(status_code=200, content_type=JSON_LINES, body="")
+        whole = self._request.in_time(
+            lambda: b"".join(export_pieces(store, cursor, streamed=False, goes_on=has_time)).decode()
+        )
+        return Response(status_code=200, content_type=JSON_LINES, body=whole)
 
     def health(self) -> contract.Health:
         """Tell that the function is up. It touches neither storage nor model."""

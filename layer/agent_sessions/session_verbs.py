@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent_sessions.accepted_turns import AcceptedTurns
     from agent_sessions.forking import Fork
     from agent_sessions.object_store import ObjectStore
+    from agent_sessions.session_export import SessionsExport
     from agent_sessions.session_pages import ErasureReceipt, ErasureReport, MessagePage, SessionPage, SessionSummary
     from agent_sessions.turn_reader import TurnReader
 
@@ -187,6 +188,20 @@ class SessionVerbs(ABC):
         from agent_sessions.forking import fork_session
 
         return fork_session(self._repository(), session_id, agent_id, before_message=before_message, fork_id=fork_id)
+
+    def export(
+        self, *, cursor: str | None = None, max_bytes: int = 150_000_000, goes_on: Callable[[], bool] = lambda: True
+    ) -> SessionsExport:
+        """All sessions here as JSON lines, in pages: see :class:`~agent_sessions.session_export.SessionsExport`.
+
+        Args:
+            cursor: ``next_cursor`` in the last line of the page before.
+            max_bytes: A page ends before the session that would make it larger.
+            goes_on: Asked before each session but the first; when it says no, the page ends.
+        """
+        from agent_sessions.session_export import SessionsExport
+
+        return SessionsExport(self.objects, self.layout, self.ttl_days, max_bytes, goes_on, cursor)
 
     def turns(self, session_id: str) -> TurnReader:
         """Read what became of a session's turns.

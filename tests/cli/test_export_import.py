@@ -10,8 +10,8 @@ from strands import Agent, tool
 
 from agent_sessions.incoming_session import IncomingSession
 from agent_sessions.object_store import Absent
+from agent_sessions.session_export import NamedRecord, write_records
 from agent_sessions.session_store import FileSessionStore, SessionStore
-from agent_sessions_cli.records_file import NamedRecord, write_records
 from tests.cli.conftest import Terminal
 from tests.doubles.scripted_model import ScriptedModel, tool_use
 

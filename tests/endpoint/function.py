@@ -173,6 +173,11 @@ class Function:
     def http(self, method: str, path: str, body: Any = None, context: Context | None = None, **event: Any) -> Answer:
         """Send an HTTP request through the Function URL."""
         response = self.invoke(http_event(method, path, body, **event), context)
+        if hasattr(response, "pieces"):  # a streamed answer, read to its end
+            text = b"".join(response.pieces).decode()
+            response.close()
+            response.wait()
+            return Answer(response.status_code, {name.lower(): v for name, v in response.headers.items()}, text)
         json.dumps(response)  # what the runtime does with it
         headers = {name.lower(): value for name, value in response["headers"].items()}
         assert response["isBase64Encoded"] is False

@@ -40,6 +40,7 @@ def test_it_names_every_route_of_the_design(contract: Any) -> None:
         ("/sessions/{session_id}/messages", "get"),
         ("/sessions/{session_id}/turns/{turn_id}", "get"),
         ("/sessions/{session_id}/turns/{turn_id}", "delete"),
+        ("/export", "get"),
         ("/health", "get"),
     }
 

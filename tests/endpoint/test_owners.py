@@ -90,6 +90,8 @@ def test_a_request_without_an_iam_principal_is_refused(scripted: Scripted) -> No
         ("GET", "/sessions/chat"),
         ("GET", "/sessions/chat/messages"),
         ("DELETE", "/sessions/chat"),
+        ("DELETE", "/sessions"),
+        ("GET", "/export"),
     ):
         answer = function.http(method, path, {"prompt": "Hi"} if method == "POST" else None, caller=None)
         assert (answer.status, answer.problem) == (401, "unauthenticated")
