@@ -172,16 +172,7 @@ class Function:
 
     def http(self, method: str, path: str, body: Any = None, context: Context | None = None, **event: Any) -> Answer:
         """Send an HTTP request through the Function URL."""
-        response = self.invoke(http_event(method, path, body, **event), context)
-        if hasattr(response, "pieces"):  # a streamed answer, read to its end
-            text = b"".join(response.pieces).decode()
-            response.close()
-            response.wait()
-            return Answer(response.status_code, {name.lower(): v for name, v in response.headers.items()}, text)
-        json.dumps(response)  # what the runtime does with it
-        headers = {name.lower(): value for name, value in response["headers"].items()}
-        assert response["isBase64Encoded"] is False
-        return Answer(response["statusCode"], headers, response["body"] or "")
+        return answer_in(self.invoke(http_event(method, path, body, **event), context))
 
     def say(self, prompt: Any, session_id: str = "chat", **options: Any) -> Answer:
         """Take a turn with a prompt."""
@@ -192,6 +183,19 @@ class Function:
         answer = self.say(prompt, session_id, **options)
         assert answer.status == 200, answer.text
         return answer.json
+
+
+def answer_in(response: Any) -> Answer:
+    """What a caller gets of what the handler returned. A streamed answer is read to its end."""
+    if hasattr(response, "pieces"):
+        text = b"".join(response.pieces).decode()
+        response.close()
+        response.wait()
+        return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, text)
+    json.dumps(response)  # what the runtime does with it
+    headers = {name.lower(): value for name, value in response["headers"].items()}
+    assert response["isBase64Encoded"] is False
+    return Answer(response["statusCode"], headers, response["body"] or "")
 
 
 @contextmanager

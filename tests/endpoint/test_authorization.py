@@ -18,7 +18,7 @@ from tests.concurrency.killing import EVERYTHING
 from tests.conftest import TOTAL
 from tests.doubles.issuer import AUDIENCE, Issuer, running
 from tests.doubles.scripted_model import ScriptedModel
-from tests.endpoint.function import ACCOUNT, ALICE, BOB, Answer, Caller, Function, http_event
+from tests.endpoint.function import ACCOUNT, ALICE, BOB, Answer, Caller, Function, answer_in, http_event
 
 Scripted = Callable[..., tuple[Function, ScriptedModel]]
 
@@ -217,9 +217,7 @@ def send(function: Function, asker: Asker, method: str, path: str, **options: An
     event = http_event(method, path, body, caller=None, headers=asker.headers, **options)
     if asker.authorizer is not None:
         event["requestContext"]["authorizer"] = asker.authorizer
-    response = function.invoke(event)
-    headers = {name.lower(): value for name, value in response["headers"].items()}
-    return Answer(response["statusCode"], headers, response["body"] or "")
+    return answer_in(function.invoke(event))
 
 
 @pytest.mark.parametrize("auth", ["iam", "identity pool", "on behalf", "jwt", "none"])
