@@ -136,11 +136,12 @@ def test_what_is_taken_back_after_an_answer_goes_out_of_the_turn_that_asked(
     assert said(function)[0] == "user: [User input redacted.]"
 
 
+@pytest.mark.parametrize("build", [chain, pytest.param(swarm, marks=needs_swarm_checkpoints)])
 def test_a_turn_that_goes_on_after_it_was_cut_off_is_shown_what_is_stored(
-    versions: Versions, s3_store: dict[str, str]
+    versions: Versions, s3_store: dict[str, str], build: Any
 ) -> None:
     nodes = models(judge=[[Redact(), "Sor", Pause(30), "ry."], "Sorry."])
-    function = Function({**OWNER, **s3_store, "DEADLINE_MARGIN_SECONDS": "2"}, build_agent=chain(nodes))
+    function = Function({**OWNER, **s3_store, "DEADLINE_MARGIN_SECONDS": "2"}, build_agent=build(nodes))
 
     late = function.say(f"Say: {SECRET}", context=Context(remaining_seconds=4), **KEYED)
     function.cold_start()
