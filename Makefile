@@ -68,7 +68,7 @@ run: $(VENV)/.local ## serve the agent endpoint on this machine (PORT=, STORE=, 
 
 .PHONY: cli cli-docs
 cli: $(VENV)/.dev ## look at the sessions of a store (ARGS="ls --store s3://bucket"; see docs/CLI.md)
-	@PYTHONPATH=layer:cli $(BIN)/python -m agent_sessions_cli $(ARGS)
+	@PYTHONPATH=layer:client:cli $(BIN)/python -m agent_sessions_cli $(ARGS)
 
 # --- check ----------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ openapi: $(VENV)/.dev ## write docs/openapi.json, the HTTP contract, from the co
 	@PYTHONPATH=layer:client:. $(BIN)/python -m lambda_src.doors > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 cli-docs: $(VENV)/.dev ## write docs/CLI.md from the commands
-	@PYTHONPATH=layer:cli $(BIN)/python -m agent_sessions_cli.reference > docs/CLI.md.new && mv docs/CLI.md.new docs/CLI.md
+	@PYTHONPATH=layer:client:cli $(BIN)/python -m agent_sessions_cli.reference > docs/CLI.md.new && mv docs/CLI.md.new docs/CLI.md
 
 .venv-docs/.installed: requirements/docs.txt $(UV)
 	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-docs

@@ -3,6 +3,8 @@
 import click
 
 from agent_sessions import __version__
+from agent_sessions_cli.bench import bench
+from agent_sessions_cli.chatting import chat
 from agent_sessions_cli.copying import cp
 from agent_sessions_cli.doctoring import doctor
 from agent_sessions_cli.erasing import rm
@@ -19,5 +21,5 @@ def agent_sessions() -> None:
     """Look at the sessions of a store, on S3 or in a folder, take them along and erase them."""
 
 
-for command in (ls, show, export, import_, cp, rm, expire, doctor):
+for command in (ls, show, export, import_, cp, rm, expire, doctor, chat, bench):
     agent_sessions.add_command(command)

@@ -32,6 +32,7 @@ class ExitCode(IntEnum):
     DAMAGED = 6
     STORAGE = 7
     NOT_WHOLE = 8
+    ENDPOINT = 9
     INTERRUPTED = 130
 
 
@@ -45,6 +46,7 @@ MEANINGS = {
     ExitCode.DAMAGED: "Something that is stored cannot be understood. The line names it.",
     ExitCode.STORAGE: "The storage refused or failed.",
     ExitCode.NOT_WHOLE: "An erasure is not whole. Nobody reads what is left; the line says why it is left.",
+    ExitCode.ENDPOINT: "The endpoint of a chat refused, or could not be reached.",
     ExitCode.INTERRUPTED: "Ctrl-C, or no yes to a question.",
 }
 """The meaning of each exit code, for ``docs/CLI.md``."""

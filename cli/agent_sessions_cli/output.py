@@ -40,6 +40,11 @@ class Printer:
         """Print a text that may have been stored by anybody."""
         self._console.print(Text(clean(text), style=style))
 
+    def piece(self, text: str, style: str = "", *, end: str = "") -> None:
+        """Print a part of a line."""
+        self._console.print(Text(clean(text), style=style), end=end)
+        self._console.file.flush()
+
 
 def print_json(value: Any) -> None:
     """Print a JSON object as one line of ASCII."""

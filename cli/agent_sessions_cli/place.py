@@ -29,13 +29,13 @@ _PREFIX = re.compile(r"o_[a-z2-7]{52}(/o_[a-z2-7]{52})*\Z")
 class Place:
     """Where a command works, as its options say. See ``OPTIONS`` for their meaning."""
 
-    store_url: str
-    owner: str | None
-    issuer: str | None
-    ttl_days: float | None
-    profile: str | None
-    endpoint_url: str | None
-    as_json: bool
+    store_url: str = ""
+    owner: str | None = None
+    issuer: str | None = None
+    ttl_days: float | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+    as_json: bool = False
     ANY: ClassVar = "*"
 
     def open(self) -> SessionStore:
@@ -173,10 +173,15 @@ def works_between_places(command: Callable[..., None]) -> Callable[..., None]:
     return _with_options(command, OPTIONS[1:])
 
 
+def works_without_store(command: Callable[..., None]) -> Callable[..., None]:
+    """As :func:`works_in_place` for a command that opens no store: a profile, and how it prints."""
+    return _with_options(command, [OPTIONS[4], *OPTIONS[6:]])
+
+
 def _with_options(command: Callable[..., None], options: list[Callable[..., Any]]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*, debug: bool, **given: Any) -> None:
-        place = Place(**{"store_url": "", **{name: given.pop(name) for name in _NAMES if name in given}})
+        place = Place(**{name: given.pop(name) for name in _NAMES if name in given})
         try:
             command(place, **given)
         except (click.UsageError, click.exceptions.Exit, BrokenPipeError):
@@ -202,6 +207,8 @@ def _failure(error: BaseException) -> TerminalError:
             return error
         case SessionException():
             return as_terminal_error(error)
+        case _ if type(error).__module__.startswith("agent_sessions_client"):
+            return TerminalError(f"{error}", ExitCode.ENDPOINT)
         case KeyboardInterrupt() | click.Abort():
             return TerminalError("Stopped.", ExitCode.INTERRUPTED)
         case _:

@@ -110,7 +110,8 @@ def test_a_pending_question_and_an_orchestrators_state_come_along(on_folder: Ter
 
     theirs = agent_with(of_strands(tmp_path / "out"), "Thanks.", tools=[ask])
     (name,) = theirs._interrupt_state.interrupts
-    done = theirs([{"interruptResponse": {"interruptId": name, "response": "yes"}}])
+    answer: Any = [{"interruptResponse": {"interruptId": name, "response": "yes"}}]
+    done = theirs(answer)
     assert str(done).strip() == "Thanks."
     state = json.loads((tmp_path / "out/session/ada/scopes/multiAgent/o1/snapshots/snapshot_latest.json").read_bytes())
     assert state["data"] == {"orchestrator_id": "o1", "state": Orchestra().serialize_state()}

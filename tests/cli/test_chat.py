@@ -1,0 +1,170 @@
+"""``agent-sessions chat``: somebody at a terminal talks to a real server."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from strands import Agent, ToolContext, tool
+
+from agent_sessions_cli.chatting import auth_of
+from agent_sessions_cli.commands import agent_sessions
+from agent_sessions_cli.prompts import prompt_of
+from agent_sessions_client import BearerAuth, SigV4Auth
+from tests.cli.conftest import ROOT
+from tests.doubles.scripted_model import Pause, tool_use
+from tests.endpoint.conftest import _fresh_processes  # noqa: F401 - a fixture of every test here
+from tests.streams.conftest import Serve, serve  # noqa: F401 - a fixture
+from tests.streams.served import Served
+
+
+def talk(served: Served, lines: str, *words: str) -> Result:
+    return CliRunner().invoke(agent_sessions, ["chat", served.url, *words], input=lines, prog_name="agent-sessions")
+
+
+def test_lines_are_answered_and_the_session_goes_on_later(serve: Serve) -> None:  # noqa: F811 - a fixture
+    served = serve("Hello, Ada.", "Again.", "Later.")
+
+    seen = talk(served, "I am Ada\nAnd now?\n")
+
+    assert seen.exit_code == 0, seen.output
+    assert re.findall("Hello, Ada.|Again.", seen.output) == ["Hello, Ada.", "Again."]
+    found = re.search(r"--session (\S+) goes on", seen.output)
+    assert found is not None
+    later = talk(served, "Still there?\n", "--session", found[1], "--json")
+    events = [json.loads(line) for line in later.output.splitlines()]
+    assert events[-1]["event"] == "Reply"
+    assert events[-1]["message"]["content"] == [{"text": "Later."}]
+    assert len(served.said(found[1])) == 6
+
+
+def test_a_new_session_begins_when_it_is_asked_for(serve: Serve) -> None:  # noqa: F811
+    served = serve("One.", "Two.")
+
+    seen = talk(served, "Hi\n/new\nHi\n/help\n", "--session", "first")
+
+    assert "@path sends a file" in seen.output
+    assert served.said("first") == ["user: Hi", "assistant: One."]
+    assert len(served.request("GET", "/sessions").json()["session_ids"]) == 2
+
+
+def test_a_file_is_sent_along(serve: Serve, tmp_path: Path) -> None:  # noqa: F811
+    served = serve("A dot.")
+    (tmp_path / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+
+    seen = talk(served, f"What is @{tmp_path}/dot.png here\n", "--session", "chat")
+
+    assert "A dot." in seen.output, seen.output
+    stored = served.request("GET", "/sessions/chat/messages").json()["messages"][0]["message"]["content"]
+    assert stored[1]["image"]["format"] == "png"
+
+
+def test_what_cannot_be_sent_is_said_and_nothing_is(serve: Serve, tmp_path: Path) -> None:  # noqa: F811
+    served = serve("Never.")
+    (tmp_path / "tool.exe").touch()
+
+    for name, said in (("none.png", "No such file"), ("tool.exe", "is none of")):
+        seen = talk(served, f"See @{tmp_path}/{name}\n")
+        assert (seen.exit_code, said in seen.stderr) == (2, True), seen.output
+    assert served.request("GET", "/sessions").json()["session_ids"] == []
+    assert prompt_of("mail ada@example.org") == "mail ada@example.org"
+
+
+def asking(session_manager: Any, settings: Any) -> Agent:
+    """An agent that asks before it deletes."""
+    from lambda_src.models.providers import build_model
+
+    @tool(context=True)
+    def delete_file(name: str, tool_context: ToolContext) -> str:
+        """Delete a file."""
+        return f"said {tool_context.interrupt('delete', reason={'file': name})}"
+
+    return Agent(
+        agent_id=settings.agent_id,
+        model=build_model(settings),
+        tools=[delete_file],
+        session_manager=session_manager,
+        callback_handler=None,
+        retry_strategy=None,
+    )
+
+
+def test_what_the_agent_asks_is_a_question_and_the_next_line_its_answer(serve: Serve) -> None:  # noqa: F811
+    served = serve([tool_use("delete_file", name="notes")], "Gone.", build_agent=asking)
+
+    seen = talk(served, "Delete my notes\nyes\n", "--session", "chat")
+
+    assert seen.exit_code == 0, seen.output
+    assert 'The agent asks: delete {"file": "notes"}' in seen.output
+    assert "Gone." in seen.output
+    assert "said yes" in json.dumps(served.request("GET", "/sessions/chat/messages").json())
+
+
+def test_a_question_that_was_left_open_is_asked_again(serve: Serve) -> None:  # noqa: F811
+    served = serve([tool_use("delete_file", name="notes")], "Gone.", build_agent=asking)
+
+    left = talk(served, "Delete my notes\n", "--session", "chat")
+    back = talk(served, "Hello?\nyes\n", "--session", "chat")
+
+    assert (left.exit_code, "--session chat gives it" in left.stderr) == (130, True)
+    assert "the agent waits for an answer first" in back.output
+    assert "Gone." in back.output
+
+
+def test_stop_ends_an_answer_on_a_terminal_and_it_is_kept(serve: Serve) -> None:  # noqa: F811
+    served = serve(["One two ", Pause(30), "three."], "Hello again.")
+    ours, theirs = pty.openpty()
+    path = os.pathsep.join(str(ROOT / name) for name in ("layer", "client", "cli"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent_sessions_cli", "chat", served.url, "--session", "chat"],
+        env={**os.environ, "PYTHONPATH": path, "TERM": "xterm-256color"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+
+    def until(text: bytes) -> None:
+        nonlocal shown
+        while text not in shown:
+            shown += os.read(ours, 65_536)
+
+    until(b"> ")
+    os.write(ours, b"Count\n")
+    until(b"One two")
+    os.write(ours, b"/stop\n")
+    until(b"(cancelled)")
+    os.write(ours, b"Hello\n")
+    until(b"Hello again.")
+    os.write(ours, b"\x04")
+    until(b"--session chat goes on")
+    assert process.wait(30) == 0
+    os.close(ours)
+    assert served.said()[1].startswith("assistant: One two")
+
+
+def test_a_refusing_or_missing_endpoint_is_one_line(serve: Serve) -> None:  # noqa: F811
+    served = serve("Never.")
+
+    refused = talk(served, "Hi\n", "--agent", "no/body", "--session", "chat")
+
+    assert refused.exit_code == 9
+    assert len(refused.stderr.splitlines()) == 1
+    both = CliRunner().invoke(agent_sessions, ["chat", served.url, "--sign", "--token", "t"])
+    assert (both.exit_code, "exclude each other" in both.stderr) == (2, True)
+
+
+def test_a_caller_is_signed_or_has_a_token_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+
+    assert isinstance(auth_of(None, None, None, sign=True), SigV4Auth)
+    assert isinstance(auth_of(None, None, "t", sign=False), BearerAuth)
+    assert auth_of(None, None, None, sign=False) is None
