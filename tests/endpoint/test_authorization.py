@@ -23,6 +23,7 @@ from tests.endpoint.function import ACCOUNT, ALICE, BOB, Answer, Caller, Functio
 Scripted = Callable[..., tuple[Function, ScriptedModel]]
 
 PROMPT = "prompt-plugh42"
+OWNERS_PROMPT = "prompt-of-the-owner-rezrov8"
 SUBJECT = "subject-xyzzy17"
 PERSON = "person-frobozz99"
 TURN = "00000000-0000-4000-8000-000000000000"
@@ -212,8 +213,8 @@ def routes_of(function: Function) -> list[tuple[str, str, bool]]:
     return sorted((method, path, path in router.public) for method, path in paths)
 
 
-def send(function: Function, asker: Asker, method: str, path: str, **options: Any) -> Answer:
-    body = {"prompt": PROMPT} if method in {"POST", "PUT", "PATCH"} else None
+def send(function: Function, asker: Asker, method: str, path: str, *, prompt: str = PROMPT, **options: Any) -> Answer:
+    body = {"prompt": prompt} if method in {"POST", "PUT", "PATCH"} else None
     event = http_event(method, path, body, caller=None, headers=asker.headers, **options)
     if asker.authorizer is not None:
         event["requestContext"]["authorizer"] = asker.authorizer
@@ -231,7 +232,7 @@ def test_nobody_but_the_owner_gets_anything_of_a_session(
 ) -> None:
     world = worlds(issuer)[auth]
     function, model = scripted(otherwise="Hello.", **world.settings)
-    assert send(function, world.owner, "POST", "/sessions/chat/messages").status == 200
+    assert send(function, world.owner, "POST", "/sessions/chat/messages", prompt=OWNERS_PROMPT).status == 200
     routes = routes_of(function)
     counted: Counter[str] = Counter()
     told: list[str] = []
@@ -261,10 +262,13 @@ def test_nobody_but_the_owner_gets_anything_of_a_session(
     unharmed = send(function, world.owner, "GET", "/sessions/chat/messages").json["messages"]
     assert [message["message_id"] for message in unharmed] == [0, 1]
     assert send(function, world.owner, "GET", "/sessions").json["session_ids"] == ["chat"]
+    has_read: set[str] = set()
     for method, path, _ in sorted(routes, key=lambda route: route[0] == "DELETE"):
         answer = send(function, world.owner, method, path)
         assert answer.status in {200, 201, 202, 204, 404, 409}, f"{auth}: {method} {path}: {answer.text}"
         counted["answered its owner"] += 1
+        has_read |= {path} if OWNERS_PROMPT in answer.text else set()
+    assert {"/export", "/sessions/chat/messages"} <= has_read
 
     leaks(world, told, capsys.readouterr(), tmp_path)
     for name, number in counted.items():
@@ -308,7 +312,7 @@ def forged_cursors(function: Function, world: World, told: list[str]) -> int:
 def leaks(world: World, told: list[str], captured: Any, folder: Path) -> None:
     """Look for what must be nowhere: tokens, subjects, names and prompts."""
     sent = [value for asker in [*world.others.values(), world.owner] for value in asker.headers.values()]
-    secrets = {PROMPT, SUBJECT, PERSON, "kid-unknown"}
+    secrets = {PROMPT, OWNERS_PROMPT, SUBJECT, PERSON, "kid-unknown"}
     # A token is known by its signature, wherever a part of it went.
     secrets |= {part for value in sent for part in re.findall(r"\.([A-Za-z0-9_-]{40,})", value)}
     logged = captured.out + captured.err
