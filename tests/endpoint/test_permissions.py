@@ -56,6 +56,20 @@ def test_a_call_beside_the_prefix_is_refused_and_noticed(
     deployed_role.calls.clear()  # it was asked for here, on purpose
 
 
+def test_everything_of_a_caller_is_erased_and_exported_with_what_the_role_may(
+    s3_store: dict[str, str], deployed_role: DeployedRole
+) -> None:
+    with BedrockServer("Hello.") as bedrock:
+        function = on_bedrock(bedrock, s3_store)
+        function.reply("Hi")
+        exported = function.http("GET", "/export")
+        erased = function.http("DELETE", "/sessions")
+
+    assert (exported.status, '"session_id": "chat"' in exported.text) == (200, True)
+    assert (erased.status, erased.json["sessions"], erased.json["complete"]) == (200, 1, True)
+    assert not deployed_role.refused
+
+
 def test_a_listing_of_the_whole_bucket_is_refused_and_noticed(
     s3_store: dict[str, str], deployed_role: DeployedRole
 ) -> None:
