@@ -43,7 +43,7 @@ MEANINGS = {
     ExitCode.NOT_FOUND: "There is no such session or agent, or it has expired.",
     ExitCode.EXISTS: "Something is stored there already, or another writer came first.",
     ExitCode.BUSY: "Another caller holds the session.",
-    ExitCode.DAMAGED: "Something that is stored cannot be understood. The line names it.",
+    ExitCode.DAMAGED: "Something that is stored cannot be understood, or `doctor` found it wrong. The line names it.",
     ExitCode.STORAGE: "The storage refused or failed.",
     ExitCode.NOT_WHOLE: "An erasure is not whole. Nobody reads what is left; the line says why it is left.",
     ExitCode.ENDPOINT: "The endpoint of a chat refused, or could not be reached.",

@@ -9,6 +9,7 @@ import click
 from agent_sessions_cli.commands import agent_sessions
 from agent_sessions_cli.failures import MEANINGS
 from agent_sessions_cli.place import OPTIONS
+from agent_sessions_cli.recording import recorded
 
 _HEAD = """\
 # The terminal command
@@ -22,14 +23,25 @@ $ agent-sessions ls --limit 20
 $ agent-sessions show ada
 $ agent-sessions export ada --output ada.jsonl
 $ agent-sessions import ada.jsonl --store file:///var/lib/chat
+$ agent-sessions cp s3://my-sessions/chat file:///var/lib/chat
+$ agent-sessions doctor --sessions
+$ agent-sessions chat https://abc.lambda-url.eu-central-1.on.aws --sign
 $ agent-sessions rm ada
 $ agent-sessions expire --dry-run --ttl-days 30
 ```
 
 `python -m agent_sessions_cli` is the same command; in a checkout, `make cli ARGS="ls --store file:///var/lib/chat"`.
-The credentials are those of the AWS CLI. Colours appear on a terminal alone, and never with `NO_COLOR` set. With bash,
-`eval "$(_AGENT_SESSIONS_COMPLETE=bash_source agent-sessions)"` completes commands and options; `zsh_source` and
-`fish_source` are the same for other shells.
+The credentials are those of the AWS CLI. Colours appear on a terminal alone, and never with `NO_COLOR` set.
+
+**Completion** of commands and options is a line in the shell's start file:
+
+| shell | line |
+|---|---|
+| bash | `eval "$(_AGENT_SESSIONS_COMPLETE=bash_source agent-sessions)"` |
+| zsh | `eval "$(_AGENT_SESSIONS_COMPLETE=zsh_source agent-sessions)"` |
+| fish | `_AGENT_SESSIONS_COMPLETE=fish_source agent-sessions \\| source` |
+
+Errors are one line on standard error, with what to do; `--debug` adds where they were raised.
 """
 
 
@@ -39,7 +51,8 @@ def page() -> str:
     names = agent_sessions.list_commands(context)
     commands = [agent_sessions.commands[name] for name in names]
     common = {parameter.name for parameter in _common()}
-    parts = [_HEAD, "## Options of every command\n", _table(_common()), "## Exit codes\n", _exit_codes()]
+    parts = [_HEAD, "## At a terminal\n", f"Made by running the commands.\n\n```console\n{recorded()}```\n"]
+    parts += ["## Options of every command\n", _table(_common()), "## Exit codes\n", _exit_codes()]
     for name, command in zip(names, commands, strict=True):
         own = [parameter for parameter in command.params if parameter.name not in common]
         arguments = "".join(f" {argument.make_metavar(context)}" for argument in own if _is_argument(argument))

@@ -67,10 +67,11 @@ def check_objects(store: SessionStore, *, now: Callable[[], datetime] = lambda: 
         yield Check("conditions", Verdict.UNKNOWN, f"could not be tried: {error}")
     try:
         written = _tried(may, "write", lambda: objects.put(key, b'{"nonce": "1"}', Absent()))
+        ours = now()
         _tried(may, "read", lambda: objects.get(key))
         _tried(may, "list", lambda: next(iter(objects.list(store.layout.root)), None))
         if written is not None:
-            yield _clock(written.at, now())
+            yield _clock(written.at, ours)
             yield Check("If-None-Match", *_refused(lambda: objects.put(key, b'{"nonce": "2"}', Absent())))
             stale = Unchanged(_NOBODYS)
             yield Check("If-Match", *_refused(lambda: objects.put(key, b'{"nonce": "3"}', stale)))
