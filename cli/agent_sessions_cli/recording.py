@@ -44,12 +44,7 @@ def recorded() -> str:
         _prepare(folder)
         environment = {"AGENT_SESSIONS_STORE": folder.as_uri()}
         for command in COMMANDS:
-            ran = runner.invoke(
-                agent_sessions,
-                command.split(),
-                prog_name="agent-sessions",
-                env={"AGENT_SESSIONS_STORE": folder.as_uri()},
-            )
+            ran = runner.invoke(agent_sessions, command.split(), prog_name="agent-sessions", env=environment)
             lines += [f"$ agent-sessions {command}", *ran.output.rstrip("\n").split("\n")]
             lines += [f"(exit code {ran.exit_code})"] if ran.exit_code else []
             lines.append("")

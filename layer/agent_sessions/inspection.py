@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions._life.standing import goes_on
 from agent_sessions._objects.tail_and_base import read_base, read_log
@@ -266,9 +266,9 @@ class _Inspection:
     @staticmethod
     def _require_agent(record: Record, name: str) -> None:
         agent = parsed(SessionAgent, record)
-        removed = agent.conversation_manager_state.get("removed_message_count", 0)
-        if type(removed) is not int or removed < 0:  # every manager of Strands counts with it
-            raise SessionCorruptError(f"key={record.key} | not an agent: its removed_message_count is no number")
+        wrong = _wrong_count(agent.conversation_manager_state)
+        if wrong is not None:
+            raise SessionCorruptError(f"key={record.key} | not an agent: its {wrong} is no number")
         try:
             json.dumps(agent.state)
         except (TypeError, ValueError, RecursionError):  # Strands' AgentState takes JSON alone
@@ -347,6 +347,18 @@ class _Inspection:
         self, kind: Kind, severity: Severity, key: str, what: str, remedy: str, *, is_mendable: bool = False
     ) -> None:
         self._findings.append(Finding(self._session_id, kind, severity, str(key), what, remedy, is_mendable))
+
+
+def _wrong_count(manager: dict[str, Any]) -> str | None:
+    """A count in the state of one of Strands' conversation managers that they cannot count with."""
+    counts: dict[str, int | None] = {"removed_message_count": None} if "__name__" in manager else {}
+    if manager.get("__name__") == "SlidingWindowConversationManager":
+        counts |= {"model_call_count": 0}
+    for name, otherwise in counts.items():
+        found = manager.get(name, otherwise)
+        if type(found) is not int or found < 0:
+            return name
+    return None
 
 
 class _At(NamedTuple):
