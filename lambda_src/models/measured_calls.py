@@ -44,8 +44,9 @@ async def measured(answer: AsyncIterator[Any]) -> AsyncGenerator[Any]:
 
 def _count_tokens(event: Any) -> None:
     usage = event.get("metadata", {}).get("usage") if isinstance(event, dict) else None
-    for name, metric in _TOKENS.items() if usage else ():
-        recorded.add(metric, usage.get(name) or 0)
+    if usage:
+        for name, metric in _TOKENS.items():
+            recorded.add(metric, usage.get(name) or 0)
 
 
 def _count_failure(error: Exception) -> None:
