@@ -218,6 +218,7 @@ class TurnView(BaseModel):
     status: Literal["running", "answered", "cancelled", "failed", "cut-off"]
     reply: TurnReply | None = Field(description="Of a turn that was answered or cancelled: what its request got.")
     problem: "Problem | None" = Field(description="Of one that failed or was cut off: what its request got instead.")
+    request_id: str | None = Field(description="X-Request-Id of the request that takes it, or took it last.")
 
 
 class RunningTurn(BaseModel):

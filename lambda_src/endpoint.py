@@ -120,6 +120,7 @@ class Endpoint:
                     default_agent_id=self.settings.agent_id,
                     after_crash=use.found_unfinished,
                     turn_id=None if accepted is None else accepted.turn_id,
+                    request_id=request_id,
                 ),
                 partial(store.is_asked_to_cancel, session_id) if accepted is None else accepted.is_cancelled,
             )

@@ -86,7 +86,7 @@ def _answer_http(event: dict[str, Any], context: LambdaContext) -> dict[str, Any
         refusal = answer_for(error)
         log_refusal(refusal, error)
         response = problems.response(refusal, path=event.get("rawPath"), request_id=context.aws_request_id)
-    add_headers(response)
+    add_headers(response, context.aws_request_id)
     logger.info(
         "request answered",
         extra={

@@ -152,6 +152,7 @@ class Accepting:
             "session_id": self._session_id,
             "request_id": self._key or self._turn_id,
             "turn_id": self._turn_id,
+            "accepted_by": self._request.request_id,
         }
         payload = without_caller.checked(json.dumps({**asked, **named}).encode())
         return partial(without_caller.invoke, str(self._endpoint.settings.async_function), payload)

@@ -161,7 +161,11 @@ def operation(name: str) -> dict[str, Any]:
 def _headers(status: int) -> dict[str, Any]:
     """The headers of an answer, beyond those that every HTTP response has."""
     of_status = {name: header for name, (statuses, header) in _HEADERS.items() if status in statuses}
-    return {"Cache-Control": _header({"const": "no-store"}, "Answers are the caller's own.")} | of_status
+    always = {
+        "Cache-Control": _header({"const": "no-store"}, "Answers are the caller's own."),
+        "X-Request-Id": _header({"type": "string"}, "By which everything that was logged of the request is found."),
+    }
+    return always | of_status
 
 
 def document(router: "ApiGatewayResolver") -> str:

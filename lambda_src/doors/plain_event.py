@@ -14,8 +14,10 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from agent_sessions.owner import owner_prefix, part_prefix
 from lambda_src import contract
+from lambda_src.answers.logs import logger
 from lambda_src.doors.json_values import faults_in
 from lambda_src.doors.validation import invalid
+from lambda_src.metrics import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +63,9 @@ class PlainEvent(contract.TurnBody):
     turn_id: contract.TurnId | None = Field(
         default=None, description="How the turn is called; of one that was accepted before."
     )
+    accepted_by: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] | None = Field(
+        default=None, description="X-Request-Id of the request that accepted it."
+    )
 
 
 def answer(
@@ -84,6 +89,11 @@ def answer(
         request = PlainEvent.model_validate(event)
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
+    if request.accepted_by is not None:
+        # What is logged and counted of the turn is found by the id that its caller was given.
+        logger.thread_safe_append_keys(request_id=request.accepted_by, invocation_id=request_id)
+        recorded.name(request_id=request.accepted_by, invocation_id=request_id)
+        request_id = request.accepted_by
     take: Callable[..., dict[str, Any]] = endpoint.take_turn
     if request.turn_id is not None:
         take = partial(endpoint.take_accepted_turn, turn_id=request.turn_id)

@@ -11,9 +11,18 @@ HEADERS = {"Cache-Control": "no-store", "Vary": "Origin"}
 """
 
 
-def add_headers(response: dict[str, Any] | StreamedAnswer) -> None:
-    """Give an answer the headers that every answer has. A stream's headers are its beginning."""
+REQUEST_ID = "X-Request-Id"
+
+
+def add_headers(response: dict[str, Any] | StreamedAnswer, request_id: str) -> None:
+    """Give an answer the headers that every answer has. A stream's headers are its beginning.
+
+    Args:
+        response: The answer.
+        request_id: By which everything that was logged of the request is found.
+    """
     headers = response.headers if isinstance(response, StreamedAnswer) else response.setdefault("headers", {})
+    headers[REQUEST_ID] = request_id
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
 

@@ -252,7 +252,7 @@ class TurnRoutes:
         state = turn.state()
         problem = None
         if state.problem is not None:
-            told = problems.problem(state.problem, session_id=turn.session_id, request_id=None)
+            told = problems.problem(state.problem, session_id=turn.session_id, request_id=turn.request_id)
             problem = contract.Problem.model_validate(told)
         reply = turn.reply(state)
         return contract.TurnView(
@@ -262,6 +262,7 @@ class TurnRoutes:
             status=state.status,
             reply=None if reply is None else contract.TurnReply.model_validate(reply),
             problem=problem,
+            request_id=turn.request_id,
         )
 
     def _offered(self) -> list[str]:

@@ -96,6 +96,7 @@ class AwaitedTurn:
         self.session_id = turns.session_id
         self.agent_id = accepted.agent_id
         self.turn_id = accepted.turn_id
+        self.request_id: str | None = None
         self._turns = turns
         self._accepted = accepted
         self._begun = begun

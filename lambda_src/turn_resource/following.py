@@ -73,6 +73,7 @@ class FollowedTurn:
         self.session_id = reader.session_id
         self.agent_id = found.agent_id
         self.turn_id = found.turn.turn_id
+        self.request_id = found.turn.request_id
         self._reader = reader
         self._lease = lease
 

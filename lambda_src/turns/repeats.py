@@ -43,12 +43,14 @@ class Asked:
         body: SHA-256 digest (32 hex digits) of what it asks.
         after_crash: Whether the turn before may have been cut off, so that more is stored than its record tells.
         turn_id: The turn's id, if its caller has been told one already.
+        request_id: By which the request's log lines are found.
     """
 
     key: str | None = None
     body: str | None = None
     after_crash: bool = False
     turn_id: str | None = None
+    request_id: str | None = None
 
     @classmethod
     def of(
@@ -59,6 +61,7 @@ class Asked:
         default_agent_id: str,
         after_crash: bool = False,
         turn_id: str | None = None,
+        request_id: str | None = None,
     ) -> Asked:
         """The identity of a request.
 
@@ -68,16 +71,17 @@ class Asked:
             default_agent_id: The agent meant by requests that name none. Naming it makes no other request either.
             after_crash: See the attribute.
             turn_id: See the attribute.
+            request_id: See the attribute.
         """
         if key is None:
-            return cls(after_crash=after_crash, turn_id=turn_id)
+            return cls(None, None, after_crash, turn_id, request_id)
         asked = {
             "prompt": to_json([block.to_strands() for block in body.prompt or ()]),
             "interrupt_responses": [answer.model_dump() for answer in body.interrupt_responses or ()],
             # A request that names no agent keeps the digest it had when none could be named.
             "agent_id": None if body.agent_id == default_agent_id else body.agent_id,
         }
-        return cls(digest(key), digest_of(asked), after_crash, turn_id)
+        return cls(digest(key), digest_of(asked), after_crash, turn_id, request_id)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
         session.catch_up(agent)
     found = session.find_turn(agent, asked.key) if asked.key is not None else None
     restored = len(agent.messages)
-    new = Turn(TurnRequest(asked.turn_id or uuid.uuid4().hex, asked.key, asked.body, restored_messages=restored))
+    turn_id = asked.turn_id or uuid.uuid4().hex
+    new = Turn(TurnRequest(turn_id, asked.key, asked.body, None, restored, asked.request_id))
     if found is None:
         return new
     if found.body != asked.body:
@@ -124,7 +129,8 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
     if agent.messages and found.last_id == session.next_message_id(agent) - 1 and _is_open(agent.messages[-1]):
         # What it has stored itself is nothing that it remembered.
         earlier = restored if found.restored_messages is None else found.restored_messages
-        return Turn(TurnRequest(found.turn_id, asked.key, asked.body, found.first_id, earlier), continues=True)
+        again = TurnRequest(found.turn_id, asked.key, asked.body, found.first_id, earlier, asked.request_id)
+        return Turn(again, continues=True)
     return new  # it ran out of time, or the conversation has gone on without an answer to it
 
 

@@ -40,6 +40,7 @@ class TurnRequest(NamedTuple):
         body: Digest of what was asked, made in the same way.
         first_id: The id of the first message of a turn that was cut off and is continued.
         restored_messages: How many messages the agent remembered when the turn began.
+        request_id: By which whoever runs the turn finds what was logged of it.
     """
 
     turn_id: str
@@ -47,6 +48,7 @@ class TurnRequest(NamedTuple):
     body: str | None = None
     first_id: int | None = None
     restored_messages: int | None = None
+    request_id: str | None = None
 
 
 class TurnRecord(NamedTuple):
@@ -60,6 +62,7 @@ class TurnRecord(NamedTuple):
         last_id: The id of its last message.
         outcome: What its caller was told, or would have been; ``None`` when the turn did not get so far.
         restored_messages: See :class:`TurnRequest`; ``None`` when nobody noted it.
+        request_id: Likewise.
     """
 
     turn_id: str
@@ -69,6 +72,7 @@ class TurnRecord(NamedTuple):
     last_id: int | None
     outcome: dict[str, Any] | None
     restored_messages: int | None = None
+    request_id: str | None = None
 
 
 class OrchestratorRecord(NamedTuple):
@@ -158,8 +162,9 @@ class TurnLog:
         if request is None:
             return None
         if self._first_id is None:
-            restored = {} if request.restored_messages is None else {"restored": request.restored_messages}
-            return {"turn": {"id": request.turn_id, "key": request.key, "body": request.body, **restored}}
+            noted = {"restored": request.restored_messages, "request": request.request_id}
+            noted = {name: value for name, value in noted.items() if value is not None}
+            return {"turn": {"id": request.turn_id, "key": request.key, "body": request.body, **noted}}
         if message["role"] == "assistant" and self.stop_reason is not None:
             return {"stop_reason": self.stop_reason}
         return None
@@ -192,6 +197,7 @@ class TurnLog:
             last_id,
             self._outcome,
             request.restored_messages,
+            request.request_id,
         )
         others = [other for other in self._answered if other.turn_id != record.turn_id]
         self._answered = [*others, record][-TURNS_KEPT:]
@@ -201,7 +207,8 @@ def _is_turn(found: object) -> bool:
     """Whether a stored value is a turn."""
     if not isinstance(found, dict) or found.keys() | TurnRecord._field_defaults != set(TurnRecord._fields):
         return False
-    texts, ids = [found["key"], found["body"]], [found["first_id"], found["last_id"], found.get("restored_messages")]
+    texts = [found["key"], found["body"], found.get("request_id")]
+    ids = [found["first_id"], found["last_id"], found.get("restored_messages")]
     return (
         isinstance(found["turn_id"], str)
         and all(text is None or isinstance(text, str) for text in texts)
@@ -242,7 +249,7 @@ def _turn_begun_by(record: SessionMessage) -> TurnRecord | None:
         return None
     noted: dict[str, Any] = {"turn_id": turn.get("id"), "key": turn.get("key"), "body": turn.get("body")}
     noted |= {"first_id": record.message_id, "last_id": record.message_id, "outcome": None}
-    noted["restored_messages"] = turn.get("restored")
+    noted |= {"restored_messages": turn.get("restored"), "request_id": turn.get("request")}
     return TurnRecord(**noted) if _is_turn(noted) else None
 
 
