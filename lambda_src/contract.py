@@ -50,6 +50,7 @@ SessionIdInPath = Annotated[
     AfterValidator(value_rules.without_percent),
     WithJsonSchema({**value_rules.ID_IN_PATH, "description": "Any text of up to 240 bytes without separators."}),
 ]
+MessageId = Annotated[int, BeforeValidator(value_rules.json_integer), Field(ge=0, le=value_rules.MAX_MESSAGE_ID)]
 _NO_CURSOR = "must be the next_cursor of an earlier page"
 OpaqueCursor = Annotated[
     str,
@@ -138,6 +139,28 @@ class TurnBody(StrictBody):
         ids = [answer.interrupt_id for answer in self.interrupt_responses or ()]
         if len(set(ids)) < len(ids):
             raise ValueError("interrupt_responses answers the same interrupt twice")
+        return self
+
+
+class ForkBody(StrictBody):
+    """Where a fork begins: before a turn, named by its id or by its first message.
+
+    A member that is null is as good as absent.
+    """
+
+    model_config = ConfigDict(json_schema_extra=value_rules.FORK)
+
+    before_turn: TurnId | None = Field(default=None, description="turn_id of a reply.")
+    before_message: MessageId | None = Field(default=None, description="message_id of the turn's first message.")
+    agent_id: AgentId | None = Field(default=None, description="Whose turn. Needed when there are several agents.")
+    session_id: SessionIdInPath | None = Field(
+        default=None, description="Of the new session; by default one that cannot be guessed."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.before_turn is None) == (self.before_message is None):
+            raise ValueError("either before_turn or before_message is needed, and not both")
         return self
 
 
@@ -265,6 +288,17 @@ class AgentDescription(BaseModel):
     )
 
 
+class ForkDescription(BaseModel):
+    """How a session was forked off another."""
+
+    session_id: str
+    forked_from: str = Field(description="The session it began as.")
+    agent_id: str
+    before_message: int = Field(description="The first message of the turn before which it begins.")
+    message_count: int = Field(description="How many messages of this agent it began with.")
+    state: Literal["as then", "unknown"] = Field(description="unknown: nobody kept it, and it began empty.")
+
+
 class SessionDescription(BaseModel):
     """A session, without its messages. Times are ISO 8601 in UTC."""
 
@@ -276,6 +310,7 @@ class SessionDescription(BaseModel):
     next_cursor: str | None = Field(
         description="Null when these are all agents. Of a long session with many agents, send it as cursor for more."
     )
+    fork: ForkDescription | None = Field(description="How it was forked off another session; null when it was not.")
 
 
 class StoredMessage(BaseModel):

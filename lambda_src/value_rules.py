@@ -48,6 +48,7 @@ ID_IN_PATH = _id_schema(f"%{_NEVER_IN_AN_ID}")
 
 IDEMPOTENCY_KEY = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]([ -~]*[!-~])?$"}
 TURN_ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[0-9a-f-]*$"}
+MAX_MESSAGE_ID = 10**15 - 1
 MESSAGES_CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}$"}
 OPAQUE_CURSOR = {"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": "^[A-Za-z0-9_-]*$"}
 
@@ -99,6 +100,21 @@ TURN: JsonDict = {
             "title": "Answers to interrupts",
             "required": ["interrupt_responses"],
             "properties": {"interrupt_responses": {"type": "array"}, "prompt": {"type": "null"}},
+        },
+    ]
+}
+
+FORK: JsonDict = {
+    "oneOf": [
+        {
+            "title": "Before a turn",
+            "required": ["before_turn"],
+            "properties": {"before_turn": {"type": "string"}, "before_message": {"type": "null"}},
+        },
+        {
+            "title": "Before a message",
+            "required": ["before_message"],
+            "properties": {"before_message": {"type": "integer"}, "before_turn": {"type": "null"}},
         },
     ]
 }
@@ -244,3 +260,10 @@ def whole_number(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", value):
         raise ValueError("must be a whole number")
     return value
+
+
+def json_integer(value: object) -> object:
+    """A number of JSON without a fraction; 1.0 is one, and text or a truth value is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+        raise ValueError("must be a whole number")
+    return int(value)

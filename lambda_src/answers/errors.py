@@ -67,6 +67,14 @@ class PromptRefusedError(EndpointError):
     title = "The model refused the prompt"
 
 
+class ForkRefusedError(EndpointError):
+    """No fork can begin there: the message begins no turn, or the session is an orchestrator's."""
+
+    status = 422
+    slug = "fork-refused"
+    title = "The session cannot be forked there"
+
+
 class OnBehalfRefusedError(EndpointError):
     """The caller names somebody to speak for, and cannot, or not in this way."""
 
@@ -163,6 +171,14 @@ class TurnOverError(EndpointError):
     status = 409
     slug = "turn-over"
     title = "The turn is over"
+
+
+class SessionTakenError(EndpointError):
+    """There is a session of this id already, and it stays as it is."""
+
+    status = 409
+    slug = "session-exists"
+    title = "The session exists"
 
 
 class SessionInUseError(EndpointError):

@@ -5,14 +5,16 @@ Each route finds out who is asking, opens that owner's part of the store and not
 """
 
 from contextvars import copy_context
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated
+from urllib.parse import quote
 
 from annotated_types import Ge, Le
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as RouteNotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 from pydantic import BeforeValidator
 
 from lambda_src import contract, value_rules
@@ -24,9 +26,10 @@ from lambda_src.doors.caller import owner_of
 from lambda_src.doors.current_request import CurrentRequest
 from lambda_src.doors.erasing import erase_all, erase_session
 from lambda_src.doors.exporting import JSON_LINES, export_pieces, until_it_fails
+from lambda_src.doors.forking import fork_session
 from lambda_src.doors.message_pages import read_messages
 from lambda_src.doors.resolver import FunctionUrlRouter
-from lambda_src.doors.turn_routes import SessionId, TurnRoutes
+from lambda_src.doors.turn_routes import IdempotencyKey, SessionId, TurnRoutes
 from lambda_src.doors.validation import invalid
 from lambda_src.endpoint import Endpoint
 from lambda_src.runtime.streamed_answer import StreamedAnswer
@@ -80,6 +83,7 @@ class Routes:
         router.get(session, **openapi.operation("describe_session"))(self.describe_session)
         router.get(f"{session}/messages", **openapi.operation("list_messages"))(self.list_messages)
         router.get("/sessions", **openapi.operation("list_sessions"))(self.list_sessions)
+        router.post(f"{session}/fork", **openapi.operation("fork_session"))(self.fork_session)
         router.delete(session, **openapi.operation("delete_session"))(self.delete_session)
         router.delete("/sessions", **openapi.operation("delete_sessions"))(self.delete_sessions)
         router.get("/export", **openapi.operation("export_sessions"))(self.export_sessions)
@@ -104,6 +108,7 @@ class Routes:
                 for agent in summary.agents
             ],
             next_cursor=summary.next_cursor,
+            fork=None if summary.fork is None else contract.ForkDescription(**asdict(summary.fork)),
         )
 
     def list_messages(
@@ -122,6 +127,25 @@ class Routes:
         except ValueError as error:
             raise BadRequestError(str(error)) from None
         return contract.Sessions(session_ids=list(page.session_ids), next_cursor=page.next_cursor)
+
+    def fork_session(
+        self,
+        session_id: SessionId,
+        body: Annotated[contract.ForkBody, Body(description="Where the fork begins.")],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[contract.ForkDescription]:
+        """Begin a new session as this one was before a turn: its messages, and its agents' state of that moment."""
+        owner, store = self._request.owner(), self._request.store()
+        first = self._endpoint.settings.agent_id
+        fork = self._request.in_time(
+            lambda: fork_session(store, owner, session_id, body, idempotency_key, default_agent_id=first)
+        )
+        return Response(
+            status_code=201,
+            content_type="application/json",
+            body=contract.ForkDescription(**asdict(fork)),
+            headers={"Location": f"/sessions/{quote(fork.session_id, safe='')}"},
+        )
 
     def delete_session(self, session_id: SessionId) -> Response[contract.Erasure | None]:
         """Erase a session with everything that belongs to it. From the first moment on nobody reads it any more."""

@@ -17,8 +17,8 @@ from __future__ import annotations
 import math
 import uuid
 from bisect import bisect_left
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions._objects.before_turn import BEFORE, FIELDS, Carrier
 from agent_sessions._records.layout import message_id_of
@@ -27,6 +27,7 @@ from agent_sessions._records.own_names import checked_agent
 from agent_sessions._records.record_format import encode, is_erased, life_of
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
 from agent_sessions.incoming_session import IncomingSession
+from agent_sessions.session_pages import FORK, Fork
 from agent_sessions.turn_request import begins_turn
 from agent_sessions.types import Session, SessionType, ids_in, is_message_id, utc_now
 
@@ -35,37 +36,15 @@ if TYPE_CHECKING:
     from agent_sessions._records.record_format import Record
     from agent_sessions.object_store import ListedObject
 
-FORKED_FROM = "forked_from"
-"""Under ``kit`` of the session's record."""
-
 ATTEMPTS = 3
 """How often a fork is begun anew because its source was redacted meanwhile."""
 
-State = Literal["as then", "unknown"]
+MOST_MESSAGES = 10_000
+"""Messages of a fork: one call copies them all."""
 
 
 class NotForkableError(SessionException, ValueError):
-    """No fork can begin there: at a message that begins no turn, or in a session of an orchestrator."""
-
-
-@dataclass(frozen=True)
-class Fork:
-    """A session that was forked off another.
-
-    Attributes:
-        session_id: The new session.
-        forked_from: The session it began as.
-        agent_id: The agent before whose turn.
-        message_count: How many messages of this agent it has.
-        state: ``as then``, or ``unknown``: nobody kept that of some agent. Then it is empty, and its conversation
-            manager has removed nothing.
-    """
-
-    session_id: str
-    forked_from: str
-    agent_id: str
-    message_count: int
-    state: State
+    """No fork can begin there: at a message that begins no turn, behind too many, or in an orchestrator's session."""
 
 
 class _Part(NamedTuple):
@@ -112,15 +91,16 @@ def fork_session(
     for _ in range(ATTEMPTS):
         source = _Source(repository, session_id)
         parts = source.parts_before(agent_id, before_message)
-        if _bring(source, parts, IncomingSession(repository, fork_id), before_message):
-            chosen = parts[0]
-            return Fork(
-                session_id=fork_id,
-                forked_from=session_id,
-                agent_id=chosen.agent_id,
-                message_count=len(chosen.messages),
-                state="as then" if all(part.is_as_then for part in parts) else "unknown",
-            )
+        fork = Fork(
+            session_id=fork_id,
+            forked_from=session_id,
+            agent_id=parts[0].agent_id,
+            before_message=before_message,
+            message_count=len(parts[0].messages),
+            state="as then" if all(part.is_as_then for part in parts) else "unknown",
+        )
+        if _bring(source, parts, IncomingSession(repository, fork_id), fork):
+            return fork
     raise SessionConflictError(
         f"session_id={session_id} | its messages are being redacted all the time; nothing is left of the fork",
         session_id=session_id,
@@ -128,7 +108,7 @@ def fork_session(
     )
 
 
-def _bring(source: _Source, parts: list[_Part], incoming: IncomingSession, before_message: int) -> bool:
+def _bring(source: _Source, parts: list[_Part], incoming: IncomingSession, fork: Fork) -> bool:
     """Bring in the fork. Returns whether it lives: not if its source was redacted meanwhile."""
     incoming.begin()
     try:
@@ -136,7 +116,7 @@ def _bring(source: _Source, parts: list[_Part], incoming: IncomingSession, befor
         if copied and source.is_unchanged(parts):
             for part in parts:
                 incoming.write(*source.agent_record(part))
-            incoming.finish(source.session_record(incoming.session_id, parts[0].agent_id, before_message))
+            incoming.finish(source.session_record(fork))
             return True
     except BaseException:
         incoming.abandon()
@@ -178,7 +158,10 @@ class _Source:
                 key=first.key,
             )
         others = [self._part_at(other, self._written_at(agent_id, message_id)) for other in agents if other != agent_id]
-        return [self._part_before(agent_id, message_id), *(part for part in others if part is not None)]
+        parts = [self._part_before(agent_id, message_id), *(part for part in others if part is not None)]
+        if sum(len(part.messages) for part in parts) > MOST_MESSAGES:
+            raise NotForkableError(f"session_id={self.session_id} | a fork has {MOST_MESSAGES:,} messages at most")
+        return parts
 
     def _part_at(self, agent_id: str, at: str) -> _Part | None:
         """What another agent had at a time, without a turn that was under way; ``None`` if it came later."""
@@ -274,11 +257,10 @@ class _Source:
         body, _ = encode(key, part.record, self._life)
         return self._name_of(key), body
 
-    def session_record(self, fork_id: str, agent_id: str, message_id: int) -> bytes:
+    def session_record(self, fork: Fork) -> bytes:
         """The bytes of the fork's own record."""
-        origin = {"session_id": self.session_id, "agent_id": agent_id, "message_id": message_id}
-        session = Session(fork_id, SessionType.AGENT, kit={FORKED_FROM: origin})
-        body, _ = encode(self._layout.session(fork_id), session.to_dict(), self._life)
+        session = Session(fork.session_id, SessionType.AGENT, kit={FORK: asdict(fork)})
+        body, _ = encode(self._layout.session(fork.session_id), session.to_dict(), self._life)
         return body
 
     def _name_of(self, key: str) -> str:

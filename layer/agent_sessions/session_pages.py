@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from agent_sessions.sweeps import Undeleted
     from agent_sessions.types import SessionMessage
+
+
+FORK = "fork"
+"""Under ``kit`` of a session's record: how it was forked."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,35 @@ class AgentSummary:
 
 
 @dataclass(frozen=True)
+class Fork:
+    """How a session was forked off another.
+
+    Attributes:
+        session_id: The new session.
+        forked_from: The session it began as.
+        agent_id: The agent before whose turn.
+        before_message: The id of this turn's first message.
+        message_count: How many messages of this agent it began with.
+        state: ``as then``, or ``unknown``: nobody kept that of some agent. Then it is empty, and its conversation
+            manager has removed nothing.
+    """
+
+    session_id: str
+    forked_from: str
+    agent_id: str
+    before_message: int
+    message_count: int
+    state: Literal["as then", "unknown"]
+
+
+def fork_in(kit: dict[str, Any] | None) -> Fork | None:
+    """How a session was forked, if its record says so."""
+    found = (kit or {}).get(FORK)
+    names = {field.name for field in fields(Fork)}
+    return Fork(**found) if isinstance(found, dict) and found.keys() == names else None
+
+
+@dataclass(frozen=True)
 class SessionSummary:
     """A session at a glance.
 
@@ -34,6 +67,7 @@ class SessionSummary:
         expires_at: When it will expire unless it is used again; ``None`` when sessions do not expire.
         agents: Its agents, ordered by id. A long session with very many agents shows some of them.
         next_cursor: Gets the agents after these; ``None`` when there are no more.
+        fork: How it was forked off another session; ``None`` when it was not.
     """
 
     session_id: str
@@ -42,6 +76,7 @@ class SessionSummary:
     expires_at: str | None
     agents: tuple[AgentSummary, ...]
     next_cursor: str | None = None
+    fork: Fork | None = None
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from agent_sessions._life.owner_erasure import OwnerErasure
     from agent_sessions._records.layout import Layout
     from agent_sessions.accepted_turns import AcceptedTurns
-    from agent_sessions.forking import Fork
     from agent_sessions.object_store import ObjectStore
     from agent_sessions.session_export import SessionsExport
-    from agent_sessions.session_pages import ErasureReceipt, ErasureReport, MessagePage, SessionPage, SessionSummary
+    from agent_sessions.session_pages import (
+        ErasureReceipt,
+        ErasureReport,
+        Fork,
+        MessagePage,
+        SessionPage,
+        SessionSummary,
+    )
     from agent_sessions.turn_reader import TurnReader
 
 

@@ -9,7 +9,8 @@ from strands.agent.conversation_manager import SlidingWindowConversationManager
 
 from agent_sessions._objects.before_turn import MOST_BYTES
 from agent_sessions.exceptions import SessionExistsError, SessionNotFoundError
-from agent_sessions.forking import Fork, NotForkableError
+from agent_sessions.forking import NotForkableError
+from agent_sessions.session_pages import Fork
 from agent_sessions.session_store import FileSessionStore, S3SessionStore, SessionStore
 from tests.contract.agents import conversation, model_of, open_agent, texts
 from tests.contract.subjects import Subject
@@ -71,7 +72,7 @@ def test_a_fork_is_what_the_session_was_before_a_turn(our_stored_managers: Subje
 
     fork = store_of(subject).fork("conversation", before_message=third, fork_id="other")
 
-    assert fork == Fork("other", "conversation", "a1", third, "as then")
+    assert fork == Fork("other", "conversation", "a1", third, third, "as then")
     assert everything_below(subject, "conversation") == before
     messages, state = seen_in(subject, "other")
     assert texts(messages) == ["Prompt 0", "Reply 0.", "Prompt 1", "Reply 1.", "Once more"]
@@ -102,6 +103,8 @@ def test_a_fork_can_be_forked_and_used_like_any_session(our_stored_managers: Sub
     assert texts(messages) == ["Prompt 0", "Reply 0.", "Once more"]
     assert state == {"words": ["red"]}
     assert texts(conversation(open_with_memory(subject, session_id="other")))[-2:] == ["Once more", "Again."]
+    described = [store_of(subject).describe(each).fork for each in ("conversation", "other", "third")]
+    assert [each and each.forked_from for each in described] == [None, "conversation", "other"]
 
 
 @pytest.mark.parametrize("name", ["file", "s3"])

@@ -118,6 +118,9 @@ def calls_of(environ: dict[str, Any], body: bytes = b"") -> set[Call]:
     elif _is_about_one_object(environ, query):
         version = "Version" if "versionId" in query else ""
         calls = {Call(f"{_OBJECT_ACTIONS[method]}{version}", f"{arn}/{key}")}
+        source = environ.get("HTTP_X_AMZ_COPY_SOURCE")
+        if source is not None:  # an object without tags, as all of ours are
+            calls.add(Call("s3:GetObject", f"arn:aws:s3:::{urllib.parse.unquote(source).lstrip('/')}"))
         if "HTTP_IF_MATCH" in environ:
             calls.add(Call("s3:GetObject", f"{arn}/{key}"))  # what a condition compares with has to be readable
         if method in {"GET", "HEAD"}:
@@ -127,11 +130,7 @@ def calls_of(environ: dict[str, Any], body: bytes = b"") -> set[Call]:
 
 
 def _is_about_one_object(environ: dict[str, Any], query: dict[str, list[str]]) -> bool:
-    return (
-        environ["REQUEST_METHOD"] in _OBJECT_ACTIONS
-        and query.keys() <= _OBJECT_PARAMETERS
-        and "HTTP_X_AMZ_COPY_SOURCE" not in environ
-    )
+    return environ["REQUEST_METHOD"] in _OBJECT_ACTIONS and query.keys() <= _OBJECT_PARAMETERS
 
 
 def _deletion(bucket_arn: str, entry: bytes) -> Iterable[Call]:

@@ -38,6 +38,10 @@ def environ(method: str, path: str, query: str = "", host: str = "localhost:5000
             {Call("s3:PutObject", f"{ARN}/p/x"), Call("s3:GetObject", f"{ARN}/p/x")},
         ),
         (
+            environ("PUT", "/sessions-bucket/p/x", HTTP_X_AMZ_COPY_SOURCE="sessions-bucket/p/%C3%A9"),
+            {Call("s3:PutObject", f"{ARN}/p/x"), Call("s3:GetObject", f"{ARN}/p/é")},
+        ),
+        (
             environ("GET", "/sessions-bucket/p/x"),
             {Call("s3:GetObject", f"{ARN}/p/x"), Call("s3:ListBucket", ARN, "p/x", implied=True)},
         ),
@@ -85,7 +89,6 @@ def test_deleting_versions_and_deleting_on_a_condition_ask_for_more() -> None:
         environ("GET", "/sessions-bucket", "acl"),
         environ("GET", "/sessions-bucket/p/x", "acl"),
         environ("PUT", "/sessions-bucket/p/x", "tagging"),
-        environ("PUT", "/sessions-bucket/p/x", HTTP_X_AMZ_COPY_SOURCE="sessions-bucket/p/y"),
         environ("POST", "/sessions-bucket/p/x", "uploads"),
     ],
 )

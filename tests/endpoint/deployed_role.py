@@ -166,9 +166,13 @@ def _needed(request: AWSPreparedRequest) -> set[Call | ModelCall]:
         "PATH_INFO": urllib.parse.unquote(url.path).encode().decode("latin-1"),
         "QUERY_STRING": url.query,
         "HTTP_HOST": url.netloc,
-        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()},
+        **{f"HTTP_{name.upper().replace('-', '_')}": _text(value) for name, value in request.headers.items()},
     }
     return set(calls_of(environ, body))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _model_calls(model: str, action: str) -> list[ModelCall]:

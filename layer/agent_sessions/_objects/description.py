@@ -13,7 +13,7 @@ from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_
 from agent_sessions._records.message_search import last_message_id, look_for_messages
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.expiry import expires_at
-from agent_sessions.session_pages import AgentSummary, SessionSummary
+from agent_sessions.session_pages import AgentSummary, SessionSummary, fork_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,6 +72,7 @@ def describe_session(repository: ObjectSessionRepository, session_id: str, *, cu
         expires_at=expires.isoformat() if expires else None,
         agents=tuple(AgentSummary(agent_id, count) for agent_id, count in sorted(look.message_counts.items())),
         next_cursor=None if look.next_agent_id is None else write_cursor(CursorKind.AGENTS, look.next_agent_id),
+        fork=fork_in(session.kit),
     )
 
 
