@@ -16,6 +16,7 @@ from pydantic import (
 
 from lambda_src import value_rules
 from lambda_src.content import ContentBlock
+from lambda_src.value_rules import AgentId, MessageId, SessionIdInPath, TurnId
 
 MAX_BLOCKS = 1_000
 MAX_INTERRUPT_RESPONSES = 100
@@ -37,36 +38,6 @@ def _says_something(blocks: list[ContentBlock]) -> list[ContentBlock]:
     return blocks
 
 
-TurnId = Annotated[
-    str,
-    AfterValidator(value_rules.matching(value_rules.TURN_ID, "must be a turn_id of a reply")),
-    WithJsonSchema(value_rules.TURN_ID),
-]
-AgentId = Annotated[str, AfterValidator(value_rules.checked_id("agent")), WithJsonSchema(value_rules.ID)]
-SessionId = Annotated[str, AfterValidator(value_rules.checked_id("session")), WithJsonSchema(value_rules.ID)]
-SessionIdInPath = Annotated[
-    str,
-    AfterValidator(value_rules.checked_id("session")),
-    AfterValidator(value_rules.without_percent),
-    WithJsonSchema({**value_rules.ID_IN_PATH, "description": "Any text of up to 240 bytes without separators."}),
-]
-MessageId = Annotated[int, BeforeValidator(value_rules.json_integer), Field(ge=0, le=value_rules.MAX_MESSAGE_ID)]
-_NO_CURSOR = "must be the next_cursor of an earlier page"
-OpaqueCursor = Annotated[
-    str,
-    AfterValidator(value_rules.matching(value_rules.OPAQUE_CURSOR, _NO_CURSOR)),
-    WithJsonSchema(value_rules.OPAQUE_CURSOR),
-]
-MessagesCursor = Annotated[
-    str,
-    AfterValidator(value_rules.matching(value_rules.MESSAGES_CURSOR, _NO_CURSOR)),
-    WithJsonSchema(value_rules.MESSAGES_CURSOR),
-]
-IdempotencyKey = Annotated[
-    str,
-    AfterValidator(value_rules.matching(value_rules.IDEMPOTENCY_KEY, "must be 1 to 200 printable ASCII characters")),
-    WithJsonSchema(value_rules.IDEMPOTENCY_KEY),
-]
 Prompt = Annotated[
     list[ContentBlock],
     BeforeValidator(

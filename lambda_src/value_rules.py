@@ -3,13 +3,15 @@
 Every schema here stands beside the validator that it describes. What the schema allows, the validator takes.
 Patterns are written for ECMA 262, as JSON Schema asks, and mean the same in Python.
 """
+# Over 300 lines: each rule stands beside its schema.
 
 import math
 import re
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
 from agent_sessions.identifiers import MAX_IDENTIFIER_BYTES, check_identifier
@@ -267,3 +269,35 @@ def json_integer(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
         raise ValueError("must be a whole number")
     return int(value)
+
+
+TurnId = Annotated[
+    str,
+    AfterValidator(matching(TURN_ID, "must be a turn_id of a reply")),
+    WithJsonSchema(TURN_ID),
+]
+AgentId = Annotated[str, AfterValidator(checked_id("agent")), WithJsonSchema(ID)]
+SessionId = Annotated[str, AfterValidator(checked_id("session")), WithJsonSchema(ID)]
+SessionIdInPath = Annotated[
+    str,
+    AfterValidator(checked_id("session")),
+    AfterValidator(without_percent),
+    WithJsonSchema({**ID_IN_PATH, "description": "Any text of up to 240 bytes without separators."}),
+]
+MessageId = Annotated[int, BeforeValidator(json_integer), Field(ge=0, le=MAX_MESSAGE_ID)]
+_NO_CURSOR = "must be the next_cursor of an earlier page"
+OpaqueCursor = Annotated[
+    str,
+    AfterValidator(matching(OPAQUE_CURSOR, _NO_CURSOR)),
+    WithJsonSchema(OPAQUE_CURSOR),
+]
+MessagesCursor = Annotated[
+    str,
+    AfterValidator(matching(MESSAGES_CURSOR, _NO_CURSOR)),
+    WithJsonSchema(MESSAGES_CURSOR),
+]
+IdempotencyKey = Annotated[
+    str,
+    AfterValidator(matching(IDEMPOTENCY_KEY, "must be 1 to 200 printable ASCII characters")),
+    WithJsonSchema(IDEMPOTENCY_KEY),
+]

@@ -4,6 +4,7 @@ Over HTTP each becomes a problem document (RFC 9457); a plain event raises it, a
 Functions ``Catch`` or ``Retry`` matches. Messages are written for the caller and hold nothing of a conversation,
 because the Lambda runtime logs what a plain event raises.
 """
+# Over 300 lines: every answer that is not a reply.
 
 from collections.abc import Sequence
 from typing import Any, ClassVar

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent_sessions.exceptions import SessionExistsError, SessionNotFoundError
 from agent_sessions.forking import NotForkableError
 from lambda_src.answers import errors
-from lambda_src.turns.repeats import digest
+from lambda_src.turns.replays import digest
 
 if TYPE_CHECKING:
     from agent_sessions.session_pages import Fork

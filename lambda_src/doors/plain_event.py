@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError
 
 from agent_sessions.owner import owner_prefix, part_prefix
-from lambda_src import contract
+from lambda_src import contract, value_rules
 from lambda_src.answers.logs import logger
 from lambda_src.doors.json_values import faults_in
 from lambda_src.doors.validation import invalid
@@ -58,9 +58,9 @@ class PlainEvent(contract.TurnBody):
     on_behalf_of: Annotated[str, AfterValidator(_name)] | None = Field(
         default=None, description="Somebody that the owner speaks for, as the header Session-Owner names them."
     )
-    session_id: contract.SessionId
+    session_id: value_rules.SessionId
     request_id: str = Field(min_length=1, max_length=200, description="The sender's own name for this request.")
-    turn_id: contract.TurnId | None = Field(
+    turn_id: value_rules.TurnId | None = Field(
         default=None, description="How the turn is called; of one that was accepted before."
     )
     accepted_by: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] | None = Field(

@@ -43,7 +43,7 @@ ERASURE_RETRY_SECONDS = 1
 PUBLIC_PATHS = frozenset({"/health", "/openapi.json"})
 """These say nothing of anybody, and ask nobody who is calling. With IAM, the Function URL still asks."""
 
-AgentId = Annotated[contract.AgentId | None, Query(description="Needed when the session has several agents.")]
+AgentId = Annotated[value_rules.AgentId | None, Query(description="Needed when the session has several agents.")]
 Limit = Annotated[
     int,
     Ge(1),
@@ -51,8 +51,8 @@ Limit = Annotated[
     BeforeValidator(value_rules.whole_number),
     Query(description="How many at most; a page may hold fewer."),
 ]
-OpaqueCursor = Annotated[contract.OpaqueCursor | None, Query(description="next_cursor of the last page.")]
-MessagesCursor = Annotated[contract.MessagesCursor | None, Query(description="next_cursor of the last page.")]
+OpaqueCursor = Annotated[value_rules.OpaqueCursor | None, Query(description="next_cursor of the last page.")]
+MessagesCursor = Annotated[value_rules.MessagesCursor | None, Query(description="next_cursor of the last page.")]
 
 
 def build_router(endpoint: Endpoint) -> FunctionUrlRouter:

@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from pydantic import BeforeValidator
 
-from lambda_src import contract
+from lambda_src import contract, value_rules
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.errors import MalformedRequestError, TurnOverError
 from lambda_src.answers.logs import log_refusal
@@ -31,9 +31,9 @@ from lambda_src.turn_resource.turn_apart import TurnApart
 from lambda_src.turn_resource.turn_status import RUNNING
 from lambda_src.turns.repeats import session_id_for
 
-SessionId = Annotated[contract.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
+SessionId = Annotated[value_rules.SessionIdInPath, BeforeValidator(decoded), Path(description="The session's id.")]
 IdempotencyKey = Annotated[
-    contract.IdempotencyKey | None,
+    value_rules.IdempotencyKey | None,
     Header(
         alias="Idempotency-Key",
         description="The caller's own name for this request. Sent again with it, the request gets the same reply.",
@@ -43,8 +43,10 @@ Prefer = Annotated[
     str | None,
     Header(alias="Prefer", description="respond-async: answer 202 at once, and take the turn without this caller."),
 ]
-TurnId = Annotated[contract.TurnId, Path(description="turn_id of a reply, or of a stream's first event.")]
-AgentId = Annotated[contract.AgentId | None, Query(description="The agent looked at first; by default the endpoint's.")]
+TurnId = Annotated[value_rules.TurnId, Path(description="turn_id of a reply, or of a stream's first event.")]
+AgentId = Annotated[
+    value_rules.AgentId | None, Query(description="The agent looked at first; by default the endpoint's.")
+]
 LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", description="Of a stream: the last message that is known already."),

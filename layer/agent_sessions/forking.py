@@ -26,7 +26,7 @@ from agent_sessions._records.message_records import checked_message, list_agent_
 from agent_sessions._records.own_names import checked_agent
 from agent_sessions._records.record_format import encode, is_erased, life_of
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
-from agent_sessions.incoming_session import IncomingSession
+from agent_sessions.incoming_session import IncomingSession, carry_out
 from agent_sessions.session_pages import FORK, Fork
 from agent_sessions.turn_request import begins_turn
 from agent_sessions.types import Session, SessionType, ids_in, is_message_id, utc_now
@@ -236,8 +236,7 @@ class _Source:
                 incoming.write(name, found.body)
             return found is not None
 
-        executor = self._objects.executor
-        return all(map(copy, part.messages) if executor is None else executor.map(copy, part.messages))
+        return all(carry_out(self._objects.executor, copy, part.messages))
 
     def is_unchanged(self, parts: list[_Part]) -> bool:
         """Whether the messages that were copied are what they were.

@@ -11,6 +11,7 @@ stays.
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import wait
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,11 +21,14 @@ from agent_sessions.exceptions import InvalidIdentifierError, SessionException, 
 from agent_sessions.object_store import Absent, PreconditionFailedError, Unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Executor
 
     from agent_sessions.lease import LeasePlace
     from agent_sessions.object_store import ListedObject, ObjectStore, Written
 
+_Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
 _Written = TypeVar("_Written", "Written", "Written | None")
 
 _RECORD = "session.json"
@@ -156,3 +160,20 @@ def _is_name(name: str) -> bool:
     """Whether a name leads to an object below the folder, and nowhere else."""
     parts = name.split("/")
     return all(part not in {"", ".", ".."} and part.isprintable() and "\\" not in part for part in parts)
+
+
+def carry_out(executor: Executor | None, work: Callable[[_Item], _Outcome], items: Iterable[_Item]) -> list[_Outcome]:
+    """The outcomes of some work on each item, at once where there are threads for it.
+
+    If one fails, the others have ended, too: nothing is written behind a session that is then abandoned.
+    """
+    if executor is None:
+        return [work(item) for item in items]
+    begun = [executor.submit(work, item) for item in items]
+    try:
+        return [each.result() for each in begun]
+    except BaseException:
+        for each in begun:
+            each.cancel()
+        wait(begun)
+        raise

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from strands import Agent, tool
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 
-from agent_sessions.exceptions import SessionNotFoundError
-from agent_sessions.session_store import FileSessionStore, ObjectSessionStore
+from agent_sessions.exceptions import SessionNotFoundError, SessionStorageError
+from agent_sessions.session_store import FileSessionStore, ObjectSessionStore, SessionStore
+from tests.doubles.s3.faults import Fault
+from tests.doubles.s3_server import S3Server
 from tests.doubles.scripted_model import Redact, ScriptedModel, Stop, tool_use
 
 WRITES = ("put", "copy_from", "delete", "delete_version", "delete_current", "erase_some", "sweep", "erase")
@@ -181,6 +183,24 @@ def test_a_turn_that_is_taken_meanwhile_is_not_in_the_fork(tmp_path: Path) -> No
 
     assert len(store.messages("fork").messages) == 8
     assert len(store.messages("source", limit=1000).messages) == 14
+
+
+def test_a_copy_that_comes_after_another_has_failed_is_not_left() -> None:
+    with S3Server(buckets=["sessions"]) as s3:
+        store = SessionStore.from_url("s3://sessions/p", client=s3.client())
+        for number in range(3):
+            take_turn(store, "source", f"Prompt {number}", "Yes.")
+        s3.faults.add(
+            Fault(verb="PUT", key="*session_fork/*message_0.json", action="error", code="AccessDenied", times=None)
+        )
+        s3.faults.add(Fault(verb="PUT", key="*session_fork/*message_1.json", action="delay", seconds=0.5))
+
+        with pytest.raises(SessionStorageError):
+            store.fork("source", before_message=4, fork_id="fork")
+
+        assert not [key for key in s3.objects("sessions") if "session_fork/" in key]
+        s3.faults.clear()
+        assert store.fork("source", before_message=4, fork_id="fork").message_count == 4
 
 
 TURNS = st.lists(st.sampled_from(["plain", "tool", "redacted"]), min_size=1, max_size=6)

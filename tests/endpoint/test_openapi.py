@@ -38,6 +38,7 @@ def test_it_names_every_route_of_the_design(contract: Any) -> None:
         ("/sessions/{session_id}", "delete"),
         ("/sessions/{session_id}/messages", "post"),
         ("/sessions/{session_id}/messages", "get"),
+        ("/sessions/{session_id}/fork", "post"),
         ("/sessions/{session_id}/turns/{turn_id}", "get"),
         ("/sessions/{session_id}/turns/{turn_id}", "delete"),
         ("/export", "get"),
