@@ -28,6 +28,7 @@ from agent_sessions._records.layout import (
 from agent_sessions._records.message_records import message_in
 from agent_sessions._records.own_names import checked_multi_agent
 from agent_sessions._records.record_format import (
+    decode,
     incarnation_of,
     is_erased,
     life_of,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 16
 _FOLDER_IN_PLACE = "A folder is in its place: move it away by hand."
+_SEVERAL_LIVES = "Its records are of several lives, and none says which is the present one. Restore it."
 _NAMED = 5
 
 
@@ -91,6 +93,7 @@ class Finding(NamedTuple):
         what: What is wrong, in words.
         remedy: What mending does; or why it is not mended, and what to do.
         is_mendable: Whether ``agent_sessions.mending`` mends it.
+        puts_aside: Whether mending keeps a copy of the object's bytes under ``quarantine/``.
     """
 
     session_id: str
@@ -100,6 +103,7 @@ class Finding(NamedTuple):
     what: str
     remedy: str
     is_mendable: bool = False
+    puts_aside: bool = False
 
 
 class _Agent:
@@ -141,6 +145,8 @@ class _Inspection:
         self._agents: dict[str, _Agent] = {}
         self._strays: list[str] = []
         self._lives: set[str] = set()
+        self._named_lives: set[str] = set()
+        self._broken_record: str | None = None
         self._ttl_days = store.ttl_days
         self._records: list[tuple[Record, bool]] = []
         self._used: datetime | None = None
@@ -157,15 +163,11 @@ class _Inspection:
             self._note(Kind.CLOSED, Severity.NOTICE, key, what, "`rm` finishes it, or the next session of this id.")
             return self._findings
         life = None if session is None else life_of(session.content)
-        count = 0
-        listed = self._objects.list(self._folder)
-        while entries := list(islice(listed, _AT_ONCE)):
-            for entry, (stored, why) in zip(entries, self._read(entries), strict=True):
-                if is_written_by_turns(entry.key[len(self._folder) :]):
-                    self._used = max(self._used or entry.last_modified, entry.last_modified)
-                count += self._look_at(entry.key, stored, why, life)
+        count = self._look_at_all(life)
         if found is None and problem is None and count:
             self._missing_session(key)
+        if self._broken_record is not None:
+            self._unreadable_session(key, self._broken_record)
         if self._strays and not self._present:
             what = f"none of its {len(self._strays)} records is of the life that session.json names: nobody reads them"
             remedy = (
@@ -181,6 +183,19 @@ class _Inspection:
             self._note(Kind.STRAY, Severity.NOTICE, f"{self._folder}{self._strays[0]}", what, remedy)
         return self._findings
 
+    def _look_at_all(self, life: str | None) -> int:
+        """Look at each object; how many are part of what was said or remembered."""
+        count = 0
+        listed = self._objects.list(self._folder)
+        while entries := list(islice(listed, _AT_ONCE)):
+            for entry, (stored, why) in zip(entries, self._read(entries), strict=True):
+                if is_written_by_turns(entry.key[len(self._folder) :]):
+                    self._used = max(self._used or entry.last_modified, entry.last_modified)
+                count += self._look_at(entry.key, stored, why, life)
+                if stored is not None and lasts_with_session(entry.key[len(self._folder) :]):
+                    self._named_lives |= {life_named_in(entry.key, stored)} - {None}  # type: ignore[arg-type] # names
+        return count
+
     def _read(self, entries: list[ListedObject]) -> list[tuple[StoredObject | None, str | None]]:
         keys = [entry.key for entry in entries]
         try:
@@ -193,7 +208,7 @@ class _Inspection:
         try:
             record = parse(key, found)
         except SessionCorruptError as error:
-            self._unreadable(key, str(error))
+            self._broken_record = str(error)
             return None
         if record is None or is_erased(record):
             return record
@@ -201,7 +216,7 @@ class _Inspection:
         if problem is None and record.content["session_id"] != self._session_id:
             problem = f"it is of session {record.content['session_id']!r}"
         if problem is not None:
-            self._unreadable(key, f"not a session: {problem}")
+            self._broken_record = f"not a session: {problem}"
             return None
         return record
 
@@ -296,12 +311,19 @@ class _Inspection:
             self._note(Kind.STRAY, Severity.NOTICE, key, what, remedy)
             return
         what = "session.json is missing: the session is in no list, and its next turn has to find that out"
-        if len(self._lives) > 1:
-            remedy = "Its records are of several lives, and none says which is the present one. Restore it."
-            self._note(Kind.NO_SESSION_RECORD, Severity.BROKEN, key, what, remedy)
+        if len(self._named_lives) > 1:
+            self._note(Kind.NO_SESSION_RECORD, Severity.BROKEN, key, what, _SEVERAL_LIVES)
             return
         remedy = "It is written anew, for the life that the other records name."
         self._note(Kind.NO_SESSION_RECORD, Severity.BROKEN, key, what, remedy, is_mendable=True)
+
+    def _unreadable_session(self, key: str, why: str) -> None:
+        # Whatever life a new record named, the records of the others would be swept as left over.
+        if len(self._named_lives) > 1:
+            self._note(Kind.UNREADABLE, Severity.BROKEN, key, _without_key(why), _SEVERAL_LIVES)
+            return
+        remedy = "It is written anew, for the life that the other records name. Its bytes are put aside, unchanged."
+        self._note(Kind.UNREADABLE, Severity.BROKEN, key, _without_key(why), remedy, is_mendable=True, puts_aside=True)
 
     def _look_at_agent(self, agent_id: str, agent: _Agent, life: str | None) -> None:
         record_key = self._layout.agent(self._session_id, agent_id)
@@ -332,21 +354,32 @@ class _Inspection:
             self._note(Kind.UNUSED_BASE, Severity.NOTICE, key, what, "It is kept: it may be their only copy.")
             return
         what = "it is truncated, or no agent's record goes with it; it is not believed"
+        if life is None and len(self._named_lives) > 1:
+            self._note(Kind.UNUSED_BASE, Severity.NOTICE, key, what, "It is kept: restore session.json first.")
+            return
         if base is None:
             remedy = "Its bytes are put aside. The next turn makes another of the messages."
         else:
             remedy = "It is removed: every message in it is stored. The next turn makes another of them."
-        self._note(Kind.UNUSED_BASE, Severity.NOTICE, key, what, remedy, is_mendable=True)
+        self._note(Kind.UNUSED_BASE, Severity.NOTICE, key, what, remedy, is_mendable=True, puts_aside=base is None)
 
     def _unreadable(self, key: str, why: str) -> None:
-        why = why.partition(" | ")[2] or why
         remedy = "Its bytes are put aside, unchanged, so that the rest can be used."
-        self._note(Kind.UNREADABLE, Severity.BROKEN, key, why, remedy, is_mendable=True)
+        self._note(Kind.UNREADABLE, Severity.BROKEN, key, _without_key(why), remedy, is_mendable=True, puts_aside=True)
 
     def _note(
-        self, kind: Kind, severity: Severity, key: str, what: str, remedy: str, *, is_mendable: bool = False
+        self,
+        kind: Kind,
+        severity: Severity,
+        key: str,
+        what: str,
+        remedy: str,
+        *,
+        is_mendable: bool = False,
+        puts_aside: bool = False,
     ) -> None:
-        self._findings.append(Finding(self._session_id, kind, severity, str(key), what, remedy, is_mendable))
+        found = Finding(self._session_id, kind, severity, str(key), what, remedy, is_mendable, puts_aside)
+        self._findings.append(found)
 
 
 def _wrong_count(manager: dict[str, Any]) -> str | None:
@@ -371,4 +404,18 @@ def look(objects: ObjectStore, key: str) -> tuple[StoredObject | None, str | Non
     try:
         return objects.get(key), None
     except SessionCorruptError as error:
-        return None, str(error).partition(" | ")[2] or str(error)
+        return None, _without_key(str(error))
+
+
+def life_named_in(key: str, stored: StoredObject) -> str | None:
+    """The life that an object of a session names; ``None`` when Strands wrote it or it cannot be read."""
+    try:
+        content = decode(key, stored)
+    except SessionCorruptError:
+        return None
+    named = content.get("incarnation") if key.endswith("/history.json") else incarnation_of(content)
+    return named if isinstance(named, str) else None
+
+
+def _without_key(why: str) -> str:
+    return why.partition(" | ")[2] or why

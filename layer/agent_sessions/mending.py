@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from agent_sessions._life.object_ages import ObjectAges
 from agent_sessions._life.session_age import with_ages
 from agent_sessions._records.layout import lasts_with_session
-from agent_sessions._records.record_format import encode, incarnation_of, new_nonce, parse
-from agent_sessions.exceptions import SessionCorruptError
-from agent_sessions.inspection import Kind, inspect_session, look
-from agent_sessions.object_store import Absent, PreconditionFailedError
+from agent_sessions._records.record_format import encode, new_nonce
+from agent_sessions.inspection import Kind, inspect_session, life_named_in, look
+from agent_sessions.object_store import Absent, PreconditionFailedError, Unchanged
 from agent_sessions.types import Session, SessionType
 
 if TYPE_CHECKING:
@@ -47,12 +46,11 @@ def mend(store: SessionStore, finding: Finding) -> bool:
     fresh = {(other.kind, other.key): other for other in inspect_session(store, finding.session_id)}
     if fresh.get((finding.kind, finding.key)) != finding:
         return False
-    if "put aside" in finding.remedy:
+    if finding.puts_aside:
         _put_aside(store, finding, found)
-    gone = store.objects.delete_version(finding.key, found.etag)
-    if gone and finding.key == store.layout.session(finding.session_id):
-        return _write_session_record(store, finding.session_id)
-    return gone
+    if finding.key == store.layout.session(finding.session_id):
+        return _write_session_record(store, finding.session_id, found)
+    return store.objects.delete_version(finding.key, found.etag)
 
 
 def _put_aside(store: SessionStore, finding: Finding, found: StoredObject) -> None:
@@ -64,24 +62,19 @@ def _put_aside(store: SessionStore, finding: Finding, found: StoredObject) -> No
     store.objects.put(f"{folder}{beside}quarantine/{name}-{uuid.uuid4().hex}.json", found.body, Absent())
 
 
-def _write_session_record(store: SessionStore, session_id: str) -> bool:
-    """Write a lost record anew, for the life that the other records name."""
+def _write_session_record(store: SessionStore, session_id: str, broken: StoredObject | None = None) -> bool:
+    """Write a record anew, for the life that the other records name, in place of a broken one or of none."""
     folder, key = store.layout.session_folder(session_id), store.layout.session(session_id)
     lives: set[str] = set()
-    oldest = None
+    oldest = None if broken is None else broken.last_modified
     for entry in store.objects.list(folder):
         if not lasts_with_session(entry.key[len(folder) :]):
             continue
         oldest = entry.last_modified if oldest is None else min(oldest, entry.last_modified)
         stored, _ = look(store.objects, entry.key)
-        try:
-            record = parse(entry.key, stored)
-        except SessionCorruptError:
-            continue
-        incarnation = None if record is None else incarnation_of(record.content)
-        if incarnation is None and record is not None:
-            incarnation = record.content.get("incarnation") if entry.key.endswith("/history.json") else None
-        lives |= {incarnation} - {None}  # type: ignore[arg-type] # a set of names
+        named = None if stored is None else life_named_in(entry.key, stored)
+        if named is not None:
+            lives.add(named)
     if len(lives) > 1 or oldest is None:
         return False
     incarnation = lives.pop() if lives else new_nonce()
@@ -90,7 +83,7 @@ def _write_session_record(store: SessionStore, session_id: str) -> bool:
     session.kit = {"incarnation": incarnation, **with_ages({}, ObjectAges.all_since(oldest))}
     body, _ = encode(key, session.to_dict(), incarnation)
     try:
-        store.objects.put(key, body, Absent())
+        store.objects.put(key, body, Absent() if broken is None else Unchanged(broken.etag))
     except PreconditionFailedError:
         return False
     return True

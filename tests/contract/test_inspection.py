@@ -133,6 +133,44 @@ def test_a_lost_session_record_is_written_for_the_life_that_the_others_name(reco
     assert agent_with(store.session_manager("s")).messages
 
 
+@pytest.mark.parametrize("body", [b"{", None], ids=["unreadable", "missing"])
+@pytest.mark.parametrize("other", [MESSAGE, HISTORY])
+def test_a_session_record_is_not_made_up_when_the_others_are_of_several_lives(
+    records: Records, body: bytes | None, other: str
+) -> None:
+    record = json.loads(records[other])
+    of_life = record if other == HISTORY else record["kit"]
+    of_life["incarnation"] = "another"
+    damaged = {**records, other: json.dumps(record).encode()}
+    if body is None:
+        del damaged[SESSION]
+    else:
+        damaged[SESSION] = body
+    store = memory_with(damaged)
+
+    (finding,) = [found for found in mend_all(store) if found.key == SESSION]
+
+    assert (finding.severity, finding.is_mendable) == (Severity.BROKEN, False)
+    assert "Restore it" in finding.remedy
+    assert bodies(store).get(SESSION) == body
+
+
+def test_an_unreadable_session_record_is_replaced_and_never_missing(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = memory_with({**records, SESSION: b"{"})
+    (finding,) = inspect_session(store, "s")
+    monkeypatch.setattr(type(store.objects), "delete_version", lambda *_: pytest.fail("it was deleted"))
+
+    assert finding.puts_aside
+    assert mend(store, finding)
+
+    life = json.loads(records[SESSION])["kit"]["incarnation"]
+    assert json.loads(bodies(store)[SESSION])["kit"]["incarnation"] == life
+    assert b"{" in bodies(store).values()
+    assert agent_with(store.session_manager("s")).messages
+
+
 def test_messages_that_an_erased_life_has_left_do_not_come_back(records: Records) -> None:
     store = memory_with({key: body for key, body in records.items() if "/messages/" in key})
 
