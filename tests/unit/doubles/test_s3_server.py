@@ -418,7 +418,7 @@ def test_what_this_s3_cannot_do_it_says(server: S3Server, method: str, target: s
 def test_a_copy_has_the_content_and_keeps_both_conditions(server: S3Server) -> None:
     s3 = server.client(config=ONCE)
     etag = s3.put_object(Bucket="bucket", Key="k y", Body=b"1", ContentType="application/json")["ETag"]
-    wanted = {"Bucket": "bucket", "CopySource": {"Bucket": "bucket", "Key": "k y"}, "IfNoneMatch": "*"}
+    wanted: Any = {"Bucket": "bucket", "CopySource": {"Bucket": "bucket", "Key": "k y"}, "IfNoneMatch": "*"}
 
     copied = s3.copy_object(**wanted, Key="copy", CopySourceIfMatch=etag)
     with pytest.raises(ClientError, match="PreconditionFailed"):
