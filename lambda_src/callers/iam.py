@@ -20,6 +20,7 @@ _ROLE_SESSION = re.compile(r"(AROA[A-Z0-9]+):[\w+=,.@-]+", re.ASCII)
 _ACCOUNT_ITSELF = re.compile(r"(\d{12})", re.ASCII)
 _FEDERATED_USER = re.compile(r"(\d{12}):[\w+=,.@-]+", re.ASCII)
 # IdentityId and IdentityPoolId of Amazon Cognito's API have this form.
+_UNIQUE_ID = re.compile(r"(A[A-Z]{3})[A-Z0-9]", re.ASCII)  # the kind of a unique id: AROA, AIDA, AGPA, ASIA, …
 _COGNITO_ID = re.compile(r"[\w-]{1,20}:[0-9a-f-]{1,40}", re.ASCII)
 
 
@@ -39,10 +40,12 @@ def owner_of_principal(event: Mapping[str, Any], *, identities_are_owners: bool)
     if account is None and user_id is None:
         raise _unknown("the request names no IAM principal")
     if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
-        raise _unknown("accountId is no AWS account", account_id=account)
+        raise _unknown("accountId is no AWS account", account_id=shape_of(account))
     subject = subject_of(account, user_id)
     if subject is None:
-        raise _unknown("userId has no form that AWS documents for this account", account_id=account, user_id=user_id)
+        raise _unknown(
+            "userId has no form that AWS documents for this account", account_id=account, user_id=shape_of(user_id)
+        )
     identity = iam.get("cognitoIdentity") if identities_are_owners else None
     if identity is not None and any(identity.values() if isinstance(identity, dict) else [identity]):
         return _owner_of_identity(identity)
@@ -96,8 +99,19 @@ def _iam(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _unknown(reason: str, **seen: object) -> UnauthenticatedError:
+def shape_of(value: object) -> str:
+    """What the log may say of a name of no known form: part of it may be a person's.
+
+    Returns:
+        How its unique id begins, and how long it is: ``AGPA… (11 characters)``; of other than text, its type.
+    """
+    if not isinstance(value, str):
+        return type(value).__name__
+    begins = _UNIQUE_ID.match(value)
+    return f"{begins[1] if begins else ''}… ({len(value)} characters)"
+
+
+def _unknown(reason: str, **seen: str) -> UnauthenticatedError:
     # So the operator can tell a caller who did not sign from one of a kind that this version does not know.
-    told = {name: value if isinstance(value, str) else type(value).__name__ for name, value in seen.items()}
-    logger.warning("caller not known", extra={"reason": reason, **told})
+    logger.warning("caller not known", extra={"reason": reason, **seen})
     return UnauthenticatedError("Sign the request with AWS Signature Version 4 for the service lambda.")

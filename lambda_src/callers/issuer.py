@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from lambda_src.callers.issuer_keys import IssuerError
+from lambda_src.callers.issuer_keys import ALGORITHMS, IssuerError
 from lambda_src.runtime.event_loop import AbandonedError, within
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def keys_in(document: Mapping[str, Any]) -> dict[str, Jwk]:
     listed = document.get("keys")
     for key in listed if isinstance(listed, list) else []:
         if not isinstance(key, dict) or key.get("kty") not in _KEY_TYPES or key.get("use", "sig") != "sig":
+            continue
+        if key.get("alg") is not None and key["alg"] not in ALGORITHMS:
             continue
         if isinstance(key.get("kid"), str):
             found.setdefault(key["kid"], key)

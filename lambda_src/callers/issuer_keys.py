@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Jwk: TypeAlias = "Mapping[str, Any]"
 """A JSON Web Key (RFC 7517), as the issuer has published it."""
 
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""All asymmetric: with a symmetric one, whoever knows the public key could sign."""
+
 FRESH_SECONDS = 600.0
 """After that the keys are fetched again: a key that the issuer has withdrawn is not believed for longer."""
 

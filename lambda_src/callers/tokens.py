@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from agent_sessions.owner import owner_prefix
 from lambda_src.answers.errors import IssuerUnavailableError, UnauthenticatedError
 from lambda_src.answers.logs import logger
-from lambda_src.callers.issuer_keys import KeysUnavailableError
+from lambda_src.callers.issuer_keys import ALGORITHMS, KeysUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lambda_src.callers.issuer_keys import IssuerKeys
-
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""All asymmetric: with a symmetric one, whoever knows the public key could sign."""
 
 LEEWAY_SECONDS = 60
 """How far the clocks of issuer and endpoint may differ."""
@@ -32,6 +30,8 @@ MAX_TOKEN_CHARACTERS = 16_384
 _BEARER = re.compile(r"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)", re.ASCII | re.IGNORECASE)
 _SCHEME = re.compile(r"bearer\b", re.ASCII | re.IGNORECASE)
 _ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})  # RFC 9068, 2.1
+_TOKEN_TYPES = _ACCESS_TOKEN_TYPES | {"jwt"}
+_OF_ID_TOKENS = frozenset({"at_hash", "c_hash", "nonce"})  # OpenID Connect Core, 2 and 3.3.2.11
 _REQUIRED = ("exp", "iss", "sub")
 # The most exact first: some are subclasses of others.
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -117,7 +117,10 @@ class TokenCheck:
                 "The keys of the token's issuer cannot be had now. Send the request again later.",
                 retry_after_seconds=error.retry_after_seconds,
             ) from None
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        except (
+            *(jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError),
+            *(NotImplementedError, UnsupportedAlgorithm),  # of a key that PyJWT or cryptography cannot use
+        ) as error:
             reasons = (reason for kind, reason in _REASONS if isinstance(error, kind))
             raise _refused(next(reasons, _UNREADABLE)) from None
         if problem := problem_with_kind(header, claims, self._rules):
@@ -140,23 +143,27 @@ class TokenCheck:
 def problem_with_kind(header: Mapping[str, Any], claims: Mapping[str, Any], rules: TokenRules) -> str | None:
     """Why a token that its issuer has signed is no access token for this endpoint's clients; ``None`` if it is one.
 
-    An ID token tells a client who has signed in. It is not for APIs: any client of the issuer has some.
+    An ID token tells a client who has signed in. It is not for APIs: any client of the issuer has some. A logout token
+    (OpenID Connect Back-Channel Logout 1.0) tells a client who has signed out; its claim ``events`` is what it tells.
 
     Args:
         header: The token's header.
         claims: What it says; issuer, time and audience have been checked.
         rules: What it has to say.
     """
-    # Amazon Cognito says token_use, Keycloak typ; at_hash and c_hash tie an ID token to others (OpenID Connect Core).
+    token_type = header.get("typ")
+    if "events" in claims or (token_type is not None and str(token_type).lower() not in _TOKEN_TYPES):
+        return "Send the access token, not one of another type: typ is JWT or at+jwt, and it tells of no events."
+    # Amazon Cognito says token_use, Keycloak typ; at_hash and c_hash tie an ID token to others, nonce to a sign-in.
     use = claims.get("token_use")
-    if use not in (None, "access") or claims.get("typ") == "ID" or not claims.keys().isdisjoint({"at_hash", "c_hash"}):
+    if use not in (None, "access") or claims.get("typ") == "ID" or not claims.keys().isdisjoint(_OF_ID_TOKENS):
         return "Send the access token, not the ID token."
     if not rules.client_ids:
         return None
     client = claims.get("client_id")
     if not isinstance(client, str) or client not in rules.client_ids:
         return "The token was made for another client."
-    if not rules.audiences and use is None and str(header.get("typ", "")).lower() not in _ACCESS_TOKEN_TYPES:
+    if not rules.audiences and use is None and str(token_type).lower() not in _ACCESS_TOKEN_TYPES:
         return "The token does not say that it is an access token (token_use, or typ at+jwt)."
     return None
 

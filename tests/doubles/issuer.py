@@ -64,7 +64,9 @@ class Issuer:
         says = {name: value for name, value in says.items() if value is not None}
         algorithm = "ES256" if key.startswith("ec") else "RS256"
         named = {"kid": key, **(header or {})}
-        return jwt.encode(says, private_key(key), algorithm=named.pop("alg", algorithm), headers=named)
+        named = {"alg": algorithm, **named}
+        # Signed as bytes: of claims, PyJWT encodes only those that it would take.
+        return jwt.api_jws.encode(json.dumps(says).encode(), private_key(key), algorithm=named["alg"], headers=named)
 
     def unsigned(self, header: dict[str, Any], **claims: Any) -> str:
         """A token whose header is as given, without a signature."""

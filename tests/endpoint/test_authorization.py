@@ -29,6 +29,7 @@ PERSON = "person-frobozz99"
 TURN = "00000000-0000-4000-8000-000000000000"
 POOL = "eu-west-1:1f6a2c0e-0000-4b1c-9c3e-7d1f2a3b4c5d"
 ODD_IDS = ("..", "%2E%2E", "%2F", "..%2F..", "%00", "%E9", "%ED%A0%80", "%25", "a%2Fb", "session_chat", "x" * 300)
+LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 NOBODY = (401,)
 
 
@@ -87,7 +88,9 @@ def unknown(issuer: Issuer) -> dict[str, Asker]:
         "a signature that nobody checked": refused(bearing("Credential=ALICE", "AWS4-HMAC-SHA256"), *NOBODY),
         "forged headers": refused(Asker(forged), *NOBODY),
         "a context in a header": refused(Asker({"requestcontext": context, "x-amzn-context": context}), *NOBODY),
-        "an unknown form": refused(Asker({}, {"iam": {"accountId": ACCOUNT, "userId": "AGPAEXAMPLE"}}), *NOBODY),
+        "an unknown form": refused(
+            Asker({}, {"iam": {"accountId": ACCOUNT, "userId": f"AGPAEXAMPLE:{PERSON}"}}), *NOBODY
+        ),
         "an account without a principal": refused(Asker({}, {"iam": {"accountId": ACCOUNT}}), *NOBODY),
         "another authorizer": refused(Asker({}, {"jwt": {"claims": {"sub": SUBJECT}}}), *NOBODY),
         "nobody, on behalf": refused(Asker({"session-owner": PERSON}), *NOBODY),
@@ -115,6 +118,9 @@ def tokens(issuer: Issuer) -> dict[str, Asker]:
         "key in the header": bearing(issuer.token(SUBJECT, key="rsa-strange", header={"jku": issuer.base + "/keys"})),
         "another key under a known kid": bearing(issuer.token(SUBJECT, key="rsa-strange", header={"kid": "rsa-1"})),
         "ID token": bearing(issuer.token(SUBJECT, token_use="id")),
+        "ID token that says nothing of its use": bearing(issuer.token(SUBJECT, nonce="n-0S6")),
+        "logout token": bearing(issuer.token(SUBJECT, header={"typ": "logout+jwt"})),
+        "logout token without a type": bearing(issuer.token(SUBJECT, events={LOGOUT: {}})),
         "changed claims": bearing(f"{head}.{issuer.token('another').split('.')[1]}.{signature}"),
         "no signature": bearing(f"{head}.{says}."),
         "two tokens": bearing(f"{good}, Bearer {good}"),

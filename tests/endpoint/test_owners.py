@@ -228,6 +228,30 @@ def test_a_principal_of_an_undocumented_form_is_refused_and_the_log_says_so(
     assert reasons == ["userId has no form that AWS documents for this account"]
 
 
+@pytest.mark.parametrize(
+    ("user_id", "account", "told"),
+    [
+        ("AGPAEXAMPLE:ada@example.com", ACCOUNT, "AGPA… (27 characters)"),
+        ("AROAEXAMPLE:ada lovelace@example.com", ACCOUNT, "AROA… (36 characters)"),
+        ("999999999999:ada@example.com", ACCOUNT, "… (28 characters)"),
+        ("ada@example.com", ACCOUNT, "… (15 characters)"),
+        ("AIDAEXAMPLE", "ada@example.com", "… (15 characters)"),
+    ],
+)
+def test_the_log_tells_the_shape_of_a_name_that_is_not_known_and_nothing_of_it(
+    user_id: str, account: str, told: str, scripted: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    function, _ = scripted(otherwise="Hello.")
+
+    assert function.invoke(request_of(user_id, account))["statusCode"] == 401
+
+    logged = capsys.readouterr()
+    (line,) = [line for line in map(json.loads, logged.out.splitlines()) if "reason" in line]
+    assert told in (line.get("user_id"), line["account_id"])
+    assert "ada" not in logged.out + logged.err
+    assert "example.com" not in logged.out + logged.err
+
+
 @pytest.mark.parametrize("account", ["", "12345678901", "1234567890123", "anonymous", None, 123456789012, [ACCOUNT]])
 def test_a_principal_without_an_account_is_refused(account: object, scripted: Scripted) -> None:
     function, _ = scripted(otherwise="Hello.")

@@ -12,6 +12,7 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from agent_sessions.owner import owner_prefix
@@ -86,6 +87,11 @@ TAKEN: list[dict[str, Any]] = [
     {"iat": None},
     {"token_use": "access"},
     {"client_id": "anything"},
+    {"header": {"typ": None}},
+    {"header": {"typ": "jwt"}},
+    {"header": {"typ": "AT+JWT"}},
+    {"header": {"typ": "application/at+jwt"}},
+    {"header": {"nonce": "as Microsoft Graph's tokens have it"}},
 ]
 
 
@@ -111,15 +117,31 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"aud": ""}, "lacks a claim"),
     ({"subject": ""}, "subject is no name"),
     ({"subject": None}, "lacks a claim"),
-    ({"subject": 7}, "cannot be read"),
-    ({"subject": ["ada"]}, "cannot be read"),
     ({"subject": "a\0b"}, "subject is no name"),
     ({"subject": "\ud800"}, "subject is no name"),
     ({"token_use": "id"}, "not the ID token"),
     ({"token_use": ["access"]}, "not the ID token"),
     ({"at_hash": "x"}, "not the ID token"),
     ({"typ": "ID"}, "not the ID token"),
+    ({"nonce": "n-0S6_WzA2Mj"}, "not the ID token"),
+    ({"nonce": ""}, "not the ID token"),
+    ({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}, "of another type"),
+    ({"header": {"typ": "logout+jwt"}}, "of another type"),
+    ({"header": {"typ": "secevent+jwt"}}, "of another type"),
+    ({"header": {"typ": "dpop+jwt"}}, "of another type"),
+    ({"header": {"typ": "JOSE"}}, "of another type"),
 ]
+
+
+def test_a_subject_that_is_no_text_is_refused_although_its_signature_holds(scripted: Scripted, issuer: Issuer) -> None:
+    function = with_issuer(scripted, issuer)
+    key = jwt.PyJWK(published("rsa-1"), "RS256")
+
+    for subject in (7, True, ["ada"], {"ada": 1}):
+        token = issuer.token(subject)
+
+        assert json.loads(jwt.api_jws.decode(token, key, ["RS256"]))["sub"] == subject
+        assert "cannot be read" in refused(ask(function, token)), subject
 
 
 def test_a_token_that_says_something_else_is_refused_with_the_reason(scripted: Scripted, issuer: Issuer) -> None:
@@ -157,6 +179,32 @@ def test_a_key_that_is_too_weak_for_its_algorithm_or_of_another_kind_is_not_used
 
     for token in (issuer.token(), issuer.token(key="ec-1"), issuer.token(header={"kid": "x"})):
         refused(ask(function, token))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {**published("rsa-1"), "alg": "none"},
+        {**published("rsa-1"), "alg": "HS256"},
+        {**published("rsa-1"), "alg": "RSA-OAEP"},
+        {**published("rsa-1"), "alg": ["RS256"]},
+        {**published("ec-1"), "crv": "P-192"},
+        {**published("ec-1"), "crv": "brainpoolP256r1"},
+        {**published("ec-1"), "crv": ["P-256"]},
+        {"kty": "OKP", "crv": "X25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "AA"},
+    ],
+)
+def test_a_published_key_that_cannot_be_used_signs_nothing_and_breaks_nothing(
+    key: Any, scripted: Scripted, issuer: Issuer
+) -> None:
+    function = with_issuer(scripted, issuer)
+    issuer.keys = ["rsa-2", {**key, "kid": "odd"}]
+    signers = ("rsa-1", "ec-1")
+
+    for signer in signers:
+        refused(ask(function, issuer.token(key=signer, header={"kid": "odd"})))
+    assert ask(function, issuer.token(key="rsa-2")).status == 200
 
 
 def test_without_a_token_the_answer_says_what_to_send(scripted: Scripted, issuer: Issuer) -> None:

@@ -9,6 +9,9 @@ import pytest
 from lambda_src.callers.issuer import keys_in
 from lambda_src.callers.issuer_keys import IssuerError, IssuerKeys, KeysUnavailableError
 
+WAIT_SECONDS = 60
+"""After that a test that waits for a thread fails."""
+
 OLD, NEW = {"kid": "old", "kty": "RSA"}, {"kid": "new", "kty": "RSA"}
 
 
@@ -142,15 +145,16 @@ def test_many_threads_at_the_start_make_one_fetch() -> None:
     together = threading.Barrier(8)
 
     def ask() -> None:
-        together.wait()
+        together.wait(timeout=WAIT_SECONDS)
         found.append(keys.find("old"))
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=WAIT_SECONDS)
 
+    assert not any(thread.is_alive() for thread in threads)
     assert found == [OLD] * 8
     assert world.fetches == 1
 
@@ -162,20 +166,21 @@ def test_whoever_has_a_key_does_not_wait_for_a_fetch() -> None:
     def blocking() -> dict[str, Any]:
         if world.fetches:
             fetching.set()
-            go_on.wait()
+            assert go_on.wait(timeout=WAIT_SECONDS)
         return world.fetch()
 
     keys = IssuerKeys(blocking, lambda: world.now)
     keys.find("old")
     world.now += 601
-    waiting = threading.Thread(target=keys.find, args=("old",))
+    waiting = threading.Thread(target=keys.find, args=("old",), daemon=True)
     waiting.start()
-    fetching.wait()
+    assert fetching.wait(timeout=WAIT_SECONDS)
 
     assert keys.find("old") == OLD  # while the other thread still waits for the issuer
 
     go_on.set()
-    waiting.join()
+    waiting.join(timeout=WAIT_SECONDS)
+    assert not waiting.is_alive()
     assert world.fetches == 2
 
 
@@ -191,6 +196,10 @@ def test_whoever_has_a_key_does_not_wait_for_a_fetch() -> None:
         {"kid": "x", "kty": "oct", "k": "c2VjcmV0"},
         {"kid": "x", "kty": "RSA", "use": "enc"},
         {"kid": "x", "kty": ["RSA"]},
+        {"kid": "x", "kty": "RSA", "alg": "none"},
+        {"kid": "x", "kty": "RSA", "alg": "HS256"},
+        {"kid": "x", "kty": "RSA", "alg": "RSA-OAEP"},
+        {"kid": "x", "kty": "RSA", "alg": ["RS256"]},
     ],
 )
 def test_what_is_no_public_key_for_signatures_is_left_out(key: Any) -> None:
