@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from agent_sessions.exceptions import SessionBusyError, SessionExistsError, SessionStorageError
+from agent_sessions.exceptions import (
+    SessionBusyError,
+    SessionCorruptError,
+    SessionExistsError,
+    SessionNotFoundError,
+    SessionStorageError,
+)
 from agent_sessions.incoming_session import IncomingSession
 from agent_sessions.lease import SessionLease
 from agent_sessions.session_export import OF_CALLERS
@@ -33,7 +39,7 @@ class Became(StrEnum):
     SAME = "was there already"
     OTHER = "not copied: another session is there"
     USED = "not copied: it is being used"
-    GONE = "not copied: it has ended meanwhile"
+    GONE = "not copied: it is not there, has expired, or is being erased"
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ class SessionCopy:
         self._require_going_on()
         entries = self._listed(session_id)
         if f"{self._folder(session_id)}{RECORD}" not in entries:
+            return self._told(session_id, Became.GONE)
+        if not _is_alive(self._source, session_id):
             return self._told(session_id, Became.GONE)
         if SessionLease(self._source, session_id, holder="agent-sessions cp").is_taken():
             return self._told(session_id, Became.USED)
@@ -210,6 +218,17 @@ class SessionCopy:
     def _require_going_on(self) -> None:
         if self._stop.is_set():
             raise CopyStoppedError
+
+
+def _is_alive(store: SessionStore, session_id: str) -> bool:
+    """Whether a session is there, has not expired, and is not being erased. One that is damaged is."""
+    try:
+        store.describe(session_id)
+    except SessionNotFoundError:
+        return False
+    except SessionCorruptError:
+        return True  # it is copied as it is
+    return True
 
 
 def _records_of(store: SessionStore, session_id: str) -> Iterator[tuple[str, ListedObject]]:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.lease import SessionLease
-from agent_sessions.object_store import Absent
+from agent_sessions.object_store import Absent, Unchanged
 from agent_sessions.owner import owner_prefix
 from agent_sessions.session_store import FileSessionStore, S3SessionStore, SessionStore
 from agent_sessions_cli import copying
@@ -249,6 +249,30 @@ def test_named_sessions_alone_are_copied_and_one_that_is_not_there_is_said(
     assert told.exit_code == 3
     assert "session nobody: not copied" in told.stdout
     assert elsewhere.store.sessions().session_ids == ("eve",)
+
+
+@pytest.mark.parametrize("end", ["expired", "being erased"])
+def test_what_has_ended_is_neither_copied_nor_exported_by_its_name(
+    end: str, on_folder: Terminal, elsewhere: Terminal
+) -> None:
+    on_folder.talk("eve", "Hello.")
+    options: tuple[str, ...] = ()
+    if end == "expired":
+        options = ("--ttl-days", "0.00000001")
+    else:
+        key = on_folder.store.layout.session("eve")
+        found = on_folder.store.objects.get(key)
+        assert found is not None
+        record = json.loads(found.body)
+        record["kit"]["erased"] = True
+        on_folder.store.objects.put(key, json.dumps(record).encode(), Unchanged(found.etag))
+
+    told = copy(on_folder, elsewhere, "eve", *options)
+    exported = on_folder.run("export", "eve", *options)
+
+    assert (told.exit_code, exported.exit_code) == (3, 3), told.output + exported.output
+    assert "session eve: not copied" in told.stdout
+    assert (exported.stdout, below(elsewhere.store)) == ("", {})
 
 
 def test_records_that_cannot_be_understood_are_copied_as_they_are(three: Terminal, elsewhere: Terminal) -> None:
