@@ -45,7 +45,7 @@ MEANINGS = {
     ExitCode.BUSY: "Another caller holds the session.",
     ExitCode.DAMAGED: "Something that is stored cannot be understood, or `doctor` found it wrong. The line names it.",
     ExitCode.STORAGE: "The storage refused or failed.",
-    ExitCode.NOT_WHOLE: "An erasure is not whole. Nobody reads what is left; the line says why it is left.",
+    ExitCode.NOT_WHOLE: "An erasure or an imported export is not whole. The line says what is left or missing.",
     ExitCode.ENDPOINT: "The endpoint of a chat refused, or could not be reached.",
     ExitCode.INTERRUPTED: "Ctrl-C, or no yes to a question.",
 }

@@ -39,6 +39,10 @@ def import_(place: Place, file: Path, session_id: str | None) -> None:
     lifetime runs; only a session that was exported while its older objects were being renewed keeps the last use that
     its record states.
 
+    Of an export of several sessions the pages may stand in one file, one after the other. When the last line of the
+    last page is missing, states a next_cursor, or names sessions that were in use, the sessions in the file are
+    imported, and the exit code is 8: that is not everything.
+
     A folder is one that `export --format snapshot` wrote, or the base of a LocalFileStorage in which Strands'
     SnapshotSessionManager keeps sessions. Of each agent and orchestrator the latest snapshot is read.
     """
@@ -64,7 +68,8 @@ def _tell(place: Place, facts: dict[str, Any]) -> None:
 
 def _import_file(place: Place, store: SessionStore, file: Path) -> None:
     with file.open("rb") as opened:
-        sessions = [(session, _record_of(opened, session, file)) for session in verify(opened)]
+        verified = verify(opened)
+        sessions = [(session, _record_of(opened, session, file)) for session in verified.sessions]
         there: list[SessionExistsError] = []
         for session, record in sessions:
             others = (other for other in records_in(opened, session) if other.name != _RECORD)
@@ -74,6 +79,18 @@ def _import_file(place: Place, store: SessionStore, file: Path) -> None:
                 there.append(error)
             else:
                 _tell(place, {"session_id": session.session_id, **session.checksum._asdict()})
+    if verified.missing is not None:
+        raise TerminalError(
+            f"This is not everything: {verified.missing}. The {len(sessions)} sessions in {file} are whole and "
+            f"{'there' if there else 'imported'}. Append what is missing to the file, and import it again.",
+            ExitCode.NOT_WHOLE,
+        )
+    if verified.left_out:
+        raise TerminalError(
+            f"This is not everything: the export left out {len(verified.left_out)} sessions that were in use: "
+            f"{', '.join(verified.left_out[:20])}. The others are imported. Export these again.",
+            ExitCode.NOT_WHOLE,
+        )
     if there and len(sessions) == 1:
         raise there[0]
     if there:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from agent_sessions.session_export import FORMAT, FORMAT_OF_SEVERAL, VERSION, Checksum, NamedRecord
 from agent_sessions_cli.failures import ExitCode, TerminalError
@@ -29,37 +29,65 @@ class StoredSession(NamedTuple):
     checksum: Checksum
 
 
-def verify(file: BinaryIO) -> list[StoredSession]:
-    """Read a whole file, of one session or of several, and compare its checksums.
+class VerifiedFile(NamedTuple):
+    """A file that is an export.
+
+    Attributes:
+        sessions: Those in it.
+        missing: Why these are not all of what was exported; ``None`` when they are.
+        left_out: Sessions that the endpoint names as in use all the while.
+    """
+
+    sessions: list[StoredSession]
+    missing: str | None
+    left_out: list[str]
+
+
+def verify(file: BinaryIO) -> VerifiedFile:
+    """Read a whole file, of one session or of one page of several after the other, and compare its checksums.
 
     Raises:
-        TerminalError: The file is no export, is of a later version, was cut off or changed.
+        TerminalError: The file is no export, is of a later version, or a session in it was cut off or changed.
     """
     found: list[StoredSession] = []
-    head = file.readline()
-    while True:
-        if _is_last_line(head):  # of a page; another one may follow
-            head = file.readline()
-            if not head:
-                return found
-        if found and not head:
-            return found
-        session_id = _session_id_in(head)
-        at = file.tell()
-        digest, count = hashlib.sha256(head), 0
-        while True:
-            line = file.readline()
-            if not line:
-                raise _refused("it ends before its checksum: the export was cut off")
-            checksum = _checksum_in(line)
-            if checksum is not None:
-                break
+    left_out: list[str] = []
+    last: dict[str, Any] | None = None
+    since_last = 0
+    while line := file.readline():
+        end = _last_line_in(line)
+        if end is not None:
+            last, since_last = end, 0
+            left_out += [str(each) for each in end.get("left_out") or []]
+        else:
+            found.append(_session_behind(line, file))
+            since_last += 1
+    if not found and last is None:
+        raise _refused("it is no export of a session")
+    there = {session.session_id for session in found}
+    left_out = [each for each in left_out if each not in there]
+    # `export` writes one session without a last line.
+    if since_last > 1 or (since_last and last is not None):
+        return VerifiedFile(found, "it ends without the last line of an export of several sessions", left_out)
+    if last is not None and last.get("next_cursor") is not None:
+        why = f"its last page is not the last one: get the next with cursor={last['next_cursor']}"
+        return VerifiedFile(found, why, left_out)
+    return VerifiedFile(found, None, left_out)
+
+
+def _session_behind(head: bytes, file: BinaryIO) -> StoredSession:
+    session_id = _session_id_in(head)
+    at = file.tell()
+    digest, count = hashlib.sha256(head), 0
+    while line := file.readline():
+        checksum = _checksum_in(line)
+        if checksum is None:
             digest.update(line)
             count += 1
-        if checksum != Checksum(count, digest.hexdigest()):
+        elif checksum == Checksum(count, digest.hexdigest()):
+            return StoredSession(session_id, at, checksum)
+        else:
             raise _refused("its checksum does not fit: it has been changed or damaged")
-        found.append(StoredSession(session_id, at, checksum))
-        head = file.readline()
+    raise _refused("it ends before its checksum: the export was cut off")
 
 
 def records_in(file: BinaryIO, session: StoredSession) -> Iterator[NamedRecord]:
@@ -93,12 +121,13 @@ def _checksum_in(line: bytes) -> Checksum | None:
         return None
 
 
-def _is_last_line(line: bytes) -> bool:
-    """Whether a line ends an export of several sessions."""
+def _last_line_in(line: bytes) -> dict[str, Any] | None:
+    """What the line that ends a page of several sessions states; ``None`` when it is another line."""
     try:
-        return bool(json.loads(line)["format"] == FORMAT_OF_SEVERAL)
+        stated = json.loads(line)
+        return dict(stated) if stated["format"] == FORMAT_OF_SEVERAL else None
     except (ValueError, KeyError, TypeError, RecursionError):
-        return False
+        return None
 
 
 def _session_id_in(line: bytes) -> str:

@@ -272,3 +272,50 @@ def test_markdown_is_for_reading(exported: Path, on_folder: Terminal) -> None:
     assert "### user (#0, " in seen.output
     assert "\nSee:\n\n```python\nprint(1)\n```\n" in seen.output
     assert '\n````text\ncalls clock {"zone": "``` x"}\n````\n' in seen.output
+
+
+def page(*session_ids: str, cursor: str | None = None, left_out: tuple[str, ...] = ()) -> bytes:
+    """A page of an export of several sessions."""
+    written: list[bytes] = []
+    for session_id in session_ids:
+        record = NamedRecord("session.json", json.dumps({"session_id": session_id, "session_type": "AGENT"}).encode())
+        write_records(written.append, session_id, [record])
+    last = {"format": "agent-sessions", "version": 1, "sessions": len(session_ids)}
+    end = json.dumps({**last, "left_out": list(left_out), "next_cursor": cursor}).encode() + b"\n"
+    return b"".join([*written, end])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (without_last_line(page("one", "two")), "without the last line"),
+        (page("one", cursor="c") + without_last_line(page("two")), "without the last line"),
+        (page("one", "two", cursor="c-7"), "cursor=c-7"),
+        (page("one", "two", left_out=("three",)), "in use: three"),
+    ],
+    ids=["no last line", "no last line of the second page", "more pages", "left out"],
+)
+def test_an_export_that_was_cut_off_is_not_taken_for_the_whole(
+    body: bytes, said: str, elsewhere: Terminal, tmp_path: Path
+) -> None:
+    file = tmp_path / "all.jsonl"
+    file.write_bytes(body)
+
+    for _ in range(2):  # the second finds every session there, and it is still not everything
+        seen = elsewhere.run("import", str(file))
+        assert (seen.exit_code, "not everything" in seen.stderr, said in seen.stderr) == (8, True, True), seen.stderr
+    assert elsewhere.store.sessions().session_ids == ("one", "two")
+
+
+@pytest.mark.parametrize("pages", ["with sessions", "empty"])
+def test_pages_in_a_row_are_one_export_with_or_without_sessions(
+    pages: str, elsewhere: Terminal, tmp_path: Path
+) -> None:
+    file = tmp_path / "all.jsonl"
+    empty = page(cursor="b") + page(cursor="c")
+    file.write_bytes(page("one", cursor="a") + empty + page("two") if pages == "with sessions" else page() + page())
+
+    seen = elsewhere.run("import", str(file))
+
+    assert seen.exit_code == 0, seen.stderr
+    assert elsewhere.store.sessions().session_ids == (("one", "two") if pages == "with sessions" else ())
