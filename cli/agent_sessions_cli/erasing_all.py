@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from agent_sessions_cli.failures import ExitCode, TerminalError
 from agent_sessions_cli.output import Printer, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from agent_sessions.session_pages import ErasureReceipt
     from agent_sessions.session_store import SessionStore
@@ -34,13 +35,19 @@ def erase_all_of(place: Place, owner: str, *, with_people: bool, yes: bool) -> N
         Printer().line(_told(store, len(names), with_people=with_people))
         click.confirm("Erase all of it? This cannot be undone.", abort=True)
     stores = [(owner, store), *((f"{owner}/{name}", store.for_owner(name)) for name in names if with_people)]
-    receipts = [(name, _erase(one)) for name, one in stores]
-    for name, receipt in receipts:
+    left: list[tuple[str, ErasureReceipt]] = []
+    for name, one in stores:
+        erasure = one.owner_erasure()
+        receipt = _erase(erasure.run)
         if place.as_json:
             print_json({"owner": name, **_as_json(receipt)})
         else:
             Printer().line(_line(name, receipt))
-    left = [(name, receipt) for name, receipt in receipts if not receipt.is_whole]
+        sys.stdout.flush()
+        if receipt.is_whole:
+            erasure.forget_receipt()  # printed: nobody needs it any more
+        else:
+            left.append((name, receipt))
     if left:
         raise _not_whole(left)
 
@@ -56,9 +63,9 @@ def _told(store: SessionStore, people: int, *, with_people: bool) -> str:
     return f"{sessions}, and {people} people that this owner speaks for, {fate}"
 
 
-def _erase(store: SessionStore) -> ErasureReceipt:
+def _erase(run: Callable[[], ErasureReceipt]) -> ErasureReceipt:
     try:
-        return store.erase_all(keep_receipt=False)
+        return run()
     except KeyboardInterrupt:
         raise TerminalError(
             "Not everything is erased: the command was stopped. What it had come to is closed to everybody. Run the "

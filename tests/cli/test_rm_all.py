@@ -2,9 +2,12 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from agent_sessions._life.owner_erasure import OwnerErasure
+from agent_sessions.exceptions import SessionStorageError
 from agent_sessions.lease import SessionLease
 from agent_sessions.owner import owner_prefix, part_prefix
 from agent_sessions_cli import erasing_all
@@ -109,11 +112,35 @@ def test_ctrl_c_says_how_to_go_on(on_folder: Terminal, monkeypatch: pytest.Monke
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agent_sessions.session_store.SessionStore.erase_all", interrupted)
+    monkeypatch.setattr(OwnerErasure, "run", interrupted)
     seen = on_folder.run("rm", *NAMED, "--yes")
 
     assert seen.exit_code == 130
     assert "again to go on" in seen.stderr
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, SessionStorageError("no answer")])
+def test_the_receipts_before_a_failure_are_printed_and_one_is_kept_until_it_was(
+    failure: Any, on_folder: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(on_folder)
+    fill(on_folder, part_prefix(OWNER, "eve"))
+    run, ran = OwnerErasure.run, []
+
+    def fails_at_the_end_of_the_second(self: OwnerErasure, **options: Any) -> Any:
+        ran.append(run(self, **options))
+        if len(ran) == 2:
+            raise failure
+        return ran[-1]
+
+    monkeypatch.setattr(OwnerErasure, "run", fails_at_the_end_of_the_second)
+    seen = on_folder.run("rm", *NAMED, "--with-people", "--yes", "--json")
+    again = on_folder.run("rm", *NAMED, "--with-people", "--yes", "--json")
+
+    assert seen.exit_code in {7, 130}
+    assert [json.loads(line)["sessions"] for line in seen.stdout.splitlines()] == [2]
+    assert [json.loads(line)["sessions"] for line in again.stdout.splitlines()] == [0, 2]
+    assert left(on_folder) == []
 
 
 @pytest.mark.parametrize(

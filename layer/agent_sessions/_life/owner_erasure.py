@@ -141,6 +141,13 @@ class OwnerErasure:
             goes_on=goes_on or left.can_pass,
         )
 
+    def forget_receipt(self) -> None:
+        """Remove the record of the numbers, when they have arrived where they are wanted.
+
+        If another request has written it since, it stays.
+        """
+        self._record.remove()
+
     # --- the record -------------------------------------------------------------------------------------
 
     def _take_up(self) -> None:
