@@ -51,6 +51,7 @@ ID_IN_PATH = _id_schema(f"%{_NEVER_IN_AN_ID}")
 IDEMPOTENCY_KEY = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]([ -~]*[!-~])?$"}
 TURN_ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[0-9a-f-]*$"}
 MAX_MESSAGE_ID = 10**15 - 1
+MESSAGE_ID = {"type": "integer", "minimum": 0, "maximum": MAX_MESSAGE_ID}
 MESSAGES_CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}$"}
 OPAQUE_CURSOR = {"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": "^[A-Za-z0-9_-]*$"}
 
@@ -284,7 +285,7 @@ SessionIdInPath = Annotated[
     AfterValidator(without_percent),
     WithJsonSchema({**ID_IN_PATH, "description": "Any text of up to 240 bytes without separators."}),
 ]
-MessageId = Annotated[int, BeforeValidator(json_integer), Field(ge=0, le=MAX_MESSAGE_ID)]
+MessageId = Annotated[int, BeforeValidator(json_integer), Field(ge=0, le=MAX_MESSAGE_ID), WithJsonSchema(MESSAGE_ID)]
 _NO_CURSOR = "must be the next_cursor of an earlier page"
 OpaqueCursor = Annotated[
     str,

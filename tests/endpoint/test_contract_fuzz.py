@@ -86,8 +86,8 @@ def say_what_json_schema_cannot(_: object, case: Any, __: object) -> None:
     """Change a request that is to be taken where its rules are no matter of a schema.
 
     A key names one request. A cursor is what a page gave. An agent is named when there are several, which depends on
-    the session. An interrupt is answered once, whatever the answers are. And a request that is to be refused for the
-    length of an id is refused for its bytes, which a schema cannot count.
+    the session. An interrupt is answered once, whatever the answers are. A fork begins where a turn does. And a request
+    that is to be refused for the length of an id is refused for its bytes, which a schema cannot count.
     """
     if case.meta is None:
         return
@@ -102,6 +102,8 @@ def say_what_json_schema_cannot(_: object, case: Any, __: object) -> None:
         if case.path.endswith("/messages"):
             case.query = {"agent_id": "default", **case.query}
     answers = case.body.get("interrupt_responses") if isinstance(case.body, dict) else None
+    if isinstance(case.body, dict) and case.body.get("before_message") is not None:
+        case.body = {**case.body, "before_message": 0}
     if answers:
         unique = {answer["interrupt_id"]: answer for answer in answers}
         case.body = {**case.body, "interrupt_responses": list(unique.values())}
@@ -130,6 +132,8 @@ def test_the_endpoint_does_what_its_contract_says(url: str, record_property: Cal
             "seed": seed,
             "headers": {"Authorization": SIGNED},
             "continue-on-failure": True,
+            # Of the names for Session-Owner that one pattern makes, another lets few pass.
+            "suppress-health-check": ["filter_too_much"],
             "generation": {"max-examples": examples, "database": "none"},
             "phases": {"coverage": {"unexpected-methods": METHODS}},
         }
