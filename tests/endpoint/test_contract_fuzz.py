@@ -124,7 +124,7 @@ def _lengthen_ids(place: Any) -> None:
 @pytest.mark.timeout(1_200)
 def test_the_endpoint_does_what_its_contract_says(url: str, record_property: Callable[[str, object], None]) -> None:
     seed = int(os.environ.get("CONTRACT_SEED") or (secrets.randbelow(100_000) if RANDOM else 1))
-    examples = int(os.environ.get("CONTRACT_EXAMPLES") or 10)
+    examples = int(os.environ.get("CONTRACT_EXAMPLES") or 6)
     record_property(f"{TOTAL}contract, schemathesis' seed", seed)
     schemathesis.hook("before_call")(say_what_json_schema_cannot)
     config = schemathesis.Config.from_dict(
