@@ -67,12 +67,15 @@ class Swept(NamedTuple):
         left: What could not be deleted.
         changed: Whether something was written anew after the step had listed it, and was left alone.
         behind: The key behind which the next step goes on; ``None`` when this step came to the end.
+        missing: What it would have deleted, and what was gone by then: an earlier try of the same request, whose answer
+            was lost, had deleted it, or somebody else.
     """
 
     gone: Sequence[ListedVersion]
     left: Sequence[Undeleted] = ()
     changed: bool = False
     behind: str | None = None
+    missing: Sequence[ListedVersion] = ()
 
 
 class LeftBehind:

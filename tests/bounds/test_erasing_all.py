@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.config import Config
 
 from agent_sessions._storage import file_objects, s3_deletions
 from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError
@@ -345,6 +346,69 @@ def test_killed_at_every_write_and_sent_again_the_receipt_adds_up(
 
     assert number >= 2 * OBJECTS // 8
     assert points >= 3
+
+
+@pytest.mark.parametrize(("verb", "nth"), [("LIST_VERSIONS", 1), ("LIST_VERSIONS", 2), ("DELETE_OBJECTS", 1)])
+def test_what_lands_after_its_request_was_given_up_is_counted(filled: World, verb: str, nth: int) -> None:
+    # Given: a deletion that is under way when its process dies
+    before = inventory(filled)
+    sent: list[Any] = []
+    assert dies_sending(filled, sent)
+
+    # When: it lands before the next request's look at what is there, before its first page, or before its deletion
+    land = Fault("call", verb=verb, nth=nth, callback=lambda _: delete_in(filled, sent))
+    filled.s3.faults.add(land)
+    receipt = filled.store.for_owner(OWNER).erase_all()
+
+    # Then
+    assert land.fired
+    assert (receipt.sessions, counted(receipt), receipt.is_whole) == (len(SESSIONS), before, True)
+
+
+def test_what_lands_after_several_requests_were_given_up_is_counted(filled: World) -> None:
+    before = inventory(filled)
+    sent: list[Any] = []
+    for _ in range(3):
+        assert dies_sending(filled, sent)
+
+    filled.s3.faults.add(Fault("call", verb="LIST_VERSIONS", nth=2, callback=lambda _: delete_in(filled, sent)))
+    receipt = filled.store.for_owner(OWNER).erase_all()
+
+    assert (receipt.sessions, counted(receipt), receipt.is_whole) == (len(SESSIONS), before, True)
+
+
+def test_a_deletion_whose_answer_is_lost_is_repeated_and_counted_once(filled: World) -> None:
+    before = inventory(filled)
+    filled.s3.faults.add(Fault("drop", verb="DELETE_OBJECTS", applied=True))
+    client = filled.s3.client(config=Config(retries={"total_max_attempts": 3}))
+
+    receipt = SessionStore.from_url(f"s3://{BUCKET}/{PREFIX}", client=client).for_owner(OWNER).erase_all()
+
+    assert (receipt.sessions, counted(receipt), receipt.is_whole) == (len(SESSIONS), before, True)
+
+
+def dies_sending(world: World, sent: list[Any]) -> bool:
+    """Erase in a process that dies while its first deletion is under way. Keeps what it asked to be deleted."""
+    client: Any = world.s3.client()
+
+    def dying(**asked: Any) -> Any:
+        sent.extend(asked["Delete"]["Objects"])
+        raise DeadError
+
+    client.delete_objects = dying
+    try:
+        SessionStore.from_url(f"s3://{BUCKET}/{PREFIX}", client=client).for_owner(OWNER).erase_all()
+    except DeadError:
+        return True
+    return False
+
+
+def delete_in(world: World, sent: list[Any]) -> None:
+    """Let a deletion land: it takes what is as it was when it was sent."""
+    for asked in sent:
+        held = world.s3.store.bucket(BUCKET).versions.get(asked["Key"])
+        if held and held[-1].etag == asked["ETag"].strip('"'):
+            world.s3.store.delete(BUCKET, asked["Key"])
 
 
 def start_over(world: World, *, versioned: bool) -> None:

@@ -149,10 +149,12 @@ def test_when_the_storage_hangs_the_answer_comes_in_time(world: World, verb: str
     world.put("one")
     silent = world.s3.faults.add(Fault("hold", verb=verb, nth=nth, times=None))
 
-    late = world.delete(remaining_seconds=8)
+    late = world.delete(remaining_seconds=12)
     world.s3.faults.clear()
 
     assert silent.fired
+    # What hung takes effect now.
+    assert world.s3.log.wait_for(lambda log: sum(entry.fault == "hold" for entry in log) == silent.fired)
     assert late.status == status, late.text
     if status == 202:
         assert (late.json["complete"], late.json["objects"]) == (False, 0)

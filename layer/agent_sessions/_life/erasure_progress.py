@@ -3,8 +3,10 @@
     written, with what is to go next ──▶ deleted ──▶ written, with what went, and what is to go next ──▶ …
 
 Whoever dies between two writes leaves a note of what was about to go. The next request looks which of it is there
-still, and counts the rest. So the totals are right wherever an erasure was cut off. The note holds digests and sizes,
-and the key behind which its step began; the record of an erasure that has ended holds neither.
+still, and counts the rest. What is there still may go a moment later, when a deletion that was sent before lands: it
+stays noted until it is deleted again, or a whole pass no longer lists it. So the totals are right wherever an erasure
+was cut off. The note holds digests and sizes, and the key behind which its step began; the record of an erasure that
+has ended holds neither.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 BUSY_SECONDS = 2.0
+
+MOST_LATE = 5_000
+"""So much is noted of steps that were cut off, the newest: what was sent before five such steps has landed by now."""
 
 
 class Kind(StrEnum):
@@ -104,18 +109,20 @@ class Progress:
         ended_at: When it had come to its end; ``None`` before.
         totals: What has gone.
         pending: What was about to go; ``None`` when nothing was.
+        late: Kind and size, by digest, of what earlier steps were about to delete and what was there afterwards.
     """
 
     began_at: str | None = None
     ended_at: str | None = None
     totals: Totals = field(default_factory=Totals)
     pending: Pending | None = None
+    late: dict[str, tuple[Kind, int]] = field(default_factory=dict)
 
     def body(self) -> bytes:
         """The record's bytes. Each are unique, so that a writer recognises its own."""
         pending = None
         if self.pending is not None:
-            going = [[digest, kind.value, size] for digest, (kind, size) in self.pending.going.items()]
+            going = _listed(self.pending.going)
             pending = {"behind": self.pending.behind, "through": self.pending.through, "going": going}
         return json.dumps(
             {
@@ -124,6 +131,7 @@ class Progress:
                 "ended_at": self.ended_at,
                 "totals": vars(self.totals),
                 "pending": pending,
+                "late": _listed(self.late),
                 "nonce": uuid.uuid4().hex,
             }
         ).encode()
@@ -138,12 +146,20 @@ def read_progress(body: bytes) -> Progress | None:
         noted = stated["pending"]
         pending = None
         if noted is not None:
-            going = {str(digest): (Kind(kind), int(size)) for digest, kind, size in noted["going"]}
-            pending = Pending(str(noted["behind"]), str(noted["through"]), going)
+            pending = Pending(str(noted["behind"]), str(noted["through"]), _by_digest(noted["going"]))
         totals = Totals(**{name: int(number) for name, number in stated["totals"].items()})
-        return Progress(stated["began_at"], stated["ended_at"], totals, pending)
+        late = _by_digest(stated.get("late", []))
+        return Progress(stated["began_at"], stated["ended_at"], totals, pending, late)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _listed(noted: dict[str, tuple[Kind, int]]) -> list[list[Any]]:
+    return [[digest, kind.value, size] for digest, (kind, size) in noted.items()]
+
+
+def _by_digest(listed: list[list[Any]]) -> dict[str, tuple[Kind, int]]:
+    return {str(digest): (Kind(kind), int(size)) for digest, kind, size in listed}
 
 
 def digest_of(entry: ListedVersion) -> str:

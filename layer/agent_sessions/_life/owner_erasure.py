@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sessions._life.erasure import expecting, put_mark
 from agent_sessions._life.erasure_progress import (
+    MOST_LATE,
     Doomed,
     Kind,
     Progress,
@@ -43,7 +44,7 @@ from agent_sessions.session_pages import ErasureReceipt
 from agent_sessions.sweeps import LeftBehind, Undeleted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from agent_sessions._records.layout import Layout
     from agent_sessions.object_store import ObjectStore, StoredObject
@@ -94,6 +95,7 @@ class OwnerErasure:
         self._record = ProgressRecord(objects, layout.erasure())
         self._progress = Progress()
         self._doomed: dict[str, Doomed] = {}  # what the present step is about to delete, by digest
+        self._late_there: set[str] = set()  # what the present pass has listed of the late, by digest
         self._left = LeftBehind()
         self._in_use: set[str] = set()
         self._behind = ""
@@ -158,11 +160,10 @@ class OwnerErasure:
         self._progress = stored
         if stored.pending is not None:
             there = self._still_there(stored.pending.behind, stored.pending.through)
-            totals = stored.totals
-            for digest, (kind, size) in stored.pending.going.items():
-                if digest not in there:
-                    totals = totals.and_also(kind, size)
-            self._progress = replace(stored, totals=totals, pending=None)
+            noted = replace(stored, pending=None, late=stored.late | stored.pending.going)
+            self._progress = _counting(noted, stored.pending.going.keys() - there)
+            newest = list(self._progress.late.items())[-MOST_LATE:]
+            self._progress = replace(self._progress, late=dict(newest))
             self._record.write(self._progress)
 
     def _still_there(self, behind: str | None, through: str) -> set[str]:
@@ -177,7 +178,9 @@ class OwnerErasure:
         if self._progress.ended_at is not None:
             self._progress = Progress()
         began = self._progress.began_at
-        written_at = self._record.write(replace(self._progress, pending=pending_of(self._behind, doomed)))
+        late = {digest: what for digest, what in self._progress.late.items() if digest not in self._doomed}
+        note = pending_of(self._behind, doomed)
+        written_at = self._record.write(replace(self._progress, pending=note, late=late))
         if began is None:
             self._progress = replace(self._progress, began_at=written_at.isoformat())
 
@@ -203,12 +206,15 @@ class OwnerErasure:
             Whether there is more to do.
         """
         for _ in range(MOST_PASSES):
-            self._left, self._behind, self._in_use = LeftBehind(), "", set()
+            self._left, self._behind, self._in_use, self._late_there = LeftBehind(), "", set(), set()
             found = False
             while True:
                 step = self._step()
-                found = found or bool(step.gone) or step.changed
+                found = found or bool(step.gone or step.missing) or step.changed
                 is_last = step.behind is None
+                if is_last:
+                    # What a deletion of an earlier request has taken since that was looked for.
+                    self._progress = _counting(self._progress, self._progress.late.keys() - self._late_there)
                 if is_last and not found:
                     return False
                 if ends is not None and self._clock() >= ends:
@@ -220,16 +226,20 @@ class OwnerErasure:
 
     def _step(self) -> Swept:
         step = self._objects.sweep(self._prefix, self._choose, behind=self._behind)
-        totals = self._progress.totals
-        for entry in step.gone:
+        totals, late = self._progress.totals, dict(self._progress.late)
+        # Had another erasure deleted what is missing, it would have written the record, and our next write would fail.
+        for entry in (*step.gone, *step.missing):
             _, kind, size = self._doomed[digest_of(entry)]
             totals = totals.and_also(kind, size)
-        self._progress = replace(self._progress, totals=totals)
+            late.pop(digest_of(entry), None)
+        self._progress = replace(self._progress, totals=totals, late=late)
         self._left.add(step.left)
         return step
 
     def _choose(self, listed: Sequence[ListedVersion]) -> Sequence[ListedVersion]:
         """Close the sessions of a page, and choose what is to go."""
+        if late := self._progress.late:
+            self._late_there.update(late.keys() & {digest_of(entry) for entry in listed})
         folders = [(name, list(entries)) for name, entries in groupby(listed, self._folder_of) if name]
         closed = dict(zip((name for name, _ in folders), self._close_all(folders), strict=True))
         doomed: list[Doomed] = []
@@ -323,6 +333,14 @@ class OwnerErasure:
             return ""
         listed = [entry for entry in entries if entry.key == key] or self._objects.list_versions(key).entries
         return next((entry.version_id or "" for entry in listed if entry.key == key and entry.is_current), "")
+
+
+def _counting(progress: Progress, gone: Collection[str]) -> Progress:
+    """The progress when some of what was noted has gone."""
+    totals, late = progress.totals, dict(progress.late)
+    for digest in gone:
+        totals = totals.and_also(*late.pop(digest))
+    return replace(progress, totals=totals, late=late)
 
 
 def _id_in(name: str) -> str | None:

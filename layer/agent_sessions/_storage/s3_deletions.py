@@ -104,15 +104,17 @@ def _behind(entries: Sequence[ListedVersion]) -> str:
 
 
 class Deleted(NamedTuple):
-    """The outcome of a deletion. What is in none of these was gone already.
+    """The outcome of a deletion.
 
     Attributes:
         gone: What was deleted.
+        missing: What was gone already: an earlier try of the same request had taken it, or somebody else.
         changed: How many were kept because they had been written anew.
         left: What could not be deleted.
     """
 
     gone: Sequence[ListedVersion]
+    missing: Sequence[ListedVersion]
     changed: int
     left: Sequence[Undeleted]
 
@@ -127,6 +129,7 @@ def delete_listed(client: S3Client, bucket: str, doomed: Sequence[ListedVersion]
         conditional: Whether the store keeps conditions of deletions.
     """
     gone: list[ListedVersion] = []
+    missing: list[ListedVersion] = []
     left: list[Undeleted] = []
     changed = 0
     for start in range(0, len(doomed), DELETE_BATCH):
@@ -138,11 +141,13 @@ def delete_listed(client: S3Client, bucket: str, doomed: Sequence[ListedVersion]
                 gone.append(entry)
             elif code == _CHANGED:
                 changed += 1
-            elif code != _GONE:  # somebody else has deleted it since it was listed
+            elif code == _GONE:
+                missing.append(entry)
+            else:
                 left.append(Undeleted(entry.key, code))
         # An answer that names what was not asked for: nobody may take it for success.
         left += [Undeleted(key, code) for (key, _), code in fates.items() if code not in {_CHANGED, _GONE}]
-    return Deleted(gone, changed, left)
+    return Deleted(gone, missing, changed, left)
 
 
 def _delete_batch(

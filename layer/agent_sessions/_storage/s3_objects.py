@@ -277,7 +277,7 @@ class S3Objects(ObjectStore):
         goes_on = behind if is_one_key and done.gone else page.behind
         # What the next step lists again is left to it.
         left = [entry for entry in done.left if goes_on is None or entry.name <= goes_on]
-        return Swept(done.gone, left, changed=done.changed > 0, behind=goes_on)
+        return Swept(done.gone, left, changed=done.changed > 0, behind=goes_on, missing=done.missing)
 
     def list_versions(self, prefix: str, *, behind: str = "") -> VersionPage:
         """See :meth:`ObjectStore.list_versions`."""

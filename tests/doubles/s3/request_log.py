@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.doubles.s3.messages import Verb
@@ -44,12 +45,18 @@ class RequestLog:
 
     def __init__(self) -> None:
         self._entries: list[LogEntry] = []
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def add(self, entry: LogEntry) -> None:
         """Note a request."""
         with self._lock:
             self._entries.append(entry)
+            self._lock.notify_all()
+
+    def wait_for(self, shows: Callable[[list[LogEntry]], bool], within_seconds: float = 30.0) -> bool:
+        """Wait until the log shows something. Tells whether it does."""
+        with self._lock:
+            return self._lock.wait_for(lambda: shows(self._entries), within_seconds)
 
     def take(self) -> list[LogEntry]:
         """Return everything noted and begin anew."""
