@@ -103,8 +103,15 @@ def write_records(write: Callable[[bytes], object], session_id: str, records: It
     return checksum
 
 
-def stored_records(place: LeasePlace, session_id: str) -> Iterator[NamedRecord]:
+def stored_records(
+    place: LeasePlace, session_id: str, *, going_on: Callable[[], object] = lambda: None
+) -> Iterator[NamedRecord]:
     """Every record of a session.
+
+    Args:
+        place: Where the session is.
+        session_id: The session.
+        going_on: Called before each record, and as often again while what was read is compared; it may raise.
 
     Raises:
         SessionConflictError: Somebody has written to the session meanwhile.
@@ -116,10 +123,12 @@ def stored_records(place: LeasePlace, session_id: str) -> Iterator[NamedRecord]:
         for entry, found in zip(chunk, place.objects.get_many([entry.key for entry in chunk]), strict=True):
             if found is None:
                 raise _used_meanwhile(session_id)
+            going_on()
             before.update(_version(entry))
             yield NamedRecord(entry.key.removeprefix(folder), found.body)
     # A listing tells another version of an object, whenever that was written between the two.
     for version in stored_versions(place, session_id):
+        going_on()
         after.update(version)
     if after.digest() != before.digest():
         raise _used_meanwhile(session_id)
@@ -138,7 +147,8 @@ class SessionsExport(NamedTuple):
         layout: How they are named.
         ttl_days: Days after its last use at which a session expires; an expired one is not exported.
         max_bytes: The page ends before the session that would make it larger.
-        goes_on: Asked before each session; when it says no, the page ends.
+        goes_on: Asked before each session and each of its records; when it says no, the page ends. A session that takes
+            longer than a whole page may is left out.
         cursor: ``next_cursor`` of the page before.
     """
 
@@ -152,7 +162,8 @@ class SessionsExport(NamedTuple):
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the page. A session is read as a whole before its first byte is given.
 
-        A session that is used each time it is read is left out, and named in the last line.
+        A session that is used each time it is read is left out, and named in the last line. So is the first one, when
+        the time is over before it is read. No more of a session is read than has room in the page.
 
         Raises:
             ValueError: The cursor is none of ours.
@@ -160,6 +171,7 @@ class SessionsExport(NamedTuple):
         """
         count, size, cursor = 0, 0, self.cursor
         left_out: list[str] = []
+        has_time = self.goes_on()
         while True:
             page = list_living(self.objects, self.layout, ttl_days=self.ttl_days, limit=_SESSIONS_A_PAGE, cursor=cursor)
             for session_id in page.session_ids:
@@ -168,17 +180,22 @@ class SessionsExport(NamedTuple):
                     return
                 with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
                     own_cursor = write_cursor(CursorKind.SESSIONS, session_id)
-                    became = self._read(session_id, file)
+                    is_first = not count and not left_out
+                    # A page that begins without time has one session nevertheless: else none would ever come.
+                    became = self._read(session_id, file, self.max_bytes - size, asks=has_time or not is_first)
+                    if became is _Read.TOO_LARGE and is_first:
+                        raise SessionTooLargeError(session_id, own_cursor)
+                    if became is _Read.TOO_LONG and is_first:
+                        yield _last_line(0, [session_id], own_cursor)
+                        return
+                    if became in {_Read.TOO_LARGE, _Read.TOO_LONG}:
+                        yield _last_line(count, left_out, cursor)
+                        return
                     if became is not _Read.WHOLE:
                         left_out += [session_id] * (became is _Read.USED)
                         cursor = own_cursor
                         continue
                     bytes_of_it = file.tell()
-                    if size + bytes_of_it > self.max_bytes:
-                        if not count and not left_out:
-                            raise SessionTooLargeError(session_id, own_cursor)
-                        yield _last_line(count, left_out, cursor)
-                        return
                     file.seek(0)
                     while piece := file.read(_PIECE):
                         yield piece
@@ -188,8 +205,25 @@ class SessionsExport(NamedTuple):
                 yield _last_line(count, left_out, cursor)
                 return
 
-    def _read(self, session_id: str, file: IO[bytes]) -> _Read:
-        """Write a session to a file."""
+    def _read(self, session_id: str, file: IO[bytes], room: int, *, asks: bool) -> _Read:
+        """Write a session to a file, of at most so many bytes.
+
+        Args:
+            session_id: The session.
+            file: The file.
+            room: Bytes.
+            asks: Whether it ends when ``goes_on`` says no.
+        """
+
+        def ask() -> None:
+            if asks and not self.goes_on():
+                raise _EndedError(_Read.TOO_LONG)
+
+        def write(line: bytes) -> None:
+            if file.tell() + len(line) > room:
+                raise _EndedError(_Read.TOO_LARGE)
+            file.write(line)
+
         for _ in range(_TRIES):
             file.seek(0)
             file.truncate()
@@ -202,9 +236,11 @@ class SessionsExport(NamedTuple):
                     yield record
 
             try:
-                write_records(file.write, session_id, noticed(stored_records(self, session_id)))
+                write_records(write, session_id, noticed(stored_records(self, session_id, going_on=ask)))
             except SessionConflictError:
                 continue
+            except _EndedError as ended:
+                return ended.became
             return _Read.WHOLE if lives else _Read.GONE
         return _Read.USED
 
@@ -215,6 +251,16 @@ class _Read(Enum):
     WHOLE = "whole"
     USED = "used each time"
     GONE = "erased meanwhile"
+    TOO_LARGE = "larger than the room that is left"
+    TOO_LONG = "not read when the time was over"
+
+
+class _EndedError(Exception):
+    """A session is not read to its end."""
+
+    def __init__(self, became: _Read) -> None:
+        super().__init__(became.value)
+        self.became = became
 
 
 def _is_mark(body: bytes) -> bool:

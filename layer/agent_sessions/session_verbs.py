@@ -203,7 +203,7 @@ class SessionVerbs(ABC):
         Args:
             cursor: ``next_cursor`` in the last line of the page before.
             max_bytes: A page ends before the session that would make it larger.
-            goes_on: Asked before each session but the first; when it says no, the page ends.
+            goes_on: Asked before each session and each of its records; when it says no, the page ends.
         """
         from agent_sessions.session_export import SessionsExport
 

@@ -150,6 +150,78 @@ def test_streamed_it_is_sent_as_a_whole(folder: Path) -> None:
     assert [end["sessions"] for end in ends] == [1]
 
 
+class Hours:
+    """Time for so many answers."""
+
+    def __init__(self, answers: int) -> None:
+        self.left = answers
+
+    def goes_on(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def reads_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the records that are read from now on."""
+    named: list[str] = []
+    stored = session_export.stored_records
+
+    def noted(place: Any, session_id: str, **options: Any) -> Any:
+        for record in stored(place, session_id, **options):
+            named.append(record.name)
+            yield record
+
+    monkeypatch.setattr(session_export, "stored_records", noted)
+    return named
+
+
+def pages_of(folder: Path, answers: int, **options: Any) -> list[Any]:
+    """The last lines of all pages, each of which has time for so many answers."""
+    store = FileSessionStore(folder).for_owner(OURS)
+    ends: list[Any] = []
+    cursor: str | None = None
+    while not ends or cursor is not None:
+        lines = b"".join(store.export(cursor=cursor, goes_on=Hours(answers).goes_on, **options).pieces())
+        ends.append(json.loads(lines.splitlines()[-1]))
+        cursor = ends[-1]["next_cursor"]
+    return ends
+
+
+def test_no_more_of_a_session_is_read_than_has_room_in_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(folder, "large", text="x" * 10_000, messages=200)
+    names = reads_of(monkeypatch)
+
+    with pytest.raises(session_export.SessionTooLargeError):
+        list(FileSessionStore(folder).for_owner(OURS).export(max_bytes=50_000).pieces())
+
+    assert len(names) < 10
+
+
+def test_a_session_that_takes_longer_than_a_page_may_is_left_out_and_the_others_come(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder, "a")
+    put(folder, "long", messages=500)
+    put(folder, "z")
+    names = reads_of(monkeypatch)
+
+    ends = pages_of(folder, 100)
+
+    assert sum(end["sessions"] for end in ends) == 2
+    assert [name for end in ends for name in end["left_out"]] == ["long"]
+    assert len(names) < 300
+
+
+def test_without_time_a_page_has_one_session(folder: Path) -> None:
+    for session_id in ("a", "b", "c"):
+        put(folder, session_id)
+
+    ends = pages_of(folder, 0)
+
+    assert [(end["sessions"], end["left_out"]) for end in ends if end["next_cursor"]] == [(1, [])] * len(ends[:-1])
+    assert sum(end["sessions"] for end in ends) == 3
+
+
 def test_a_session_that_is_used_all_the_time_is_left_out_and_named(
     function: Function, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,10 +248,10 @@ def test_a_session_that_is_closed_meanwhile_is_not_exported(
     put(folder, "gone")
     stored = session_export.stored_records
 
-    def closed(place: Any, session_id: str) -> Any:
+    def closed(place: Any, session_id: str, **options: Any) -> Any:
         if session_id == "gone":
             (folder / OURS / "session_gone/session.json").write_text('{"kit": {"erased": true}}')
-        return stored(place, session_id)
+        return stored(place, session_id, **options)
 
     monkeypatch.setattr(session_export, "stored_records", closed)
     text, ends = exported(function)
@@ -202,10 +274,10 @@ def test_a_failure_in_the_middle_ends_the_answer_without_its_last_line(
     put(folder, "two")
     stored = session_export.stored_records
 
-    def failing(place: Any, session_id: str) -> Any:
+    def failing(place: Any, session_id: str, **options: Any) -> Any:
         if session_id == "two":
             raise SessionStorageError("the disk is gone", code="EIO")
-        return stored(place, session_id)
+        return stored(place, session_id, **options)
 
     monkeypatch.setattr(session_export, "stored_records", failing)
     answer = function.http("GET", "/export")
