@@ -14,7 +14,7 @@ import click
 from agent_sessions_cli.failures import ExitCode, TerminalError
 from agent_sessions_cli.output import Printer, print_json
 from agent_sessions_cli.place import Place, works_without_store
-from agent_sessions_cli.prompts import prompt_of
+from agent_sessions_cli.prompts import names_sent_as_text, prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,13 @@ _HELP = "/stop ends the answer, /new begins a session, /help says this, Ctrl-D l
 @click.option("--agent", "agent_id", metavar="ID", help="Who answers. Not given: the endpoint's agent.")
 @click.option("--sign", is_flag=True, help="Sign with AWS credentials, for an endpoint behind IAM.")
 @click.option("--region", metavar="NAME", help="The function's region, if its URL does not say it.")
-@click.option("--token", metavar="TOKEN", envvar="AGENT_SESSIONS_TOKEN", help="A token of the endpoint's issuer.")
+@click.option(
+    "--token",
+    metavar="TOKEN",
+    envvar="AGENT_SESSIONS_TOKEN",
+    help="A token of the endpoint's issuer. Set AGENT_SESSIONS_TOKEN instead, or give - to have it read from the "
+    "standard input: a command line is seen by everybody on the machine.",
+)
 @click.option("--speaking-for", metavar="NAME", help="Whose sessions, when a signed caller speaks for many people.")
 @works_without_store
 def chat(
@@ -53,8 +59,13 @@ def chat(
     Ctrl-D leaves. The session's id is shown: --session goes on with it, here or in the page, and what was said is
     stored. Lines may come from a pipe. With --json each event is a line.
 
+    On a terminal, what was typed before a question is shown is no answer to it, and is not sent. @name that is no file
+    and looks like none is sent as text, and the command says so.
+
     Without --sign and --token nothing is sent that says who asks, as `make run` takes it.
     """
+    if token == "-":  # noqa: S105 - stands for a token
+        token = _read_token()
     if sign and token:
         raise click.UsageError("--sign and --token exclude each other: an endpoint takes one of them.")
     try:
@@ -87,6 +98,13 @@ def auth_of(profile: str | None, region: str | None, token: str | None, *, sign:
         raise click.UsageError(f"{error}. Check --profile and the AWS_ variables.") from None
 
 
+def _read_token() -> str:
+    token = click.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
+    if not token:
+        raise click.UsageError("--token - reads the token from the first line of the standard input, which is empty.")
+    return str(token)
+
+
 class _Chat:
     """One conversation.
 
@@ -102,6 +120,8 @@ class _Chat:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stream: TurnStream | None = None
         self._wants_stop = threading.Event()
+        self._is_idle = False  # nothing is answered, and no line waits to be
+        self._idle_lock = threading.Lock()
         self._is_terminal = sys.stdin.isatty()
 
     def run(self) -> None:
@@ -110,7 +130,7 @@ class _Chat:
         self._say(_HELP if self._is_terminal else "", "dim")
         while (line := self._next_line("> ")) is not None:
             match line.strip():
-                case "" | "/stop":
+                case "":
                     continue
                 case "/help":
                     self._say(_HELP, "dim")
@@ -124,10 +144,18 @@ class _Chat:
 
     def _listen(self) -> None:
         for line in sys.stdin:
-            if line.strip() == "/stop":
-                self._wants_stop.set()
+            with self._idle_lock:
+                was_idle = self._is_idle
+                if line.strip() != "/stop":
+                    self._is_idle = False
+                    self._lines.put(line.rstrip("\n"))
+                    continue
+                if not was_idle:
+                    self._wants_stop.set()
+            if was_idle:
+                self._say("Nothing is being said: there is nothing to stop.", "dim")
+            else:
                 self._stop()
-            self._lines.put(line.rstrip("\n"))
         self._lines.put(None)
 
     def _stop(self) -> None:
@@ -143,15 +171,34 @@ class _Chat:
                 self._say(f"{error}", "dim")
 
     def _next_line(self, mark: str) -> str | None:
+        with self._idle_lock:
+            if self._lines.empty():
+                self._is_idle = True
+                self._wants_stop.clear()
         if self._is_terminal and not self._as_json:
             click.echo(mark, nl=False)
         return self._lines.get()
+
+    def _drop_typed_ahead(self) -> None:
+        """Drop what somebody typed before a question was shown: it is no answer to it."""
+        while True:
+            try:
+                line = self._lines.get_nowait()
+            except queue.Empty:
+                return
+            if line is None:
+                self._lines.put(None)
+                return
+            self._say(f"Not sent, it was typed before the question: {line}", "yellow")
 
     def _answer(self, line: str) -> None:
         from agent_sessions_client import AgentSessionsError
 
         try:
-            asked = self._ask_for(prompt_of(line), None)
+            prompt = prompt_of(line)
+            for name in names_sent_as_text(line):
+                self._say(f"{name} is no file here: it is sent as text.", "dim")
+            asked = self._ask_for(prompt, None)
             while asked:
                 asked = self._ask_for(None, [self._ask(interrupt) for interrupt in asked])
         except (AgentSessionsError, click.UsageError) as error:
@@ -218,6 +265,8 @@ class _Chat:
     def _ask(self, interrupt: dict[str, Any]) -> dict[str, Any]:
         reason = interrupt.get("reason")
         shown = "" if reason is None else f" {reason if isinstance(reason, str) else json.dumps(reason)}"
+        if self._is_terminal:
+            self._drop_typed_ahead()
         self._say(f"The agent asks: {interrupt['name']}{shown}", "bold yellow")
         line = self._next_line("answer> ")
         if line is None:

@@ -12,19 +12,45 @@ import click
 IMAGES = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "gif": "gif", "webp": "webp"}
 DOCUMENTS = ("pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md")
 _FILE = re.compile(r"(?:(?<=\s)|^)@(\S+)")
+_BEGINS_PATH = ("/", "./", "../", "~/")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9 ()\[\]-]+")
 
 
 def prompt_of(line: str) -> str | list[dict[str, Any]]:
     """The prompt of a line: its text, or blocks when it names files.
 
+    ``@name`` names a file when one of this name is there, or when it looks like one: it begins as a path does, or ends
+    as an image or a document. Any other stays text.
+
     Raises:
         click.UsageError: A file is not there, or is of a kind that models do not take.
     """
-    paths = [Path(found).expanduser() for found in _FILE.findall(line)]
+    paths = [_path_of(name) for name in _FILE.findall(line) if _names_file(name)]
     if not paths:
         return line
     return [{"text": line}, *(_block_of(path) for path in paths)]
+
+
+def names_sent_as_text(line: str) -> list[str]:
+    """The words of a line that begin with ``@`` and name no file."""
+    return [f"@{name}" for name in _FILE.findall(line) if not _names_file(name)]
+
+
+def _names_file(name: str) -> bool:
+    path = _path_of(name)
+    if name.startswith(_BEGINS_PATH) or path.suffix.removeprefix(".").lower() in {*IMAGES, *DOCUMENTS}:
+        return True
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no file system takes such a name
+        return False
+
+
+def _path_of(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # nobody has this home
+        return Path(name)
 
 
 def _block_of(path: Path) -> dict[str, Any]:

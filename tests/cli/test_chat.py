@@ -4,17 +4,24 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from strands import Agent, ToolContext, tool
 
-from agent_sessions_cli.chatting import auth_of
+from agent_sessions_cli import chatting
+from agent_sessions_cli.chatting import _Chat, auth_of
 from agent_sessions_cli.commands import agent_sessions
+from agent_sessions_cli.failures import TerminalError
 from agent_sessions_cli.prompts import prompt_of
 from agent_sessions_client import BearerAuth, SigV4Auth
 from tests.cli.conftest import ROOT
@@ -118,37 +125,124 @@ def test_a_question_that_was_left_open_is_asked_again(serve: Serve) -> None:  # 
     assert "Gone." in back.output
 
 
+class OnTerminal:
+    """The command with a terminal of its own."""
+
+    def __init__(self, served: Served, *words: str) -> None:
+        self._ours, theirs = pty.openpty()
+        path = os.pathsep.join(str(ROOT / name) for name in ("layer", "client", "cli"))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "agent_sessions_cli", "chat", served.url, *words],
+            env={**os.environ, "PYTHONPATH": path, "TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.shown = b""
+
+    def type(self, text: bytes) -> None:
+        os.write(self._ours, text)
+
+    def until(self, text: bytes) -> None:
+        """Read until a text is shown."""
+        ends = time.monotonic() + 60
+        while text not in self.shown:
+            readable, _, _ = select.select([self._ours], [], [], max(0, ends - time.monotonic()))
+            assert readable, self.shown
+            self.shown += os.read(self._ours, 65_536)
+
+    def leave(self) -> None:
+        self.type(b"\x04")
+        self.until(b"goes on with it")
+        assert self.process.wait(60) == 0
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(60)
+        os.close(self._ours)
+
+
 def test_stop_ends_an_answer_on_a_terminal_and_it_is_kept(serve: Serve) -> None:  # noqa: F811
     served = serve(["One two ", Pause(30), "three."], "Hello again.")
-    ours, theirs = pty.openpty()
-    path = os.pathsep.join(str(ROOT / name) for name in ("layer", "client", "cli"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agent_sessions_cli", "chat", served.url, "--session", "chat"],
-        env={**os.environ, "PYTHONPATH": path, "TERM": "xterm-256color"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-
-    def until(text: bytes) -> None:
-        nonlocal shown
-        while text not in shown:
-            shown += os.read(ours, 65_536)
-
-    until(b"> ")
-    os.write(ours, b"Count\n")
-    until(b"One two")
-    os.write(ours, b"/stop\n")
-    until(b"(cancelled)")
-    os.write(ours, b"Hello\n")
-    until(b"Hello again.")
-    os.write(ours, b"\x04")
-    until(b"--session chat goes on")
-    assert process.wait(30) == 0
-    os.close(ours)
+    with closing(OnTerminal(served, "--session", "chat")) as terminal:
+        terminal.until(b"> ")
+        terminal.type(b"Count\n")
+        terminal.until(b"One two")
+        terminal.type(b"/stop\n")
+        terminal.until(b"(cancelled)")
+        terminal.type(b"Hello\n")
+        terminal.until(b"Hello again.")
+        terminal.leave()
     assert served.said()[1].startswith("assistant: One two")
+
+
+def test_stop_at_an_idle_prompt_does_not_stop_the_next_answer(serve: Serve) -> None:  # noqa: F811
+    served = serve(["One two ", Pause(0.5), "three."])
+    with closing(OnTerminal(served, "--session", "chat")) as terminal:
+        terminal.until(b"> ")
+        terminal.type(b"/stop\n")
+        terminal.type(b"Count\n")
+        terminal.until(b"three.")
+        terminal.leave()
+    assert b"nothing to stop" in terminal.shown
+    assert served.said() == ["user: Count", "assistant: One two three."]
+
+
+def test_what_was_typed_before_a_question_is_no_answer_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    chat: Any = _Chat(None, SimpleNamespace(as_json=False), "chat", None)  # type: ignore[arg-type] # asks nobody
+    chat._is_terminal = True
+    for line in ("and the others", "/new", None):
+        chat._lines.put(line)
+
+    with pytest.raises(TerminalError, match="waits for an answer"):
+        chat._ask({"name": "delete", "interrupt_id": "i"})
+
+    assert "typed before the question: and the others" in capsys.readouterr().out
+
+
+def test_a_stop_is_never_an_answer(serve: Serve) -> None:  # noqa: F811
+    served = serve([tool_use("delete_file", name="notes")], "Gone.", build_agent=asking)
+
+    seen = talk(served, "Delete my notes\n/stop\n", "--session", "chat")
+
+    assert "Gone." not in seen.output
+    assert "said /stop" not in json.dumps(served.request("GET", "/sessions/chat/messages").json())
+
+
+def test_a_name_with_an_at_sign_is_text_unless_it_is_a_file(
+    serve: Serve,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").touch()
+    served = serve("I will.")
+
+    seen = talk(served, "Ask @alice, @types/node and @~nobody-here\n", "--session", "chat")
+
+    assert seen.exit_code == 0, seen.output
+    assert "@types/node is no file here" in seen.output
+    assert served.said()[0] == "user: Ask @alice, @types/node and @~nobody-here"
+    for named in ("@notes", "@none.png", "@./alice"):
+        with pytest.raises(click.UsageError):
+            prompt_of(f"See {named}")
+
+
+def test_a_token_is_read_from_the_standard_input(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    served = serve("Hello.")
+    tokens: list[str | None] = []
+
+    def noted(profile: str | None, region: str | None, token: str | None, *, sign: bool) -> None:
+        tokens.append(token)
+
+    monkeypatch.setattr(chatting, "auth_of", noted)
+
+    seen = talk(served, "secret\nHi\n", "--token", "-", "--session", "chat")
+    empty = talk(served, "", "--token", "-")
+
+    assert (tokens, served.said()[0]) == (["secret"], "user: Hi"), seen.output
+    assert (empty.exit_code, "which is empty" in empty.stderr) == (2, True)
 
 
 def test_a_refusing_or_missing_endpoint_is_one_line(serve: Serve) -> None:  # noqa: F811
