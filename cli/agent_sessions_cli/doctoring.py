@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent_sessions.inspection import Finding, Severity, inspect_session
+from agent_sessions.exceptions import InvalidIdentifierError
+from agent_sessions.identifiers import check_identifier
+from agent_sessions.inspection import Finding, Kind, Severity, inspect_session
 from agent_sessions.lease import SessionLease
 from agent_sessions.mending import mend
 from agent_sessions.store_url import BucketAddress, FolderAddress, parse_store_url
@@ -64,9 +66,10 @@ def doctor(place: Place, session_ids: tuple[str, ...], *, all_sessions: bool, fi
         bad += check.verdict is Verdict.BAD
         _tell_check(printer, check, as_json=place.as_json)
     counts: Counter[str] = Counter()
+    absent = {check_identifier("session", session_id) for session_id in session_ids}
     if all_sessions or session_ids:
         for owner, store in place.open_each(place.ttl_days):
-            ids = iter(session_ids) if session_ids else _ids_in(store)
+            ids = _those_there(store, session_ids, absent) if session_ids else _ids_in(store)
             with Work("looking", partial(_count, store, session_ids)) as work:
                 for session_id in ids:
                     _look_over(printer, place, owner, store, session_id, counts, fix=fix, yes=yes)
@@ -74,9 +77,16 @@ def doctor(place: Place, session_ids: tuple[str, ...], *, all_sessions: bool, fi
         if not place.as_json:
             told = ", ".join(f"{counts[severity]} {severity}" for severity in Severity)
             printer.line(f"{counts['sessions']} sessions: {told}; {counts['mended']} mended", "bold")
-    wrong = bad + counts[Severity.BROKEN] + counts[Severity.LOST]
+    _judge(bad + counts[Severity.BROKEN] + counts[Severity.LOST], absent)
+
+
+def _judge(wrong: int, absent: set[str]) -> None:
+    """End the command with an error if something is wrong or was not found."""
+    named = f"Not there: {', '.join(sorted(absent))}." if absent else ""
     if wrong:
-        raise TerminalError(f"{wrong} things are wrong: the lines say what to do about each.", ExitCode.DAMAGED)
+        raise TerminalError(f"{wrong} things are wrong: the lines say what to do about each. {named}", ExitCode.DAMAGED)
+    if absent:
+        raise TerminalError(f"{named} `agent-sessions ls` lists the sessions of a store.", ExitCode.NOT_FOUND)
 
 
 def _checks(place: Place) -> Iterator[Check]:
@@ -90,10 +100,17 @@ def _checks(place: Place) -> Iterator[Check]:
 
 
 def _ids_in(store: SessionStore) -> Iterator[str]:
-    """The ids of all session folders: a session that has lost its record is in no list."""
+    """The names of all session folders: a session that has lost its record is in no list."""
     for name in store.objects.list_folders(store.layout.root, named="session_"):
-        if name.removeprefix("session_"):
-            yield name.removeprefix("session_")
+        yield name.removeprefix("session_")
+
+
+def _those_there(store: SessionStore, session_ids: tuple[str, ...], absent: set[str]) -> Iterator[str]:
+    """Those of which anything is stored; they are taken out of the absent ones."""
+    for session_id in session_ids:
+        if next(iter(store.objects.list(store.layout.session_folder(session_id))), None) is not None:
+            absent.discard(session_id)
+            yield session_id
 
 
 def _count(store: SessionStore, session_ids: tuple[str, ...]) -> int:
@@ -111,6 +128,12 @@ def _look_over(
     fix: bool,
     yes: bool,
 ) -> None:
+    try:
+        check_identifier("session", session_id)
+    except InvalidIdentifierError as error:
+        _tell_foreign(printer, place, owner, store, session_id, error)
+        counts[Severity.NOTICE] += 1
+        return
     found = inspect_session(store, session_id)
     counts["sessions"] += 1
     for finding in found:
@@ -125,6 +148,17 @@ def _look_over(
         else:
             printer.line(f"session {session_id}: {mended} mended", "green")
     counts.update(finding.severity for finding in found)
+
+
+def _tell_foreign(
+    printer: Printer, place: Place, owner: str | None, store: SessionStore, name: str, error: InvalidIdentifierError
+) -> None:
+    """Tell of a folder that is named as a session's, and can be none's."""
+    why = str(error).partition(" | ")[2]
+    what = f"no session can have this name: {why}"
+    key = f"{store.layout.root}session_{name}/"
+    foreign = Finding(name, Kind.FOREIGN, Severity.NOTICE, key, what, "It is ignored.")
+    _tell_finding(printer, owner, foreign, as_json=place.as_json)
 
 
 def _mend(store: SessionStore, session_id: str) -> int:

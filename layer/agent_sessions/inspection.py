@@ -332,11 +332,14 @@ class _Inspection:
             what = "agent.json is missing: its state is lost; its messages are there"
             remedy = "Nothing stored holds the state. The next turn writes the record, and goes on with the messages."
             self._note(Kind.NO_AGENT_RECORD, Severity.LOST, record_key, what, remedy)
-        missing = sorted(set(range(max(ids, default=-1) + 1)) - ids - agent.aside_ids)
-        if missing:
-            shown = ", ".join(map(str, missing[:_NAMED])) + (", …" if len(missing) > _NAMED else "")
+        last = max(ids, default=-1)
+        known = ids | {each for each in agent.aside_ids if each <= last}
+        # One stray id may be huge: nothing here grows with it.
+        if count := last + 1 - len(known):
+            missing = list(islice((each for each in range(last) if each not in known), _NAMED))
+            shown = ", ".join(map(str, missing)) + (", …" if count > _NAMED else "")
             key = self._layout.message(self._session_id, agent_id, missing[0])
-            what = f"{len(missing)} messages are missing: {shown}"
+            what = f"{count} messages are missing: {shown}"
             remedy = "Nothing of the session's records has them. The others are kept in order; a backup may have these."
             self._note(Kind.GAP, Severity.LOST, key, what, remedy)
         if agent.base is not None:

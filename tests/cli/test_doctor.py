@@ -79,6 +79,29 @@ def test_what_cannot_be_mended_says_why(terminal: Terminal) -> None:
     assert "a backup may have" in found["remedy"]
 
 
+def test_a_folder_that_can_be_no_sessions_is_foreign_and_the_others_are_looked_over(terminal: Terminal) -> None:
+    terminal.talk("zoe", "One.")
+    root = terminal.store.layout.root
+    terminal.store.objects.put(f"{root}session_odd\x01/notes.txt", b"mine", Absent())
+
+    seen = terminal.run("doctor", "--sessions")
+    (found,) = [row for row in rows(terminal, "--sessions") if row.get("kind")]
+
+    assert seen.exit_code == 0, seen.output
+    assert "1 sessions: 0 broken, 0 lost, 1 notice" in seen.output
+    assert (found["kind"], found["key"]) == ("foreign object", f"{root}session_odd\x01/")
+
+
+def test_a_session_that_is_not_there_is_said(terminal: Terminal) -> None:
+    terminal.talk("ada", "One.")
+
+    seen = terminal.run("doctor", "ada", "no-such-id")
+
+    assert (seen.exit_code, "no-such-id" in seen.stderr) == (3, True), seen.output
+    assert "1 sessions" in seen.output
+    assert terminal.run("doctor", "ada").exit_code == 0
+
+
 def test_a_session_that_is_used_is_not_mended(terminal: Terminal) -> None:
     terminal.talk("ada", "One.")
     overwrite(terminal, terminal.store.layout.message("ada", "default", 1), b"{")

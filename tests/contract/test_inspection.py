@@ -190,6 +190,18 @@ def test_gaps_are_counted_and_a_message_that_was_put_aside_is_none(records: Reco
     assert gap.what == "2 messages are missing: 3, 5"
 
 
+def test_a_message_with_a_huge_number_is_counted_in_no_time(records: Records) -> None:
+    store = memory_with(records)
+    huge = 99_999_999_999
+    record = {**json.loads(records[MESSAGE]), "message_id": huge}
+    store.objects.put(MESSAGE.replace("_3", f"_{huge}"), json.dumps(record).encode(), Absent())
+    whole = sum("/messages/" in key for key in records)
+
+    (gap,) = [finding for finding in inspect_session(store, "s") if finding.kind is Kind.GAP]
+
+    assert gap.what.startswith(f"{huge - whole} messages are missing: {whole}, {whole + 1}, ")
+
+
 def test_a_base_that_holds_the_only_copy_of_a_message_is_kept(records: Records) -> None:
     other = {**json.loads(records[AGENT])}
     other["kit"]["log"]["base"] = "another"
