@@ -4,9 +4,9 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from agent_sessions.object_store import Absent, Unchanged
 from agent_sessions.owner import owner_prefix
 from agent_sessions.session_store import FileSessionStore, S3SessionStore, SessionStore
 from agent_sessions_cli import copying
-from agent_sessions_cli.commands import agent_sessions
 from agent_sessions_cli.progress import Work
-from tests.cli.conftest import BUCKET, Terminal
+from tests.cli.conftest import BUCKET, ROOT, Terminal
 from tests.concurrency.killing import EVERYTHING
 from tests.doubles.s3_server import Fault, S3Server
 
@@ -219,26 +218,36 @@ def test_a_copy_that_is_killed_leaves_nothing_half_and_the_next_goes_on(
     assert died > len(points) // 3
 
 
+_DYING = """
+import os, signal, sys
+from agent_sessions._storage.file_objects import FileObjects
+from agent_sessions_cli.commands import agent_sessions
+
+put, seen, number = FileObjects.put, [0], int(sys.argv[1])
+
+def dying(self, key, body, expect):
+    seen[0] += 1
+    if seen[0] == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return put(self, key, body, expect)
+
+FileObjects.put = dying
+agent_sessions(sys.argv[2:])
+"""
+
+
 def killed_at(number: int, words: list[str]) -> bool:
     """Run a command in a process that dies before its n-th write; whether it did."""
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
-    from agent_sessions._storage.file_objects import FileObjects
-
-    put, seen = FileObjects.put, [0]
-
-    def dying(self: Any, key: str, body: bytes, expect: Any) -> Any:
-        seen[0] += 1
-        if seen[0] == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return put(self, key, body, expect)
-
-    FileObjects.put = dying  # type: ignore[method-assign] # this process is for dying
-    sys.stdout = sys.stderr = io.StringIO()
-    with suppress(BaseException):
-        agent_sessions(words, standalone_mode=False)
-    os._exit(0)
+    path = os.pathsep.join(str(ROOT / name) for name in ("layer", "client", "cli"))
+    run = subprocess.run(
+        [sys.executable, "-c", _DYING, str(number), *words],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode in {0, -signal.SIGKILL}, run.stderr
+    return run.returncode == -signal.SIGKILL
 
 
 def test_named_sessions_alone_are_copied_and_one_that_is_not_there_is_said(
