@@ -40,7 +40,7 @@ def import_(place: Place, file: Path, session_id: str | None) -> None:
     its record states.
 
     Of an export of several sessions the pages may stand in one file, one after the other. When the last line of the
-    last page is missing, states a next_cursor, or names sessions that were in use, the sessions in the file are
+    last page is missing, states a next_cursor, or names sessions that were left out, the sessions in the file are
     imported, and the exit code is 8: that is not everything.
 
     A folder is one that `export --format snapshot` wrote, or the base of a LocalFileStorage in which Strands'
@@ -87,7 +87,7 @@ def _import_file(place: Place, store: SessionStore, file: Path) -> None:
         )
     if verified.left_out:
         raise TerminalError(
-            f"This is not everything: the export left out {len(verified.left_out)} sessions that were in use: "
+            f"This is not everything: the export left out {len(verified.left_out)} sessions, used all the while or too long to read: "
             f"{', '.join(verified.left_out[:20])}. The others are imported. Export these again.",
             ExitCode.NOT_WHOLE,
         )

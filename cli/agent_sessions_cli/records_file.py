@@ -35,7 +35,7 @@ class VerifiedFile(NamedTuple):
     Attributes:
         sessions: Those in it.
         missing: Why these are not all of what was exported; ``None`` when they are.
-        left_out: Sessions that the endpoint names as in use all the while.
+        left_out: Sessions that the endpoint has left out: used all the while, or too long to read.
     """
 
     sessions: list[StoredSession]

@@ -291,7 +291,7 @@ def page(*session_ids: str, cursor: str | None = None, left_out: tuple[str, ...]
         (without_last_line(page("one", "two")), "without the last line"),
         (page("one", cursor="c") + without_last_line(page("two")), "without the last line"),
         (page("one", "two", cursor="c-7"), "cursor=c-7"),
-        (page("one", "two", left_out=("three",)), "in use: three"),
+        (page("one", "two", left_out=("three",)), "too long to read: three"),
     ],
     ids=["no last line", "no last line of the second page", "more pages", "left out"],
 )
