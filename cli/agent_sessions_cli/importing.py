@@ -87,8 +87,8 @@ def _import_file(place: Place, store: SessionStore, file: Path) -> None:
         )
     if verified.left_out:
         raise TerminalError(
-            f"This is not everything: the export left out {len(verified.left_out)} sessions, used all the while or too long to read: "
-            f"{', '.join(verified.left_out[:20])}. The others are imported. Export these again.",
+            f"This is not everything: the export left out {len(verified.left_out)} sessions, used all the "
+            f"while or too long to read: {', '.join(verified.left_out[:20])}. The others are imported. Export them.",
             ExitCode.NOT_WHOLE,
         )
     if there and len(sessions) == 1:
