@@ -191,7 +191,7 @@ def test_a_cancelled_turn_is_counted(s3: S3Server, written: Written) -> None:
     event = http_event("POST", "/sessions/chat/messages", body, headers={"accept": "text/event-stream"})
     answer = load.function.invoke(event, Context(remaining_seconds=60))
     turn_id = json.loads(next(answer.pieces).decode().partition("data: ")[2])["turn_id"]
-    begun.wait(30)
+    assert begun.wait(30)
 
     load.send("DELETE", f"/sessions/chat/turns/{turn_id}")
     for _ in answer.pieces:

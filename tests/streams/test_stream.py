@@ -1,7 +1,8 @@
 """A turn as a stream: which events, in which order, and what is not told."""
 
+import asyncio
 import json
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,20 @@ def test_a_stream_says_what_it_is_and_that_nobody_may_keep_it(serve: Serve) -> N
 
 
 def test_words_arrive_while_the_model_speaks(serve: Serve) -> None:
-    served = serve(["One ", Pause(0.5), "two."])
+    served = serve(["One ", Pause(1), "two."])
+    heard = threading.Event()
+
+    async def until_heard(_: float) -> None:
+        assert await asyncio.to_thread(heard.wait, 30), "the first word has not arrived"
+
+    served.model._sleep = until_heard
 
     with served.telling("Count") as stream:
         stream.until("text", text="One ")
-        first_at = time.monotonic()
-        stream.until("reply")
+        heard.set()
+        events = stream.until("reply")
 
-    assert time.monotonic() - first_at > 0.4
+    assert told_text(events) == "two."
 
 
 @pytest.mark.parametrize(
