@@ -45,7 +45,8 @@ class OperatorConfig(CallerConfig):
     )
     usd_per_million_output_tokens: float | None = setting(
         None,
-        "a price from 0 to 10000, together with `usd_per_million_input_tokens`; unset: likewise",
+        "a price from 0 to 10000, together with `usd_per_million_input_tokens`; unset: the list price, of models that "
+        "the kit knows",
         "What a million tokens cost that your model writes, for the dashboard.",
         ge=0,
         le=10_000,

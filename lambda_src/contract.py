@@ -336,7 +336,7 @@ class Receipt(BaseModel):
     sessions: int
     objects: int
     versions: int = Field(description="Older versions of objects, in a bucket that keeps them.")
-    markers: int = Field(description="Delete markers, likewise.")
+    markers: int = Field(description="Delete markers of objects, in a bucket that keeps versions.")
     bytes: int = Field(description="The size of all these.")
     began_at: str | None = Field(description="ISO 8601 in UTC; null when there was nothing to erase.")
     ended_at: str | None = Field(description="When everything had gone; null while something is left.")

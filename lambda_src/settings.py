@@ -114,7 +114,7 @@ class Settings(BaseModel):
         default=(), description="With jwt: one of these has to be in a token's aud; several are separated by commas."
     )
     jwt_client_ids: Names = Field(
-        default=(), description="With jwt: one of these has to be a token's client_id; likewise."
+        default=(), description="With jwt: one of these has to be a token's client_id; several are separated by commas."
     )
     jwt_jwks_url: Annotated[str | None, AfterValidator(_https)] = Field(
         default=None, description="With jwt: where the issuer's keys are, if not where its OpenID configuration says."

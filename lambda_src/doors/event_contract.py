@@ -61,7 +61,9 @@ class NodeStep(BaseModel):
     usage: contract.Usage | None = Field(
         default=None, exclude_if=_is_none, description="Its tokens; only when it has ended."
     )
-    duration_ms: int | None = Field(default=None, exclude_if=_is_none, description="Likewise.")
+    duration_ms: int | None = Field(
+        default=None, exclude_if=_is_none, description="How long it took; only when it has ended."
+    )
 
 
 class MessageWasStored(BaseModel):

@@ -115,3 +115,12 @@ def test_the_page_on_http_lists_every_error_as_it_is() -> None:
     rows = [f"| {error.status} | `{error.slug}` | `{error.__name__}` |" for error in all_errors()]
     assert [row for row in rows if row not in page] == []
     assert page.count("Error` |") == len(rows)
+
+
+def test_every_text_that_is_published_says_what_it_means_by_itself() -> None:
+    # A field is read alone, in a form or a table: there is nothing before it that it could be like.
+    pages = [DOCUMENT, DOCUMENT.with_name("CONFIGURATION.md")]
+
+    told = [line.strip() for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
+
+    assert [line for line in told if "likewise" in line.lower()] == []
