@@ -2,10 +2,14 @@
 
 import contextlib
 import logging
+from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
+from botocore.httpsession import URLLib3Session
 from strands.types.exceptions import EventLoopException
 
 from agent_sessions.exceptions import SessionStorageError
@@ -13,15 +17,18 @@ from tests.consolidation.session import Durability, KitSession, reply_to
 from tests.doubles.s3.faults import Fault
 from tests.doubles.s3.messages import Request
 
-READ_SECONDS = 1.0
+READ_SECONDS = 0.5
+"""How long a client waits for an answer that comes too late; for every other it waits twenty seconds."""
+
+LATE_SECONDS = 1.5
 
 MISBEHAVIOUR: dict[str, dict[str, Any]] = {
     "503 SlowDown": {"action": "error", "code": "SlowDown"},
     "500 InternalError": {"action": "error", "code": "InternalError"},
     "hangs up before": {"action": "drop"},
     "hangs up after": {"action": "drop", "applied": True},
-    "answers too late": {"action": "delay", "seconds": 2 * READ_SECONDS},
-    "did it and answers too late": {"action": "delay", "seconds": 2 * READ_SECONDS, "applied": True},
+    "answers too late": {"action": "delay", "seconds": LATE_SECONDS},
+    "did it and answers too late": {"action": "delay", "seconds": LATE_SECONDS, "applied": True},
 }
 
 READ_AND_WRITTEN = [("GET", "session.json"), ("GET", "agent.json"), ("GET", "history.json")] + [
@@ -29,12 +36,23 @@ READ_AND_WRITTEN = [("GET", "session.json"), ("GET", "agent.json"), ("GET", "his
 ]
 
 
-def impatient(session: KitSession, how: str, attempts: int) -> KitSession:
-    """The same session over a client that asks so often, and does not wait for answers that come too late."""
+def impatient(session: KitSession, fault: Fault, attempts: int) -> KitSession:
+    """The same session over a client that asks so often, and does not wait for the answers that a fault delays."""
     other = KitSession(session.server, session.session_id)
     retries: Any = {"mode": "standard", "total_max_attempts": attempts}
-    patience = READ_SECONDS if "too late" in how else 20
-    other.client = session.server.client(config=Config(retries=retries, read_timeout=patience, max_pool_connections=8))
+    other.client = session.server.client(config=Config(retries=retries, read_timeout=20, max_pool_connections=8))
+    impatient = URLLib3Session(timeout=(20, READ_SECONDS))  # type: ignore[arg-type] # takes both, its stubs one
+    delayed: list[str] = []
+
+    def send(request: AWSPreparedRequest, **_: Any) -> Any:
+        path = urlsplit(request.url).path
+        if request.method != fault.verb or not fnmatchcase(path, fault.key) or len(delayed) == fault.times:
+            return None  # as always
+        delayed.append(path)
+        return impatient.send(request)
+
+    if fault.action == "delay":
+        other.client.meta.events.register("before-send.s3", send)
     return other
 
 
@@ -47,7 +65,7 @@ def test_after_a_single_storage_error_the_request_is_repeated_and_the_turn_is_st
     session.turn("first", durability)
     fault = session.server.faults.add(Fault(verb=verb, key=f"*/{name}", **MISBEHAVIOUR[how]))
 
-    agent = impatient(session, how, 3).turn("second", durability)
+    agent = impatient(session, fault, 3).turn("second", durability)
 
     assert fault.fired == 1
     assert [message["content"][0]["text"] for message in session.log()] == [
@@ -64,10 +82,10 @@ def test_after_a_permanent_storage_error_the_caller_is_told_and_the_next_turn_co
     session: KitSession, how: str, name: str, durability: Durability
 ) -> None:
     session.turn("first", durability)
-    session.server.faults.add(Fault(verb="PUT", key=f"*/{name}", times=None, **MISBEHAVIOUR[how]))
+    fault = session.server.faults.add(Fault(verb="PUT", key=f"*/{name}", times=None, **MISBEHAVIOUR[how]))
 
     with pytest.raises((SessionStorageError, EventLoopException)) as caught:
-        impatient(session, how, 1).turn("second", durability)
+        impatient(session, fault, 1).turn("second", durability)
 
     error = getattr(caught.value, "original_exception", caught.value)
     assert isinstance(error, SessionStorageError)
@@ -107,10 +125,10 @@ def test_derived_copies_that_cannot_be_read_are_done_without(session: KitSession
     for turn in range(9):
         session.turn(f"prompt {turn}")
     assert session.has_history()
-    fault: dict[str, Any] = {"action": "cut"} if how == "cut" else MISBEHAVIOUR[how]
-    session.server.faults.add(Fault(verb="GET", key="*/history.json", times=None, **fault))
+    wrong: dict[str, Any] = {"action": "cut"} if how == "cut" else MISBEHAVIOUR[how]
+    fault = session.server.faults.add(Fault(verb="GET", key="*/history.json", times=None, **wrong))
 
-    agent = impatient(session, how, 1).turn("and then?")
+    agent = impatient(session, fault, 1).turn("and then?")
 
     session.server.faults.clear()
     assert agent.messages == session.log() == session.open().messages
