@@ -178,6 +178,12 @@ class TurnLog:
         """Note what the turn has come to. It may be called again, when more becomes known."""
         self._outcome = outcome
 
+    def reword(self, redacted: Callable[[Any], Any]) -> None:
+        """Take something back, out of what the turns have come to."""
+        self._answered = [
+            turn if turn.outcome is None else turn._replace(outcome=redacted(turn.outcome)) for turn in self._answered
+        ]
+
     def end(self, next_id: int) -> None:
         """End the turn; ``next_id`` is the id of the message after it."""
         request = self._request
@@ -201,6 +207,17 @@ class TurnLog:
         )
         others = [other for other in self._answered if other.turn_id != record.turn_id]
         self._answered = [*others, record][-TURNS_KEPT:]
+
+
+def reworded_turns(stored: Any, redacted: Callable[[Any], Any]) -> Any:
+    """What stands under ``kit.turns``, with other words in what the turns came to."""
+    if not isinstance(stored, dict) or not isinstance(stored.get("answered"), list):
+        return stored
+    answered = [
+        {**turn, "outcome": redacted(turn["outcome"])} if isinstance(turn, dict) and turn.get("outcome") else turn
+        for turn in stored["answered"]
+    ]
+    return {**stored, "answered": answered}
 
 
 def _is_turn(found: object) -> bool:

@@ -58,6 +58,30 @@ def test_a_redaction_in_the_middle_of_the_stream_and_a_second_one_leave_the_last
     assert conversation(open_agent(managers)) == conversation(first)
 
 
+def test_a_result_that_waited_beside_a_question_is_taken_back_there_too(our_managers: Subject) -> None:
+    from strands import ToolContext, tool
+
+    @tool
+    def look() -> str:
+        """Look it up."""
+        return SECRET
+
+    @tool(context=True)
+    def confirm(tool_context: ToolContext) -> str:
+        """Ask somebody."""
+        return str(tool_context.interrupt("confirm", reason="Shall it be told?"))
+
+    tools: Any = [look, confirm]
+    asked = open_agent(our_managers, [tool_use("look"), tool_use("confirm")], tools=tools)("Look it up, and ask.")
+    assert b"Zanzibar" in everything_stored(our_managers)
+
+    answers: Any = [{"interruptResponse": {"interruptId": one.id, "response": "yes"}} for one in asked.interrupts]
+    open_agent(our_managers, BLOCKED, tools=tools)(answers)
+
+    assert b"Zanzibar" not in everything_stored(our_managers)
+    assert texts(conversation(open_agent(our_managers, tools=tools)))[-1] == "I cannot help with that."
+
+
 def test_a_redaction_of_a_tool_result_keeps_the_pair(managers: Subject) -> None:
     first = open_agent(managers, tool_use("add", a=40, b=2), [Redact(user="[result gone]"), "No."], tools=[add])
     first("40+2?")

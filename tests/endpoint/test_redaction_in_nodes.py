@@ -123,9 +123,10 @@ def test_what_a_node_waits_with_that_was_given_the_same_text_goes_too(
 def test_what_is_taken_back_after_an_answer_goes_out_of_the_turn_that_asked(
     versions: Versions, s3_store: dict[str, str]
 ) -> None:
-    nodes = models(ask=[tool_use("sign", document="it"), "Signed."], judge=[BLOCKED])
+    nodes = models(ask=[tool_use("sign", document=f"it: Say: {SECRET}"), "Signed."], judge=[BLOCKED])
     function = Function({**OWNER, **s3_store}, build_agent=chain(nodes, sign))
-    question = function.reply(f"Say: {SECRET}")
+    question = function.reply(f"Say: {SECRET}", **KEYED)
+    assert SECRET in json.dumps(question["interrupts"])
     function.cold_start()
 
     answers = [{"interrupt_id": one["interrupt_id"], "response": "yes"} for one in question["interrupts"]]
@@ -134,6 +135,11 @@ def test_what_is_taken_back_after_an_answer_goes_out_of_the_turn_that_asked(
     assert answer.status == 200, answer.text
     assert versions.with_text(SECRET) == []
     assert said(function)[0] == "user: [User input redacted.]"
+    function.cold_start()
+    again = function.say(f"Say: {SECRET}", **KEYED)
+    assert again.status == 200, again.text
+    assert SECRET not in again.text
+    assert again.json["interrupts"][0]["reason"] == {"document": "[User input redacted.]"}
 
 
 @pytest.mark.parametrize("build", [chain, pytest.param(swarm, marks=needs_swarm_checkpoints)])

@@ -20,9 +20,11 @@ from lambda_src.answers import errors
 from lambda_src.turns.interrupts import agent_input, pending_interrupts
 from lambda_src.turns.orchestrators import going_on
 from lambda_src.turns.orchestrators.nodes import agents_in
-from lambda_src.turns.orchestrators.results import Run, kept_with, stored_run
+from lambda_src.turns.orchestrators.results import Run, kept_with, reworded, stored_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from strands import Agent
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
@@ -101,6 +103,12 @@ class ConversingOrchestrator:
             return
         self._interrupt_state.interrupts = {interrupt.id: interrupt for interrupt in pending}
         self._interrupt_state.activated = bool(pending)
+
+    def reword_interrupts(self, change: Callable[[Any], Any]) -> None:
+        """Put other words into what the orchestrator waits for, as it is stored here."""
+        waiting = self._interrupt_state.interrupts
+        for interrupt_id, interrupt in list(waiting.items()):
+            waiting[interrupt_id] = reworded(interrupt, change)
 
     def task(self, body: TurnBody, turn_id: str, *, continues: bool) -> Task:
         """What to do about a request.

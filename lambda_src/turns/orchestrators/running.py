@@ -236,6 +236,9 @@ class OrchestratorTurn:
                 message.clear()
                 message.update(reworded)
                 self._session.redact_latest_message(message, conversing)
+        conversing.reword_interrupts(self._taken.without)
+        asking = [message for message in said if message["role"] == "user"]
+        self._session.redact_beside(conversing, asking, self._taken.without)
         self._session.redact_multi_agent(orchestrator, self._taken.without)
 
     async def _append(self, message: Any) -> None:

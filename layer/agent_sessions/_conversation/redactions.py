@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from agent_sessions._conversation.texts import texts_in, with_texts_replaced
 from agent_sessions.exceptions import SessionNotFoundError
 from agent_sessions.types import encode_bytes_values
 from agent_sessions.values import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from strands.types.content import Message
 
@@ -37,18 +39,38 @@ class _Redaction:
     original: str | None = None
 
 
+@dataclass
+class _Beside:
+    """Something to be taken back that is not a message.
+
+    Attributes:
+        message_ids: Messages that may carry what was before their turns.
+        redacted: Given a value, returns it without what is taken back.
+    """
+
+    message_ids: list[int]
+    redacted: Callable[[Any], Any]
+
+
 class Redactions:
     """The redactions of one agent's messages, the oldest first.
 
     Args:
         journal: Where the session is written.
         agent_id: The agent.
+        redact_beside: Takes something back out of what is stored beside messages.
     """
 
-    def __init__(self, journal: Journal, agent_id: str) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        agent_id: str,
+        redact_beside: Callable[[Sequence[int], Callable[[Any], Any]], None],
+    ) -> None:
         self._journal = journal
         self._agent_id = agent_id
-        self._waiting: list[_Redaction] = []
+        self._redact_beside = redact_beside
+        self._waiting: list[_Redaction | _Beside] = []
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -62,7 +84,18 @@ class Redactions:
                 alone: then the caller has used one dictionary for two messages.
             replacement: What shall stand there. It is not changed afterwards.
         """
-        self._waiting.append(_Redaction([message_id, *others], replacement))
+        redaction = _Redaction([message_id, *others], replacement)
+        self._waiting.append(redaction)
+        self._waiting.append(_Beside(redaction.message_ids, partial(_without_words_of, redaction)))
+
+    def add_beside(self, message_ids: Sequence[int], redacted: Callable[[Any], Any]) -> None:
+        """Something is to be taken back out of what is stored beside messages.
+
+        Args:
+            message_ids: Messages that may carry what was before their turns.
+            redacted: Given a value, returns it without what is taken back.
+        """
+        self._waiting.append(_Beside(list(message_ids), redacted))
 
     def store(self) -> None:
         """Store what is waiting.
@@ -72,6 +105,10 @@ class Redactions:
         """
         while self._waiting:
             redaction = self._waiting[0]
+            if isinstance(redaction, _Beside):
+                self._redact_beside(redaction.message_ids, redaction.redacted)
+                self._waiting.pop(0)
+                continue
             for message_id in redaction.message_ids:
                 try:
                     self._journal.rewrite(self._agent_id, message_id, partial(_redacted, redaction), redacts=True)
@@ -90,6 +127,15 @@ def _redacted(redaction: _Redaction, record: SessionMessage) -> SessionMessage |
     record.message = redaction.replacement
     record.redact_message = redaction.replacement
     return record
+
+
+def _without_words_of(redaction: _Redaction, value: Any) -> Any:
+    """A value without the texts of the message that was redacted."""
+    if redaction.original is None or redaction.original == _text_of(redaction.replacement):
+        return value
+    texts = {text.strip() for text in texts_in(json.loads(redaction.original))} - {""}
+    instead = next(texts_in(cast("dict[str, Any]", redaction.replacement)["content"]), "")
+    return with_texts_replaced(value, texts, instead)
 
 
 def _said(record: SessionMessage) -> str:

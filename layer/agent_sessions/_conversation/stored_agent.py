@@ -29,7 +29,7 @@ from agent_sessions.turn_request import MESSAGES_SEARCHED, TurnLog, TurnRecord
 from agent_sessions.types import SessionAgent, SessionMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from strands.types.content import Message
 
@@ -79,7 +79,7 @@ class StoredAgent:
         self._agent_id = agent_id
         self._lock = Lock()
         self._invocations = Invocations()
-        self._redactions = Redactions(journal, agent_id)
+        self._redactions = Redactions(journal, agent_id, self._redact_beside)
         self._fenced = False  # whether a conditional write of this turn has proved that we are not stale
         self.next_id = next_id
         self.joined: list[int] = []
@@ -204,6 +204,21 @@ class StoredAgent:
             others = [other for other in self.held.standing_for(message_id) if other != message_id]
             self._redactions.add(message_id, others, snapshot(replacement))
             self._redactions.store()
+
+    def redact_beside(self, messages: Sequence[Message], redacted: Callable[[Any], Any]) -> None:
+        """Take something back out of what is stored beside the messages.
+
+        Raises:
+            SessionException: Storage failed. Then it is tried again at the next sync.
+        """
+        with self._lock:
+            message_ids = [message_id for message_id in self.held.ids_of(messages) if message_id is not None]
+            self._redactions.add_beside(message_ids, redacted)
+            self._redactions.store()
+
+    def _redact_beside(self, message_ids: Sequence[int], redacted: Callable[[Any], Any]) -> None:
+        self.turns.reword(redacted)
+        self._journal.turns.redact_beside(self._agent_id, message_ids, redacted)
 
     # --- going on after a turn that was cut off ---------------------------------------------------------
 

@@ -7,9 +7,11 @@ every method of :class:`WholeTurns` does nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from strands.types.content import Message
 
     from agent_sessions.turn_request import TurnRecord
@@ -49,6 +51,15 @@ class WholeTurns:
     def find_elsewhere(self, agent_id: str, key: str) -> TurnRecord | None:  # noqa: ARG002
         """The turn of another agent of the session that answered the request of this key."""
         return None
+
+    def redact_beside(self, agent_id: str, message_ids: Sequence[int], redacted: Callable[[Any], Any]) -> None:
+        """Take something back out of what is stored beside an agent's messages.
+
+        Args:
+            agent_id: The agent.
+            message_ids: Messages that may carry what was before their turns.
+            redacted: Given a value, returns it without what was taken back.
+        """
 
     def fence(self, agent_id: str) -> None:
         """Let nobody else go on from here: refuse when somebody has, and have those refused who come later."""

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent_sessions._objects.assembly import NOTHING, Span, neighbours, span_in
 from agent_sessions._objects.before_turn import BEFORE, FIELDS, Carrier, before_turn
+from agent_sessions._objects.log_removal import without
 from agent_sessions.types import ids_in
 from agent_sessions.values import canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_sessions._records.record_format import Record
     from agent_sessions.types import SessionAgent
 
@@ -36,6 +39,7 @@ class AgentContent:
         self.unsearched = NOTHING
         self._carrier: Carrier | None = None
         self._fields: dict[str, Any] = {}
+        self._as_read: dict[str, Any] = {}
         self._is_of_kit = True
 
     def read(self, record: Record) -> None:
@@ -43,6 +47,7 @@ class AgentContent:
         self._fields = {name: value for name, value in record.content.items() if name != "kit"}
         self._take_kit(record.kit)
         self.unsearched = span_in(record.kit, UNSEARCHED)
+        self._as_read = {**self._fields, "kit": {"turns": self.turns}}
         self._carrier = Carrier.noted_in(record.kit)
         self._is_of_kit = bool(record.kit)
 
@@ -89,6 +94,24 @@ class AgentContent:
         """What the first message of a turn says of the record as it is now."""
         held = {name: self._fields.get(name) or {} for name in FIELDS}
         return before_turn({**held, "pinned": sorted(self.pinned), "joined": self.joined}, self._carrier)
+
+    def redact(self, redacted: Callable[[Any], Any]) -> bool:
+        """Take something back, out of what an agent waits with and what turns came to.
+
+        Returns:
+            Whether it was in there, or in what was read.
+        """
+        current = {**self._fields, "kit": {"turns": self.turns}}
+        changed = without(current, redacted)
+        was_in = without(self._as_read, redacted) != self._as_read or changed != current
+        self.turns = changed.pop("kit")["turns"]
+        self._fields = changed
+        return was_in
+
+    def note_rewritten(self, message_id: int, kit: dict[str, Any]) -> None:
+        """A message has been stored anew: it may not carry any more what it did."""
+        if self._carrier is not None and self._carrier.message_id == message_id:
+            self._carrier = Carrier.of(message_id, kit.get(BEFORE) or {}) and self._carrier
 
     def note_first(self, message_id: int, before: dict[str, Any]) -> None:
         """A turn's first message has been stored, with this under ``before``."""

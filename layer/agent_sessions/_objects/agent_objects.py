@@ -324,6 +324,16 @@ class AgentObjects:
             self._copied_in_record = set()
         self._tail.pop(message_id, None)
 
+    def redact_record(self, redacted: Callable[[Any], Any]) -> None:
+        """Take something back out of the agent's record, and out of its older versions where they are kept."""
+        if self._content.redact(redacted):
+            drop_log(self._records, self.session_id, self.key, redacted=redacted)
+            self._records.objects.erase(self.key, keep=[self.key])
+
+    def note_rewritten(self, content: dict[str, Any]) -> None:
+        """A message has been redacted: it may not carry any more what was before its turn."""
+        self._content.note_rewritten(int(content["message_id"]), kit_of(content))
+
     def forget_redacted(self, message_id: int) -> None:
         """Leave nothing of what a message was: with readers of before, and in older versions where they are kept."""
         if self._consolidates:

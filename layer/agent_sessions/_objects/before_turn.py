@@ -4,7 +4,7 @@ Under ``kit`` of that message, as ``before``, stands one of::
 
     {"state": …, "conversation_manager_state": …, "_internal_state": …, "pinned": […], "joined": […]}
     {"as": 12}          what stands with message 12: nothing has changed since
-    {"bytes": 70000}    too much to be kept
+    {"bytes": 70000}    too much to be kept, or something of it was taken back
 
 The agent's record notes under ``kit``, as ``before``, which message carries what it held last:
 ``{"message": 12, "digest": …}``. A turn that changes nothing costs some twenty bytes and no request.
@@ -68,6 +68,11 @@ def before_turn(held: dict[str, Any], carrier: Carrier | None) -> dict[str, Any]
     if carrier is not None and carrier.digest == _digest(text):
         return {"as": carrier.message_id}
     return held if len(text) <= MOST_BYTES else {"bytes": len(text)}
+
+
+def not_kept(before: dict[str, Any]) -> dict[str, Any]:
+    """In the place of what was before a turn, when something of it was taken back."""
+    return {"bytes": len(canonical(before))}
 
 
 def _digest(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_sessions._conversation.journal import Appended, Conversation, Journal
 from agent_sessions._conversation.whole_turns import Later, WholeTurns
@@ -24,7 +24,7 @@ from agent_sessions._records.message_records import list_agent_ids, message_in
 from agent_sessions.turn_request import TurnLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from agent_sessions._life.session_life import SessionLife
@@ -217,6 +217,10 @@ class ObjectJournal(Journal, WholeTurns):
     ) -> None:
         """See :meth:`Journal.rewrite`. A message that waits to be sent is changed before it is."""
         self._writers[agent_id].rewrite(message_id, change, redacts=redacts)
+
+    def redact_beside(self, agent_id: str, message_ids: Sequence[int], redacted: Callable[[Any], Any]) -> None:
+        """See :meth:`WholeTurns.redact_beside`."""
+        self._writers[agent_id].redact_beside(message_ids, redacted)
 
     def fence(self, agent_id: str) -> None:
         """See :meth:`WholeTurns.fence`: the agent's record is written anew, which every other writer has to do."""

@@ -32,9 +32,10 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent_sessions._conversation.journal import Appended
+from agent_sessions._objects.before_turn import BEFORE, not_kept
 from agent_sessions._objects.ordered_writer import OrderedWriter
 from agent_sessions._objects.tail_and_base import Entry
 from agent_sessions._records.message_records import message_in
@@ -43,7 +44,7 @@ from agent_sessions.exceptions import SessionConflictError, SessionException, Se
 from agent_sessions.types import SessionMessage, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from agent_sessions._life.upkeep import Upkeep
     from agent_sessions._objects.agent_objects import AgentObjects
@@ -286,8 +287,19 @@ class TurnWriter:
             else:
                 self._record_changed = True
                 if redacts:
+                    self.agent.note_rewritten(content)
                     self.agent.forget_redacted(message_id)
                 return
+
+    def redact_beside(self, message_ids: Sequence[int], redacted: Callable[[Any], Any]) -> None:
+        """See :meth:`WholeTurns.redact_beside`."""
+        for message_id in message_ids:
+            if message_id in self._unsent:
+                continue  # no turn's first: those are waited for
+            record = self._records.own(self._session_id, self.agent.key_of(message_id))
+            if record is not None and forget_before(message_in(record), redacted):
+                self.rewrite(message_id, lambda stored: forget_before(stored, redacted), redacts=True)
+        self.agent.redact_record(redacted)
 
     # --- the agent's record -----------------------------------------------------------------------------
 
@@ -319,3 +331,13 @@ class TurnWriter:
 
 def _change_unsent(unsent: _Unsent, change: Callable[[SessionMessage], SessionMessage | None]) -> None:
     unsent.record = change(unsent.record) or unsent.record
+
+
+def forget_before(record: SessionMessage, redacted: Callable[[Any], Any]) -> SessionMessage | None:
+    """The message without what was before its turn; ``None`` if nothing of that was taken back."""
+    kit = record.kit or {}
+    before = kit.get(BEFORE)
+    if not isinstance(before, dict) or redacted(before) == before:
+        return None
+    record.kit = {**kit, BEFORE: not_kept(before)}
+    return record
