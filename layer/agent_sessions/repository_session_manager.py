@@ -231,18 +231,9 @@ class RepositorySessionManager(SessionManager):
         self._stored(agent).redact(redact_message, agent)
 
     def redact_beside(self, agent: Any, messages: Sequence[Message], redacted: Callable[[Any], Any]) -> None:
-        """Take something back out of what is stored beside the agent's messages.
+        """Take something back out of what an agent waits with, its turns came to, and these messages carry of before.
 
-        That is what the agent waits with, what its remembered turns came to, and what messages carry of the time before
-        their turns: that is not kept then.
-
-        Args:
-            agent: The agent.
-            messages: Those of its messages that may carry it.
-            redacted: Given a value of JSON, returns it without what is taken back.
-
-        Raises:
-            SessionException: Storage failed. The next sync tries again.
+        ``redacted`` gets a value of JSON, and returns it without what is taken back.
         """
         self._stored(agent).redact_beside(messages, redacted)
 

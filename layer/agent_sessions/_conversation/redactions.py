@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from strands.types.content import Message
 
     from agent_sessions._conversation.journal import Journal
+    from agent_sessions.turn_request import TurnLog
     from agent_sessions.types import SessionMessage
 
 logger = logging.getLogger(__name__)
@@ -58,18 +59,13 @@ class Redactions:
     Args:
         journal: Where the session is written.
         agent_id: The agent.
-        redact_beside: Takes something back out of what is stored beside messages.
+        turns: What the agent's turns came to.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        agent_id: str,
-        redact_beside: Callable[[Sequence[int], Callable[[Any], Any]], None],
-    ) -> None:
+    def __init__(self, journal: Journal, agent_id: str, turns: TurnLog) -> None:
         self._journal = journal
         self._agent_id = agent_id
-        self._redact_beside = redact_beside
+        self._turns = turns
         self._waiting: list[_Redaction | _Beside] = []
 
     def __bool__(self) -> bool:
@@ -88,14 +84,14 @@ class Redactions:
         self._waiting.append(redaction)
         self._waiting.append(_Beside(redaction.message_ids, partial(_without_words_of, redaction)))
 
-    def add_beside(self, message_ids: Sequence[int], redacted: Callable[[Any], Any]) -> None:
+    def add_beside(self, message_ids: Sequence[int | None], redacted: Callable[[Any], Any]) -> None:
         """Something is to be taken back out of what is stored beside messages.
 
         Args:
-            message_ids: Messages that may carry what was before their turns.
+            message_ids: Messages that may carry what was before their turns; ``None`` for one that is not stored.
             redacted: Given a value, returns it without what is taken back.
         """
-        self._waiting.append(_Beside(list(message_ids), redacted))
+        self._waiting.append(_Beside([number for number in message_ids if number is not None], redacted))
 
     def store(self) -> None:
         """Store what is waiting.
@@ -106,7 +102,8 @@ class Redactions:
         while self._waiting:
             redaction = self._waiting[0]
             if isinstance(redaction, _Beside):
-                self._redact_beside(redaction.message_ids, redaction.redacted)
+                self._turns.reword(redaction.redacted)
+                self._journal.turns.redact_beside(self._agent_id, redaction.message_ids, redaction.redacted)
                 self._waiting.pop(0)
                 continue
             for message_id in redaction.message_ids:

@@ -17,12 +17,7 @@ from agent_sessions._conversation.message_changes import MessageChanges, check, 
 from agent_sessions._conversation.pending_interrupts import withdraw_interrupt
 from agent_sessions._conversation.redactions import Redactions
 from agent_sessions._conversation.refused_results import replace_unstorable_results
-from agent_sessions.exceptions import (
-    SessionConflictError,
-    SessionException,
-    UnstorableValueError,
-    named,
-)
+from agent_sessions.exceptions import SessionConflictError, SessionException, UnstorableValueError, named
 from agent_sessions.locks import Lock
 from agent_sessions.tool_pairing import lost_results, tool_result_ids, tool_use_ids
 from agent_sessions.turn_request import MESSAGES_SEARCHED, TurnLog, TurnRecord
@@ -79,7 +74,6 @@ class StoredAgent:
         self._agent_id = agent_id
         self._lock = Lock()
         self._invocations = Invocations()
-        self._redactions = Redactions(journal, agent_id, self._redact_beside)
         self._fenced = False  # whether a conditional write of this turn has proved that we are not stale
         self.next_id = next_id
         self.joined: list[int] = []
@@ -87,6 +81,7 @@ class StoredAgent:
         self.changes = MessageChanges(journal, agent_id, self.held)
         self.state = state or AgentState(journal)
         self.turns = turns or TurnLog()
+        self._redactions = Redactions(journal, agent_id, self.turns)
         self.failure: SessionException | None = None
 
     @property
@@ -206,19 +201,10 @@ class StoredAgent:
             self._redactions.store()
 
     def redact_beside(self, messages: Sequence[Message], redacted: Callable[[Any], Any]) -> None:
-        """Take something back out of what is stored beside the messages.
-
-        Raises:
-            SessionException: Storage failed. Then it is tried again at the next sync.
-        """
+        """Take something back out of what is stored beside messages; if that fails, again at the next sync."""
         with self._lock:
-            message_ids = [message_id for message_id in self.held.ids_of(messages) if message_id is not None]
-            self._redactions.add_beside(message_ids, redacted)
+            self._redactions.add_beside(self.held.ids_of(messages), redacted)
             self._redactions.store()
-
-    def _redact_beside(self, message_ids: Sequence[int], redacted: Callable[[Any], Any]) -> None:
-        self.turns.reword(redacted)
-        self._journal.turns.redact_beside(self._agent_id, message_ids, redacted)
 
     # --- going on after a turn that was cut off ---------------------------------------------------------
 
