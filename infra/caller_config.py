@@ -49,7 +49,11 @@ class CallerConfig(BaseModel):
     cors_origins: tuple[str, ...] = setting(
         (), ALLOWED_ORIGINS, "Whose pages may call the URL from a browser. Unset: none."
     )
-    allow_public: bool = setting(False, "`true` or `false`", "The second key that `auth=none` needs.")
+    allow_public: bool = setting(
+        False,
+        "`true` or `false`",
+        "The second key that `auth=none` needs: every caller then reads, exports and erases everybody's sessions.",
+    )
     cognito_identity_owners: bool = setting(
         True,
         "`true` or `false`; `false` only with `auth=iam`",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from agent_sessions.exceptions import InvalidIdentifierError
+from agent_sessions.findings import Finding, Kind, Severity
 from agent_sessions.identifiers import check_identifier
-from agent_sessions.inspection import Finding, Kind, Severity, inspect_session
+from agent_sessions.inspection import inspect_session
 from agent_sessions.lease import SessionLease
 from agent_sessions.mending import mend
 from agent_sessions.store_url import BucketAddress, FolderAddress, parse_store_url

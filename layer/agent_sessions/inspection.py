@@ -12,7 +12,6 @@ Inspecting reads every object of the session and writes nothing. ``agent_session
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +36,7 @@ from agent_sessions._records.record_format import (
 )
 from agent_sessions._records.shapes import session_problem
 from agent_sessions.exceptions import SessionCorruptError
+from agent_sessions.findings import Finding, Kind, Severity
 from agent_sessions.lease import SessionLease
 from agent_sessions.types import SessionAgent
 
@@ -52,58 +52,6 @@ _AT_ONCE = 16
 _FOLDER_IN_PLACE = "A folder is in its place: move it away by hand."
 _SEVERAL_LIVES = "Its records are of several lives, and none says which is the present one. Restore it."
 _NAMED = 5
-
-
-class Severity(StrEnum):
-    """How bad a finding is.
-
-    Attributes:
-        BROKEN: The session, or an agent of it, cannot be used or read.
-        LOST: Something that was said is not stored any more. The rest can be used.
-        NOTICE: Nothing is wrong for callers.
-    """
-
-    BROKEN = "broken"
-    LOST = "lost"
-    NOTICE = "notice"
-
-
-class Kind(StrEnum):
-    """What was found."""
-
-    UNREADABLE = "unreadable record"
-    NO_SESSION_RECORD = "missing session record"
-    NO_AGENT_RECORD = "missing agent record"
-    GAP = "gap"
-    STRAY = "stray incarnation"
-    UNUSED_BASE = "base that does not match"
-    LEFT_LEASE = "lease that nobody renews"
-    CLOSED = "unfinished erasure"
-    FOREIGN = "foreign object"
-
-
-class Finding(NamedTuple):
-    """Something found in a session.
-
-    Attributes:
-        session_id: The session.
-        kind: What it is.
-        severity: How bad it is.
-        key: The object, or where it should be.
-        what: What is wrong, in words.
-        remedy: What mending does; or why it is not mended, and what to do.
-        is_mendable: Whether ``agent_sessions.mending`` mends it.
-        puts_aside: Whether mending keeps a copy of the object's bytes under ``quarantine/``.
-    """
-
-    session_id: str
-    kind: Kind
-    severity: Severity
-    key: str
-    what: str
-    remedy: str
-    is_mendable: bool = False
-    puts_aside: bool = False
 
 
 class _Agent:

@@ -13,12 +13,13 @@ from agent_sessions._life.object_ages import ObjectAges
 from agent_sessions._life.session_age import with_ages
 from agent_sessions._records.layout import lasts_with_session
 from agent_sessions._records.record_format import encode, new_nonce
-from agent_sessions.inspection import Kind, inspect_session, life_named_in, look
+from agent_sessions.findings import Kind
+from agent_sessions.inspection import inspect_session, life_named_in, look
 from agent_sessions.object_store import Absent, PreconditionFailedError, Unchanged
 from agent_sessions.types import Session, SessionType
 
 if TYPE_CHECKING:
-    from agent_sessions.inspection import Finding
+    from agent_sessions.findings import Finding
     from agent_sessions.object_store import StoredObject
     from agent_sessions.session_store import SessionStore
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent_sessions.exceptions import SessionCorruptError, SessionException
-from agent_sessions.inspection import Finding, Kind, Severity, inspect_session
+from agent_sessions.findings import Finding, Kind, Severity
+from agent_sessions.inspection import inspect_session
 from agent_sessions.mending import mend
 from agent_sessions.object_store import Absent
 from tests.concurrency.killing import EVERYTHING

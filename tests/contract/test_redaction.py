@@ -75,7 +75,7 @@ def test_a_result_that_waited_beside_a_question_is_taken_back_there_too(our_mana
     asked = open_agent(our_managers, [tool_use("look"), tool_use("confirm")], tools=tools)("Look it up, and ask.")
     assert b"Zanzibar" in everything_stored(our_managers)
 
-    answers: Any = [{"interruptResponse": {"interruptId": one.id, "response": "yes"}} for one in asked.interrupts]
+    answers: Any = [{"interruptResponse": {"interruptId": one.id, "response": "yes"}} for one in asked.interrupts or ()]
     open_agent(our_managers, BLOCKED, tools=tools)(answers)
 
     assert b"Zanzibar" not in everything_stored(our_managers)
