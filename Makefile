@@ -52,10 +52,10 @@ lock: $(UV) ## resolve the dependency locks again (needs the package registry)
 	for version in $(COMPAT_VERSIONS); do \
 		echo "strands-agents==$$version" | $(UV) pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/compat.in - -o requirements/compat-$$version.txt || exit 1; \
 	done
-	@$(BIN)/python -m infra.commands.agent_lock $(UPGRADE)
+	@PYTHONPATH=layer:. $(BIN)/python -m infra.commands.agent_lock $(UPGRADE)
 
 lock-agent: $(UV) ## resolve the packages of your own agent, lambda_src/agent/requirements.in, and nothing else
-	@$(BIN)/python -m infra.commands.agent_lock
+	@PYTHONPATH=layer:. $(BIN)/python -m infra.commands.agent_lock
 
 lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges allow
 	$(MAKE) lock UPGRADE=--upgrade
@@ -63,7 +63,7 @@ lock-newest: $(UV) ## resolve the locks to the newest releases that the ranges a
 # --- use ------------------------------------------------------------------------------------------------
 
 run: $(VENV)/.local ## serve the agent endpoint on this machine (PORT=, STORE=, MODEL=, AUTH=dev for people with tokens)
-	@$(BIN)/python -m infra.commands.agent_lock --check
+	@PYTHONPATH=layer:. $(BIN)/python -m infra.commands.agent_lock --check
 	@PYTHONPATH=layer:client:. $(BIN)/python -m local
 
 .PHONY: cli cli-docs
