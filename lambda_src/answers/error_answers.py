@@ -91,6 +91,10 @@ def _busy(error: Any) -> errors.EndpointError:
     )
 
 
+def _not_forkable(error: Any) -> errors.EndpointError:
+    return errors.ForkRefusedError(str(error).rpartition(" | ")[2])
+
+
 def _conflict(_: Any) -> errors.EndpointError:
     return errors.TurnConflictError(
         "Another request wrote to this session first. This turn was not stored; send it again.",
@@ -131,6 +135,7 @@ ANSWERS: Mapping[type, Callable[[Any], errors.EndpointError]] = {
     sessions.SessionBusyError: _busy,
     sessions.SessionConflictError: _conflict,
     sessions.SessionExistsError: _conflict,
+    sessions.NotForkableError: _not_forkable,
     sessions.SessionCorruptError: _corrupt,
     sessions.UnstorableValueError: _unstorable,
     sessions.ConditionsNotKeptError: _storage,

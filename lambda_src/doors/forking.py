@@ -6,7 +6,6 @@ import secrets
 from typing import TYPE_CHECKING
 
 from agent_sessions.exceptions import SessionExistsError, SessionNotFoundError
-from agent_sessions.forking import NotForkableError
 from lambda_src.answers import errors
 from lambda_src.turns.replays import digest
 
@@ -37,7 +36,8 @@ def fork_session(
 
     Raises:
         NotFoundError: There is no such turn, or nobody remembers it.
-        ForkRefusedError: No fork can begin there.
+        ForkRefusedError: The turn has stored no message.
+        NotForkableError: No fork can begin there.
         SessionTakenError: There is another session of the new id.
         IdempotencyKeyReusedError: The key was used for another fork.
         SessionNotFoundError: There is no such session, agent or message.
@@ -48,8 +48,6 @@ def fork_session(
     fork_id = body.session_id or _fork_id(owner, session_id, idempotency_key)
     try:
         return store.fork(session_id, agent_id, before_message=before_message or 0, fork_id=fork_id)
-    except NotForkableError as error:
-        raise errors.ForkRefusedError(str(error).rpartition(" | ")[2]) from None
     except ValueError as error:
         raise errors.BadRequestError(str(error).rpartition(" | ")[2]) from None
     except SessionExistsError:

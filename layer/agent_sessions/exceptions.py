@@ -56,6 +56,10 @@ class SessionBusyError(SessionException):
         self.holder = holder
 
 
+class NotForkableError(SessionException):
+    """No fork can begin there: at a message that begins no turn, behind too many, or in an orchestrator's session."""
+
+
 class SessionCorruptError(SessionException):
     """An object of the session cannot be understood. ``key`` names it; the others are unharmed."""
 

@@ -25,7 +25,7 @@ from agent_sessions._records.layout import message_id_of
 from agent_sessions._records.message_records import checked_message, list_agent_ids, message_in
 from agent_sessions._records.own_names import checked_agent
 from agent_sessions._records.record_format import encode, is_erased, life_of
-from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
+from agent_sessions.exceptions import NotForkableError, SessionConflictError, SessionNotFoundError
 from agent_sessions.incoming_session import IncomingSession, carry_out
 from agent_sessions.session_pages import FORK, Fork
 from agent_sessions.turn_request import begins_turn
@@ -41,10 +41,6 @@ ATTEMPTS = 3
 
 MOST_MESSAGES = 10_000
 """Messages of a fork: one call copies them all."""
-
-
-class NotForkableError(SessionException, ValueError):
-    """No fork can begin there: at a message that begins no turn, behind too many, or in an orchestrator's session."""
 
 
 class _Part(NamedTuple):

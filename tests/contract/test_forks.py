@@ -8,8 +8,7 @@ from strands import Agent, tool
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 
 from agent_sessions._objects.before_turn import MOST_BYTES
-from agent_sessions.exceptions import SessionExistsError, SessionNotFoundError
-from agent_sessions.forking import NotForkableError
+from agent_sessions.exceptions import NotForkableError, SessionExistsError, SessionNotFoundError
 from agent_sessions.session_pages import Fork
 from agent_sessions.session_store import FileSessionStore, S3SessionStore, SessionStore
 from tests.contract.agents import conversation, model_of, open_agent, texts

@@ -220,7 +220,9 @@ def routes_of(function: Function) -> list[tuple[str, str, bool]]:
 
 
 def send(function: Function, asker: Asker, method: str, path: str, *, prompt: str = PROMPT, **options: Any) -> Answer:
-    body = {"prompt": prompt} if method in {"POST", "PUT", "PATCH"} else None
+    body: dict[str, Any] | None = {"prompt": prompt} if method in {"POST", "PUT", "PATCH"} else None
+    if path.endswith("/fork"):
+        body = {"before_message": 0}
     event = http_event(method, path, body, caller=None, headers=asker.headers, **options)
     if asker.authorizer is not None:
         event["requestContext"]["authorizer"] = asker.authorizer

@@ -36,9 +36,9 @@ def test_a_providers_lock_is_the_endpoints_and_its_sdk(provider: str) -> None:
 def test_make_run_installs_the_local_lock_and_make_deploy_ships_the_endpoints() -> None:
     root = REQUIREMENTS.parent
     makefile = (root / "Makefile").read_text()
-    layer = (root / "infra" / "constructs" / "runtime_layer.py").read_text()
+    shipped = (root / "infra" / "packaging" / "kit_files.py").read_text()
 
     assert re.search(r"^run: \$\(VENV\)/\.local ", makefile, re.MULTILINE)
     needed = r"^\$\(VENV\)/\.local: requirements/local\.txt lambda_src/agent/requirements\.txt "
     assert re.search(needed, makefile, re.MULTILINE)
-    assert '"endpoint.txt"' in layer
+    assert '"endpoint.txt"' in shipped
