@@ -1,6 +1,7 @@
 """When an issuer's keys are fetched, and how long they are believed: on a clock of the test's own."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,18 @@ def test_a_storm_of_unknown_key_ids_makes_one_fetch_a_minute() -> None:
         world.now += 1
 
     assert world.fetches == 10
+
+
+def test_a_storm_from_many_threads_makes_one_fetch_a_minute_too() -> None:
+    world = World()
+    keys = world.keys()
+
+    with ThreadPoolExecutor(16) as senders:
+        for minute in range(3):
+            names = [f"made-up-{minute}-{number}" for number in range(64)]
+            assert [*senders.map(keys.find, names)] == [None] * len(names)
+            assert world.fetches == minute + 1
+            world.now += 60
 
 
 def test_a_key_that_came_is_found_within_a_minute_and_one_that_went_is_gone_within_ten() -> None:
