@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent_sessions.exceptions import (
         ConditionsNotKeptError,
         InvalidIdentifierError,
+        NotForkableError,
         SessionBusyError,
         SessionConflictError,
         SessionCorruptError,
@@ -43,6 +44,7 @@ _MODULES = {
     "exceptions": (
         "ConditionsNotKeptError",
         "InvalidIdentifierError",
+        "NotForkableError",
         "SessionBusyError",
         "SessionConflictError",
         "SessionCorruptError",
@@ -71,6 +73,7 @@ __all__ = [
     "FileSessionManager",
     "InvalidIdentifierError",
     "MultiAgentBase",
+    "NotForkableError",
     "ObjectSessionStore",
     "ObjectStore",
     "RepositorySessionManager",
