@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import wait
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -15,14 +14,14 @@ from agent_sessions.exceptions import (
     SessionNotFoundError,
     SessionStorageError,
 )
-from agent_sessions.incoming_session import IncomingSession
+from agent_sessions.incoming_session import IncomingSession, carry_out
 from agent_sessions.lease import SessionLease
 from agent_sessions.session_export import OF_CALLERS
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from agent_sessions.object_store import ListedObject, ObjectStore
     from agent_sessions.session_store import SessionStore
@@ -129,7 +128,7 @@ class SessionCopy:
         def copy(name: str) -> bool | None:
             return self._copy_record(incoming, name, entries[f"{folder}{name}"])
 
-        found = self._copied([self._threads.submit(copy, name) for name in names])
+        found = carry_out(self._threads, copy, names)
         record = self._source.objects.get(f"{folder}{RECORD}")
         # Listed again: whatever was written meanwhile has another version there, whenever it was written.
         if record is None or None in found or self._listed(session_id) != entries:
@@ -142,17 +141,6 @@ class SessionCopy:
         )
         size = sum(entry.size for entry in entries.values())
         return CopiedSession(session_id, self._owner, Became.COPIED, len(entries), size, sum(map(bool, found)))
-
-    @staticmethod
-    def _copied(copies: list[Future[bool | None]]) -> list[bool | None]:
-        """The outcomes. If one fails, the others have ended, too: nothing is written behind an abandoned session."""
-        try:
-            return [copy.result() for copy in copies]
-        except BaseException:
-            for copy in copies:
-                copy.cancel()
-            wait(copies)
-            raise
 
     def _copy_record(self, incoming: IncomingSession, name: str, entry: ListedObject) -> bool | None:
         """Copy a record; returns whether the storage itself did, or ``None`` when the record is gone."""
