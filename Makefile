@@ -7,6 +7,10 @@ UV := $(BIN)/uv
 
 PORT ?= 8000
 
+# Compiled modules are kept, whatever the surroundings say: the tests start hundreds of processes, and each would
+# compile all of boto3 and Strands again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test compat compat-s3 published-tests lint types openapi format lock lock-agent clean
 
@@ -75,6 +79,17 @@ cli: $(VENV)/.dev ## look at the sessions of a store (ARGS="ls --store s3://buck
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-page page-vendor page-pictures
+test-page: $(VENV)/.dev node_modules/.package-lock.json ## try the chat page in Chromium (CHROMIUM= where it is; ARGS=)
+	@$(BIN)/python -m tests.page.browser_there
+	$(BIN)/python -m pytest tests/page $(ARGS)
+
+page-pictures: $(VENV)/.dev ## take the README's pictures of the chat page: docs/pictures/page-light.png, page-dark.png
+	@PYTHONPATH=layer:client:. $(BIN)/python -m tests.page.pictures
+
+page-vendor: $(VENV)/.dev node_modules/.package-lock.json ## copy what the chat page has from others, as package-lock.json pins it
+	@$(BIN)/python -m infra.commands.page_vendor
+
 published-tests: $(VENV)/.dev ## run Strands' own published session tests with our modules in place of theirs
 	@$(BIN)/python -m tests.published
 
@@ -103,6 +118,10 @@ compat: $(COMPAT_VERSIONS:%=.venv-strands-%/.installed) ## run the contract suit
 	@for version in $(COMPAT_VERSIONS); do \
 		echo "Strands $$version"; .venv-strands-$$version/bin/python -m pytest -q tests/contract -k "not kms" $(ARGS) || exit 1; \
 	done
+
+.PHONY: verify
+verify: $(VENV)/.dev ## take two callers' turns in every order of their requests, with one death at every point (ARGS=--runs N)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m tests.concurrency.verify $(ARGS)
 
 .PHONY: transport-matrix
 transport-matrix: $(VENV)/.dev ## run the transport on each release of Lambda's runtime client of the last two years (ARGS=--newest)
@@ -147,7 +166,7 @@ release-notes: $(VENV)/.dev ## print what the changelog says of a release (TAG=v
 
 # --- bench ----------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-bounds bench-coldstart
+.PHONY: bench bench-bounds bench-coldstart bench-cpu bench-long
 bench: $(VENV)/.dev ## measure the session managers side by side (ARGS=--quick, --publish; see docs/BENCHMARKS.md)
 	@PYTHONPATH=layer:client:. $(BIN)/python -m bench $(ARGS)
 	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.first_word $(ARGS)
@@ -155,6 +174,19 @@ bench: $(VENV)/.dev ## measure the session managers side by side (ARGS=--quick, 
 
 bench-bounds: $(VENV)/.dev ## measure what each route costs at 20,000 messages and 5,000 sessions (ARGS=--quick, --publish)
 	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.bounds $(ARGS)
+
+bench-cpu: $(VENV)/.dev ## measure the processor time of a warm endpoint turn (ARGS="--before REVISION")
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.endpoint_cpu $(ARGS)
+
+bench-long: $(VENV)/.dev ## measure a session of 20,000 messages beside one of 100 (ARGS="--window 0", --size, --short, --grow)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.long_session $(ARGS)
+
+.PHONY: bench-page bench-fork
+bench-fork: $(VENV)/.dev ## measure the list of recent sessions, a fork, and what a turn keeps for one (ARGS=--quick, --publish)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.going_back $(ARGS)
+
+bench-page: $(VENV)/.dev ## measure the chat page in Chromium: first paint, a conversation of 1,000 messages (ARGS=--publish)
+	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.page $(ARGS)
 
 bench-coldstart: $(VENV)/.dev ## measure how the deployed package starts, beside the same built plainly (ARGS=--publish)
 	@command -v node >/dev/null || { echo "The package is built by the CDK app, which needs Node.js 20 or newer: https://nodejs.org"; exit 1; }

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +25,7 @@ from bench.publish import publish, say
 from bench.run import head
 from bench.stand_in import StandIn
 from tests.bounds.stored import BEGIN as NOW
-from tests.bounds.stored import DAY, session_objects
+from tests.bounds.stored import DAY, marker_object, session_objects
 from tests.doubles.s3_server import S3_LATENCY
 from tests.endpoint.function import Caller, Context, http_event
 
@@ -108,6 +108,12 @@ def _living(size: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]]]:
         yield 0, session_objects(f"z{number:05}")
 
 
+def _recent(size: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]]]:
+    for number in range(10 * size.living):
+        session_id = f"r{number:05}"
+        yield 0, chain(session_objects(session_id), [marker_object(session_id, NOW)])
+
+
 def _mixed(size: Size) -> Iterator[tuple[float, Iterable[tuple[str, bytes]]]]:
     for number in range(size.living + size.expired):
         age = TTL_DAYS + 5 if number % 5 else 0
@@ -156,6 +162,14 @@ CASES: tuple[Case, ...] = (
     Case(_listing, "limit=100, what expired comes first", _many, "/sessions", lambda _: 12_000, query={"limit": 100}),
     Case(_listing, "limit=1000, all living", _living, "/sessions", lambda s: s.living + 5, query={"limit": 1_000}),
     Case(_listing, "limit=100, every fifth lives", _mixed, "/sessions", lambda _: 12_000, query={"limit": 100}),
+    Case(
+        _listing,
+        "order=recent, limit=50 of ten times as many, all of one day",
+        _recent,
+        "/sessions",
+        lambda _: 1 + 3 * 51,
+        query={"order": "recent", "limit": 50},
+    ),
     Case("GET /sessions/{id}", "a long session", _long, LONG, lambda _: 15),
     Case("GET /sessions/{id}", "a long session that only Strands wrote", _of_strands, LONG, lambda _: 210),
     Case(_reading, "the first 100", _long, MESSAGES, lambda _: 104),

@@ -50,7 +50,8 @@ def _earlier(path: str) -> dict[str, Any]:
 
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
-    plan = ColdStartPlan(options.repeat, options.openings, tuple(options.variant) if options.variant else None)
+    variants = tuple(options.variant) if options.variant else None
+    plan = ColdStartPlan(options.repeat, options.openings, variants, options.before)
     with tempfile.TemporaryDirectory(prefix="coldstart-") as folder:
         return run(plan, Path(folder), _interpreter(options.python_version), lambda text: say(sys.stderr, text))
 
@@ -72,6 +73,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--openings", type=int, default=plan.openings, help=f"processes that open a session ({plan.openings})"
     )
     parser.add_argument("--variant", action="append", help="only this one; may be repeated")
+    parser.add_argument("--before", metavar="REVISION", help="also package the kit's modules of this commit")
     parser.add_argument("--python-version", help=f"the function's, of {', '.join(_VERSIONS)}")
     parser.add_argument("--out", default=str(ROOT / "build" / "bench"), help="folder for the results (build/bench)")
     parser.add_argument("--publish", action="store_true", help="also update docs/BENCHMARKS.md and docs/benchmarks/")

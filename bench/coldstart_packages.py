@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import subprocess
+import tarfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from infra.packaging.interpreters import Interpreter
 
-PACKAGED, PLAIN = "packaged", "plain"
+PACKAGED, PLAIN, BEFORE, TOKENS = "packaged", "plain", "before", "tokens"
 
 _TASK_ROOT = "/var/task"
 _OWN = ("lambda_src", "agent_sessions")
@@ -43,6 +46,12 @@ def lambda_handler(event, context):
 """
 # Some need what this package has not: pytest, another provider's SDK.
 _IMPORT = "try:\n    import {module}\nexcept ImportError:\n    pass\n"
+# As boto3 does it: every connection reads whom it trusts.
+_EACH_CONNECTION = """from agent_sessions._storage import s3_authorities
+
+s3_authorities.read_once = lambda client: None
+s3_authorities.share = lambda client, other: None
+"""
 _UNCHECKED_HASH = b"\x01\x00\x00\x00"
 
 
@@ -55,24 +64,32 @@ class Variant:
         label: In tables.
         function: Ready to be started, but for the environment.
         answers: Whether it takes turns; else it returns at once.
+        takes_tokens: Whether its callers have tokens (``auth=jwt``); else they sign (``auth=iam``).
     """
 
     name: str
     label: str
     function: DeployedFunction
     answers: bool = True
+    takes_tokens: bool = False
 
 
-def build_variants(folder: Path, interpreter: Interpreter, architecture: str) -> list[Variant]:
+def build_variants(
+    folder: Path, interpreter: Interpreter, architecture: str, *, before: str | None = None
+) -> list[Variant]:
     """Build every variant.
 
     Args:
         folder: An existing folder, for all of them.
         interpreter: The Python that will run them.
         architecture: This machine's, in Lambda's words: the packages hold machine code.
+        before: A revision; one more variant has the kit's modules of that, and all else of today.
 
     Returns:
-        The variants, the plain one first and the CDK app's own last.
+        The variants, the plain one first and the CDK app's own last: for callers who sign, and for people with tokens.
+
+    Raises:
+        subprocess.CalledProcessError: There is no such revision.
     """
     version = interpreter.full_version.rpartition(".")[0]
     install_runtime(version, folder)
@@ -83,12 +100,15 @@ def build_variants(folder: Path, interpreter: Interpreter, architecture: str) ->
     compiled = _compiled(folder, plain)
     lazy = replace(compiled, configuration=packaged.configuration)
     nothing = replace(plain, layers=[], configuration={**plain.configuration, "Handler": f"{_NOTHING}.lambda_handler"})
+    own = _as_on_amazon(packaged)
     return [
         Variant(PLAIN, "plain: no byte code, everything imported, all botocore data", _as_on_amazon(plain)),
         Variant("compiled", "plain with byte code", _as_on_amazon(compiled)),
-        Variant("lazy", "with byte code and lazy imports", _as_on_amazon(lazy)),
+        Variant("lazy", "with byte code, lazy imports, and trust read once", _as_on_amazon(lazy)),
         Variant("nothing", "the runtime client with an empty handler", nothing, answers=False),
-        Variant(PACKAGED, "as `make deploy` packages it", _as_on_amazon(packaged)),
+        *([_before(folder, packaged, before)] if before else []),
+        Variant(PACKAGED, "as `make deploy` packages it", own),
+        Variant(TOKENS, "the same with `auth=jwt`", own, takes_tokens=True),
     ]
 
 
@@ -145,11 +165,31 @@ def _plain(folder: Path, packaged: DeployedFunction, target: LayerTarget) -> Dep
     for source in (ROOT / "lambda_src", ROOT / "layer" / "agent_sessions"):
         shutil.copytree(source, task_root / source.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     imports = "".join(_IMPORT.format(module=module) for package in _OWN for module in _modules(task_root, package))
-    handler = "from lambda_src.handler import lambda_handler\n"
+    handler = f"{_EACH_CONNECTION}from lambda_src.handler import lambda_handler\n"
     (task_root / f"{_EAGER}.py").write_text(imports + handler, encoding="utf-8")
     (task_root / f"{_NOTHING}.py").write_text("def lambda_handler(event, context):\n    return {}\n", encoding="utf-8")
     configuration = {**packaged.configuration, "Handler": f"{_EAGER}.lambda_handler"}
     return replace(packaged, configuration=configuration, task_root=task_root, layers=[layer])
+
+
+def _before(folder: Path, packaged: DeployedFunction, revision: str) -> Variant:
+    """Package the kit's own modules of another revision."""
+    command = ["git", "archive", "--format=tar", revision, "lambda_src", "layer/agent_sessions"]
+    archive = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603  # our own
+    sources, task_root, layer = (folder / f"before-{name}" for name in ("sources", "function", "layer"))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(sources, filter="data")
+    shutil.copytree(packaged.task_root, task_root)
+    shutil.copytree(packaged.layers[-1], layer)
+    for source, parent, installed_as in (
+        (sources / "lambda_src", task_root, _TASK_ROOT),
+        (sources / "layer" / "agent_sessions", layer / "python", INSTALLED_AS),
+    ):
+        shutil.rmtree(parent / source.name)
+        shutil.copytree(source, parent / source.name)
+        compile_tree(parent, packaged.interpreter, installed_as)
+    function = replace(packaged, task_root=task_root, layers=[*packaged.layers[:-1], layer])
+    return Variant(BEFORE, f"the same at commit `{revision}`", _as_on_amazon(function))
 
 
 def _modules(task_root: Path, package: str) -> list[str]:

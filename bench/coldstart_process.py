@@ -41,6 +41,8 @@ class ColdStart:
         first: The first event: a turn that restores the session.
         warm: The same again.
         peak_bytes: The most memory it held; ``None`` where the system does not say.
+        s3_connections: TLS connections to S3 that were ready before the first turn's model was called; ``None`` for a
+            process that calls none.
     """
 
     variant: str
@@ -48,6 +50,7 @@ class ColdStart:
     first: Phase
     warm: Phase
     peak_bytes: int | None
+    s3_connections: int | None = None
 
     @property
     def total_seconds(self) -> float:

@@ -6,18 +6,20 @@ import json
 import os
 import platform
 import subprocess
+import time
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.coldstart_packages import PACKAGED, Variant, build_variants, compiled_share
+from bench.coldstart_callers import FirstCaller, signing, with_token
+from bench.coldstart_packages import PACKAGED, TOKENS, Variant, build_variants, compiled_share
 from bench.coldstart_process import ColdStart, measure_cold_start
 from bench.run import head
 from bench.stand_in import StandIn
 from tests.doubles.bedrock_server import BedrockServer
 from tests.doubles.s3_server import REGION, S3_LATENCY
-from tests.endpoint.function import http_event
+from tests.doubles.tls import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,6 @@ _CREDENTIALS = {
     "AWS_DEFAULT_REGION": REGION,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-_EVENT = http_event("POST", "/sessions/coldstart/messages", {"prompt": "And how is the weather there?"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,13 @@ class ColdStartPlan:
         repeat: Processes of each variant.
         openings: Processes for each way of opening a session.
         variants: Which; ``None`` is all.
+        before: A revision of this repository, whose own modules are measured too.
     """
 
     repeat: int = 7
     openings: int = 11
     variants: tuple[str, ...] | None = None
+    before: str | None = None
 
 
 def run(plan: ColdStartPlan, folder: Path, interpreter: Interpreter, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -69,21 +72,31 @@ def run(plan: ColdStartPlan, folder: Path, interpreter: Interpreter, tell: Calla
         RuntimeError: When a process does not answer.
     """
     tell("building the packages")
-    built = build_variants(folder, interpreter, _ARCHITECTURES[platform.machine().lower()])
+    built = build_variants(folder, interpreter, _ARCHITECTURES[platform.machine().lower()], before=plan.before)
     chosen = [one for one in built if plan.variants is None or one.name in plan.variants]
     if plan.variants is not None and len(chosen) != len(set(plan.variants)):
         raise ValueError(f"variants={plan.variants} | must be of {', '.join(one.name for one in built)}")
     (packaged,) = [one.function for one in built if one.name == PACKAGED]
-    with StandIn() as stand_in, BedrockServer(otherwise="It is sunny.") as bedrock:
+    authority, model = Authority(folder), _NotedModel()
+    with (
+        StandIn(tls=authority.server_file) as stand_in,
+        BedrockServer(otherwise=model.answer, tls=authority.server_context()) as bedrock,
+        with_token(folder, authority.bundle) as person,
+    ):
         environment = {
             **_CREDENTIALS,
-            "AWS_ENDPOINT_URL_S3": stand_in.url,
+            "AWS_CA_BUNDLE": str(authority.bundle),
+            "AWS_ENDPOINT_URL_S3": stand_in.tls_url,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": bedrock.url,
         }
         openings = measure_openings(plan.openings, stand_in, packaged, tell)
-        chosen = [replace(one, function=replace(one.function, environment=environment)) for one in chosen]
+        signer = signing()
+        starts = [_start(one, person if one.takes_tokens else signer, environment) for one in chosen]
         stand_in.set_latency(S3_LATENCY)
-        samples = _cold_starts(plan, chosen, replace(packaged, environment=environment), stand_in, tell)
+        # Each continues a session of its own.
+        own = [one for one in built if one.name in {PACKAGED, TOKENS}]
+        _prepare([_start(one, person if one.takes_tokens else signer, environment) for one in own], stand_in)
+        samples = _cold_starts(plan, starts, stand_in, model, tell)
     return {
         "head": {**head(), "function_python": interpreter.full_version},
         "variants": {one.name: _about(one) for one in chosen},
@@ -94,25 +107,67 @@ def run(plan: ColdStartPlan, folder: Path, interpreter: Interpreter, tell: Calla
     }
 
 
+class _NotedModel:
+    """Answers at once.
+
+    Attributes:
+        called: When, in monotonic seconds.
+    """
+
+    def __init__(self) -> None:
+        self.called: list[float] = []
+
+    def answer(self, _: object) -> str:
+        """Note the call and answer it."""
+        self.called.append(time.monotonic())
+        return "It is sunny."
+
+
+class _Start(NamedTuple):
+    """What is started, and the turn it is handed."""
+
+    variant: Variant
+    event: dict[str, Any]
+
+
+def _start(variant: Variant, caller: FirstCaller, environment: dict[str, str]) -> _Start:
+    function = replace(variant.function, environment={**environment, **caller.environment})
+    return _Start(replace(variant, function=function), caller.event)
+
+
+def _bucket_of(start: _Start) -> str:
+    return str(start.variant.function.configuration["Environment"]["Variables"]["SESSION_STORE"]).split("/")[2]
+
+
+def _prepare(starts: list[_Start], stand_in: StandIn) -> None:
+    """Begin the sessions that every first turn continues: what a process finds must not depend on one before it."""
+    bucket = _bucket_of(starts[0])
+    stand_in.client().create_bucket(Bucket=bucket)
+    for start in starts:
+        measure_cold_start("preparation", start.variant.function, start.event)
+    stand_in.copy(bucket, _TEMPLATE)
+
+
 def _cold_starts(
     plan: ColdStartPlan,
-    chosen: list[Variant],
-    packaged: DeployedFunction,
+    starts: list[_Start],
     stand_in: StandIn,
+    model: _NotedModel,
     tell: Callable[[str], None],
 ) -> list[ColdStart]:
-    # Every first turn continues the same session: what a process finds must not depend on the one before it.
-    bucket = str(packaged.configuration["Environment"]["Variables"]["SESSION_STORE"]).split("/")[2]
-    client = stand_in.client()
-    client.create_bucket(Bucket=bucket)
-    measure_cold_start("preparation", packaged, _EVENT)
-    stand_in.copy(bucket, _TEMPLATE)
     samples: list[ColdStart] = []
     for repetition in range(-1, plan.repeat):
         tell(f"cold starts {repetition + 1}/{plan.repeat}")
-        for variant in chosen[repetition % len(chosen) :] + chosen[: repetition % len(chosen)]:
-            stand_in.copy(_TEMPLATE, bucket)
-            sample = measure_cold_start(variant.name, variant.function, _EVENT, answers=variant.answers)
+        first = repetition % len(starts)
+        for start in starts[first:] + starts[:first]:
+            variant = start.variant
+            stand_in.copy(_TEMPLATE, _bucket_of(start))
+            stand_in.take_handshakes()
+            model.called.clear()
+            sample = measure_cold_start(variant.name, variant.function, start.event, answers=variant.answers)
+            if model.called:
+                before = [ready for ready in stand_in.take_handshakes() if ready < model.called[0]]
+                sample = replace(sample, s3_connections=len(before))
             if repetition >= 0:  # the first round only brings every file into the system's cache
                 samples.append(sample)
     return samples

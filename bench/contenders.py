@@ -151,6 +151,7 @@ def contenders() -> list[Contender]:
     found = [
         Contender("kit-message", "kit, durable by message", _ours(durability="message"), "turns"),
         Contender("kit-turn", "kit, durable by turn", _ours(durability="turn"), "turns"),
+        Contender("kit-effects", "kit, the model at once", _ours(durability="turn", fence="effects"), "turns"),
     ]
     found += [
         Contender("strands-s3", "Strands S3SessionManager", _strands_messages, "import"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bench.conversation import InstantModel
 
 NAME = "endpoint"
+STREAMED = "endpoint-stream"
 TTL_DAYS = 30
 
 
@@ -46,12 +48,23 @@ class EndpointProcess:
         if self._process is not None:
             self._process.communicate(timeout=30)
 
-    def contender(self) -> Contender:
-        """Return who takes part in the comparison."""
-        return Contender(NAME, "kit's endpoint, the whole request", _open, "turns", self._take)
+    def contenders(self) -> list[Contender]:
+        """Return who takes part in the comparison: the whole answer, and a stream as far as its reply."""
+        return [
+            Contender(NAME, "kit's endpoint, the whole request", _open, "turns", partial(self._take, False)),
+            Contender(STREAMED, "kit's endpoint, streamed, to the reply", _open, "turns", partial(self._take, True)),
+        ]
 
-    def _take(self, _client: S3Client, bucket: str, model: InstantModel, prompt: str, window: int | None) -> Taken:
-        asked = {"bucket": bucket, "prompt": prompt, "window": window, "think_seconds": model.think_seconds}
+    def _take(
+        self, streamed: bool, _client: S3Client, bucket: str, model: InstantModel, prompt: str, window: int | None
+    ) -> Taken:
+        asked = {
+            "bucket": bucket,
+            "prompt": prompt,
+            "window": window,
+            "think_seconds": model.think_seconds,
+            "streamed": streamed,
+        }
         answer = self._ask(asked)
         model.calls += [(start, end) for start, end in answer["calls"]]
         return Taken(answer["start"], None, answer["end"], answer["restored_messages"], None)

@@ -1,7 +1,8 @@
 """``python -m bench.endpoint_process URL``: the function's handler, asked and answering in lines of JSON.
 
-One request a line: ``bucket``, ``prompt``, ``window``, ``think_seconds``. One line back: ``start`` and ``end`` of the
-handler's call and of each of the model's ``calls``, in monotonic seconds, and ``restored_messages``.
+One request a line: ``bucket``, ``prompt``, ``window``, ``think_seconds``, ``streamed``. One line back: ``start`` and
+``end`` of the handler's call and of each of the model's ``calls``, in monotonic seconds, and ``restored_messages``. A
+streamed answer ends, here, with its ``reply``; what comes after is waited for, and not counted.
 """
 
 from __future__ import annotations
@@ -59,22 +60,29 @@ class _Function:
         self._window: int | None = None
         agent.build_agent = self._build_agent
 
-    def take_turn(self, bucket: str, prompt: str, window: int | None, think_seconds: float) -> dict[str, Any]:
+    def take_turn(
+        self, bucket: str, prompt: str, window: int | None, think_seconds: float, streamed: bool
+    ) -> dict[str, Any]:
         """Send the handler one request, as the Function URL would."""
         self._use(bucket)
         self._model, self._window = InstantModel(think_seconds), window
         # As a client does that wants to be able to send it again.
         headers = {"idempotency-key": str(uuid.uuid4())}
+        headers |= {"accept": "text/event-stream"} if streamed else {}
         event = http_event("POST", f"/sessions/{SESSION_ID}/messages", {"prompt": prompt}, headers=headers)
         context: Any = Context(aws_request_id=str(uuid.uuid4()))
 
         start = time.monotonic()
         answer: Any = self._handler.lambda_handler(event, context)
+        reply = _streamed_reply(answer) if streamed else ""
         end = time.monotonic()
 
-        if answer["statusCode"] != _HTTP_OK:
+        if streamed:
+            answer.close()
+            answer.wait()
+        elif answer["statusCode"] != _HTTP_OK:
             raise RuntimeError(f"status={answer['statusCode']} | {answer['body']}")
-        restored_messages = json.loads(answer["body"])["restored_messages"]
+        restored_messages = json.loads(reply or answer["body"])["restored_messages"]
         return {"start": start, "end": end, "calls": self._model.calls, "restored_messages": restored_messages}
 
     def _use(self, bucket: str) -> None:
@@ -88,6 +96,16 @@ class _Function:
         """Stand in for the agent that a user would have written."""
         # Ours plugs in by structure, not by inheritance.
         return build_agent(cast("Any", session_manager), self._model, window=self._window)
+
+
+def _streamed_reply(answer: Any) -> str:
+    """The data of a stream's ``reply``, read as far as that."""
+    told = b""
+    for piece in answer.pieces:
+        told += piece
+        if b"event: reply\n" in told and told.endswith(b"\n\n"):
+            return str(told.partition(b"event: reply\ndata: ")[2], "utf-8")
+    raise RuntimeError(f"the stream ended without a reply: {told.decode()}")
 
 
 if __name__ == "__main__":

@@ -34,11 +34,17 @@ BEGIN, END = "<!-- first word: written by make bench -->", "<!-- end of first wo
 
 
 class SpeakingModel:
-    """Thinks, then speaks word by word, and notes when it began to speak."""
+    """Thinks, then speaks word by word, and notes when it began to speak.
+
+    Attributes:
+        takes_time: Whether it thinks, and speaks slowly.
+        first_word_at: When it began to speak last.
+    """
 
     stateful = False
 
     def __init__(self) -> None:
+        self.takes_time = True
         self.first_word_at = 0.0
 
     def get_config(self) -> dict[str, Any]:
@@ -47,12 +53,12 @@ class SpeakingModel:
 
     async def stream(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
         """Speak."""
-        await asyncio.sleep(THINK_SECONDS)
+        await asyncio.sleep(THINK_SECONDS if self.takes_time else 0)
         yield {"messageStart": {"role": "assistant"}}
         self.first_word_at = time.monotonic()
         for number in range(WORDS):
             yield {"contentBlockDelta": {"delta": {"text": f"word {number} "}}}
-            await asyncio.sleep(WORD_SECONDS)
+            await asyncio.sleep(WORD_SECONDS if self.takes_time else 0)
         yield {"contentBlockStop": {}}
         yield {"messageStop": {"stopReason": "end_turn"}}
 
@@ -81,13 +87,17 @@ def measure(port: int, model: SpeakingModel, accept: str) -> tuple[float, float]
     return first - begin, first - model.first_word_at
 
 
-def run(repeat: int) -> dict[str, list[tuple[float, float]]]:
-    """Measure both forms, turn about."""
+def run(repeat: int, messages: int = 0) -> dict[str, list[tuple[float, float]]]:
+    """Measure both forms, turn about.
+
+    Args:
+        repeat: Turns of each.
+        messages: How many the session has before.
+    """
     from local.server import LocalServer
 
     with StandIn() as stand_in:
         stand_in.client().create_bucket(Bucket=BUCKET)
-        stand_in.set_latency(S3_LATENCY)
         os.environ |= {
             "AWS_ACCESS_KEY_ID": "stand-in",
             "AWS_SECRET_ACCESS_KEY": "stand-in",
@@ -106,6 +116,11 @@ def run(repeat: int) -> dict[str, list[tuple[float, float]]]:
         server = LocalServer(0)
         server.serve(cast("Any", handler.lambda_handler))  # its context is ours but for the class
         forms = ("application/json", "text/event-stream")
+        model.takes_time = False
+        for _ in range(messages // 2):
+            measure(server.server_address[1], model, forms[0])
+        model.takes_time = True
+        stand_in.set_latency(S3_LATENCY)
         measure(server.server_address[1], model, forms[0])  # not counted: imports and connections
         found: dict[str, list[tuple[float, float]]] = {form: [] for form in forms}
         for _ in range(repeat):
@@ -135,11 +150,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--messages", type=int, default=0, help="how many the session has before (0)")
     parser.add_argument("--publish", action="store_true", help="write the table into docs/BENCHMARKS.md")
     options, _ = parser.parse_known_args(arguments)
     # The function logs to standard output.
     with Path(os.devnull).open("w", encoding="utf-8") as log, redirect_stdout(log):
-        found = run(options.repeat)
+        found = run(options.repeat, options.messages)
     report = table(found)
     say(sys.stdout, report)
     say(sys.stderr, f"median behind the model: {1000 * median(b for _, b in found['text/event-stream']):.1f} ms")

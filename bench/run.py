@@ -67,7 +67,7 @@ def run(plan: Plan, names: list[str] | None, tell: Callable[[str], None]) -> dic
         ValueError: For a contender that does not exist.
     """
     with StandIn() as stand_in, EndpointProcess(stand_in.url) as endpoint:
-        everybody = [*contenders(), endpoint.contender()]
+        everybody = [*contenders(), *endpoint.contenders()]
         chosen = [one for one in everybody if names is None or one.name in names]
         if names is not None and len(chosen) != len(set(names)):
             raise ValueError(f"contenders={names} | must be of {', '.join(one.name for one in everybody)}")

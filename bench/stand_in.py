@@ -23,16 +23,24 @@ class StandIn:
     """A running stand-in.
 
     Used as a context manager: its process ends with the ``with``, and with this process.
+
+    Args:
+        tls: A certificate with its key, for a stand-in that listens with TLS too.
+
+    Attributes:
+        url: Where it listens without TLS.
+        tls_url: Where it listens with TLS; empty when it does not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: Path | None = None) -> None:
         root = Path(__file__).parents[1]
-        command = [sys.executable, "-m", "tests.doubles.s3_server"]
+        command = [sys.executable, "-m", "tests.doubles.s3_server", *(["--tls", str(tls)] if tls else [])]
         self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  # ours
         if self._process.stdout is None:
             raise RuntimeError("the stand-in's output is not connected")
         announced = json.loads(self._process.stdout.readline())
         self.url: str = announced["url"]
+        self.tls_url: str = announced["tls_url"]
         self._control: str = announced["control"]
 
     def __enter__(self) -> Self:
@@ -72,6 +80,11 @@ class StandIn:
     def take_log(self) -> list[LogEntry]:
         """Return the requests since the last call."""
         return [LogEntry(**entry) for entry in self._ask("DELETE", "log")]
+
+    def take_handshakes(self) -> list[float]:
+        """Return when each connection with TLS was ready since the last call, in monotonic seconds."""
+        taken: list[float] = self._ask("DELETE", "handshakes")
+        return taken
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

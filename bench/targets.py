@@ -12,7 +12,13 @@ from bench.prices import usd_per_million
 RESTORE_LIMIT = 1.2
 TURN_LIMIT = 1.0
 THINKING_TURN_LIMIT = 1.5
+EFFECTS_TURN_LIMIT = 1.15
 FOOTPRINT_LIMIT = 1.2
+ENDPOINT_LIMITS = {
+    "endpoint": {10: 1.9, 100: 1.8, 500: 1.4},
+    "endpoint-stream": {10: 1.6, 100: 1.5, 500: 1.2},
+}
+"""By the session's length. The peer has no lease, no fence, no owner and no expiry."""
 
 Rows = list[dict[str, Any]]
 Measure = Callable[[dict[str, Any]], float]
@@ -41,8 +47,13 @@ def verdicts(results: dict[str, Any]) -> list[Verdict]:
         found += _ratios(restore, samples, name, "snapshot-turn", _restore, RESTORE_LIMIT)
     turn = "turn, model at once, kit-message / snapshot-message"
     found += _ratios(turn, at_once, "kit-message", "snapshot-message", _added, TURN_LIMIT)
-    added = "time added, model thinks, kit-turn / snapshot-turn"
-    found += _ratios(added, slow, "kit-turn", "snapshot-turn", _added, THINKING_TURN_LIMIT)
+    for name, limit in (("kit-turn", THINKING_TURN_LIMIT), ("kit-effects", EFFECTS_TURN_LIMIT)):
+        added = f"time added, model thinks, {name} / snapshot-turn"
+        found += _ratios(added, slow, name, "snapshot-turn", _added, limit)
+    for name, limits in ENDPOINT_LIMITS.items():
+        added = f"time added, model thinks, {name} / snapshot-turn"
+        for size, limit in limits.items():
+            found += _ratios(added, [row for row in slow if row["size"] == size], name, "snapshot-turn", _added, limit)
     for what, label in (("cpu_seconds", "CPU"), ("peak_bytes", "peak memory")):
         target = f"{label} of restoring, kit-message / snapshot-turn"
         measure: Measure = lambda row, what=what: float(row[what])  # type: ignore[misc]  # noqa: E731  # bound now
@@ -70,7 +81,7 @@ def _ratios(target: str, rows: Rows, ours: str, peer: str, measure: Measure, lim
         ]
         if len(medians) == 2:  # noqa: PLR2004  # both took part
             ratio = medians[0] / medians[1]
-            found.append(Verdict(target, size, f"{ratio:.2f}", f"≤ {limit:.1f}", ratio <= limit))
+            found.append(Verdict(target, size, f"{ratio:.2f}", f"≤ {limit:g}", ratio <= limit))
     return found
 
 

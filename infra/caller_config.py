@@ -11,6 +11,7 @@ from .caller_values import (
     check_issuer,
     check_origins,
     problem_with_callers,
+    problem_with_page,
     read_list,
 )
 from .config_fields import setting
@@ -45,6 +46,26 @@ class CallerConfig(BaseModel):
         None,
         "an address such as `https://login.example.com/keys`; unset: where the OpenID configuration says",
         "Where the issuer's keys are.",
+    )
+    page: bool = setting(
+        False,
+        "`true` or `false`; `true` only with `auth=jwt` and `page_client_id`",
+        "Whether the URL itself is a chat page, where people sign in with your issuer ([PAGE.md](PAGE.md)).",
+    )
+    page_client_id: str | None = setting(
+        None,
+        "a client id of your issuer, with `page=true`; unset: none",
+        "The public client (no secret, code with PKCE) by which the issuer knows the page. The deployment's `PageUrl` "
+        "has to be registered with it.",
+        pattern=r"^[\x21-\x7e]{1,253}$",
+    )
+    page_scope: str = setting(
+        "openid",
+        "scopes with spaces between them, with `page=true`",
+        "What the page asks the issuer for. Some issuers want `offline_access` in it to give a refresh token, some the "
+        "scope of an API.",
+        pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$",
+        max_length=1_000,
     )
     cors_origins: tuple[str, ...] = setting(
         (), ALLOWED_ORIGINS, "Whose pages may call the URL from a browser. Unset: none."
@@ -88,6 +109,14 @@ class CallerConfig(BaseModel):
             names_audience=bool(self.jwt_audiences or self.jwt_client_ids),
             jwks_url=self.jwt_jwks_url,
             identities_are_owners=self.cognito_identity_owners,
+        ):
+            raise ValueError(problem)
+        if problem := problem_with_page(
+            self.auth,
+            has_page=self.page,
+            client_id=self.page_client_id,
+            client_ids=self.jwt_client_ids,
+            states_scope="page_scope" in self.model_fields_set,
         ):
             raise ValueError(problem)
         return self

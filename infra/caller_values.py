@@ -99,3 +99,26 @@ def problem_with_callers(
     elif auth != "iam" and not identities_are_owners:
         problem = f"cognito_identity_owners: only `auth=iam` knows identity pools; `auth` is {auth}"
     return problem
+
+
+def problem_with_page(
+    auth: str, *, has_page: bool, client_id: str | None, client_ids: tuple[str, ...], states_scope: bool
+) -> str | None:
+    """What of the settings on the chat page does not fit the others, in a sentence; ``None`` if everything does.
+
+    Args:
+        auth: Who may call.
+        has_page: Whether there is a page.
+        client_id: By which the issuer knows it.
+        client_ids: Whose tokens are taken; none: it does not matter.
+        states_scope: Whether it is said what the page asks the issuer for.
+    """
+    if has_page and auth != "jwt":
+        return f"page: people sign in at the page, which only `auth=jwt` lets them do; `auth` is {auth}"
+    if has_page and client_id is None:
+        return "page_client_id: with `page=true` it has to say as which client of the issuer people sign in"
+    if has_page and client_ids and client_id not in client_ids:
+        return "page_client_id: it has to be one of `jwt_client_ids`; no other client's tokens are taken"
+    if not has_page and (client_id is not None or states_scope):
+        return "page_client_id, page_scope: only `page=true` reads them"
+    return None

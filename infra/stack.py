@@ -75,12 +75,16 @@ class KitStack(Stack):
         )
         outputs = {
             "EndpointUrl": (self.endpoint.url.url, "Where the agent answers"),
-            "CallerPolicyArn": (self.endpoint.caller_policy.managed_policy_arn, "Attach it to whoever may call"),
             "BucketName": (self.store.bucket.bucket_name, "Where sessions live"),
             "FunctionName": (self.endpoint.function.function_name, "The agent's function"),
             "SessionLayerArn": (self.session_layer.layer.layer_version_arn, "The session library, for other functions"),
             "RuntimeLayerArn": (self.runtime_layer.layer.layer_version_arn, "Strands, Powertools and boto3"),
         }
+        if config.page:
+            outputs["PageUrl"] = (self.endpoint.url.url, "The chat page: open it, and register it with the issuer")
+        if self.endpoint.caller_policy is not None:
+            arn = self.endpoint.caller_policy.managed_policy_arn
+            outputs["CallerPolicyArn"] = (arn, "Attach it to whoever may call")
         if self.store.key is not None:
             outputs["KeyArn"] = (self.store.key.key_arn, "The key that encrypts sessions")
         for name, (value, description) in outputs.items():

@@ -20,7 +20,8 @@ from pydantic_core import CoreSchema
 from lambda_src import value_rules
 
 KINDS = ("text", "image", "document", "video", "cachePoint")
-_DOCUMENT_NAME = r"^[A-Za-z0-9()\[\]-]+( [A-Za-z0-9()\[\]-]+)*$"
+MAX_DOCUMENT_NAME = 200
+DOCUMENT_NAME = r"^[A-Za-z0-9()\[\]-]+( [A-Za-z0-9()\[\]-]+)*$"
 _IMAGE_SIGNATURES: dict[str, tuple[bytes, ...]] = {
     "png": (b"\x89PNG\r\n\x1a\n",),
     "jpeg": (b"\xff\xd8\xff",),
@@ -103,8 +104,8 @@ class Document(_Block):
     # Bedrock's rule for DocumentBlock.name; a name it refuses would be refused in every later turn too.
     name: str = Field(
         min_length=1,
-        max_length=200,
-        pattern=_DOCUMENT_NAME,
+        max_length=MAX_DOCUMENT_NAME,
+        pattern=DOCUMENT_NAME,
         description="Letters, digits, single spaces, hyphens, parentheses and square brackets.",
     )
     source: Source

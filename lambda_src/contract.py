@@ -270,10 +270,14 @@ class ForkDescription(BaseModel):
     state: Literal["as then", "unknown"] = Field(description="unknown: nobody kept it, and it began empty.")
 
 
+TITLE = "The title it was given, or the first words of its first prompt; null when there are none."
+
+
 class SessionDescription(BaseModel):
     """A session, without its messages. Times are ISO 8601 in UTC."""
 
     session_id: str
+    title: str | None = Field(description=TITLE)
     created_at: str
     last_used_at: str | None
     expires_at: str | None = Field(description="Null when sessions never expire.")
@@ -282,6 +286,13 @@ class SessionDescription(BaseModel):
         description="Null when these are all agents. Of a long session with many agents, send it as cursor for more."
     )
     fork: ForkDescription | None = Field(description="How it was forked off another session; null when it was not.")
+
+
+class TurnBegun(BaseModel):
+    """The turn that a message begins."""
+
+    turn_id: str = Field(description="GET /sessions/{session_id}/turns/{turn_id} tells what became of the last ones.")
+    restored_messages: int | None = Field(description="How many earlier messages the agent remembered, if noted.")
 
 
 class StoredMessage(BaseModel):
@@ -293,6 +304,11 @@ class StoredMessage(BaseModel):
     left_out: list[LeftOut] = Field(default=[], description="Of an answer: what the model was not shown for it.")
     nodes: list[NodeReply] | None = Field(default=None, exclude_if=_is_empty, description=_NODES)
     refused: bool = Field(default=False, description="Of a prompt: whether the model refused it.")
+    turn: TurnBegun | None = Field(
+        default=None,
+        exclude_if=_is_empty,
+        description="Of a turn's first message: which turn; absent if nobody noted it.",
+    )
 
 
 class Messages(BaseModel):
@@ -301,13 +317,6 @@ class Messages(BaseModel):
     session_id: str
     agent_id: str
     messages: list[StoredMessage]
-    next_cursor: str | None = Field(description="Send it as cursor for the next page; null on the last one.")
-
-
-class Sessions(BaseModel):
-    """A page of the caller's sessions, ordered by id."""
-
-    session_ids: list[str]
     next_cursor: str | None = Field(description="Send it as cursor for the next page; null on the last one.")
 
 
@@ -367,6 +376,12 @@ class Problem(BaseModel):
     detail: str
     session_id: str | None = None
     request_id: str | None = Field(default=None, description="Find the request in the log with it.")
+    turn_began: bool | None = Field(
+        default=None,
+        description="session-conflict, storage-failed: true if the turn had begun. What it stored stays, and its tools "
+        "may have run: read the conversation before sending the request again without its key. In one of these two "
+        "problems without it, no tool has run.",
+    )
     errors: list[InvalidPart] | None = Field(default=None, description="invalid-request: each thing that is wrong.")
     interrupts: list[Interrupt] | None = Field(default=None, description="interrupt-pending: what the agent asks.")
     erasure: Literal["open", "closing", "closed"] | None = Field(

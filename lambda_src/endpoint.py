@@ -1,4 +1,5 @@
 """The endpoint behind both doors, HTTP and plain events: its settings, its store, and taking a turn."""
+# Over 300 lines: what both doors do with a turn, one verb after the other.
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ from lambda_src.answers import errors
 from lambda_src.answers.logs import logger
 from lambda_src.metrics import recorded
 from lambda_src.metrics.emf import MetricLines
-from lambda_src.runtime import aws
+from lambda_src.runtime import aws, collector
 from lambda_src.runtime.event_loop import AbandonedError, Result, within
 from lambda_src.turn_resource import following
 from lambda_src.turn_resource.taking import TakenTurn
 from lambda_src.turn_resource.turn_status import RUNNING
-from lambda_src.turns.agent_builders import builder_of, load_agents
+from lambda_src.turns.agent_builders import begin_loading, builder_of, load_agents
 from lambda_src.turns.repeats import Asked, key_reused
 from lambda_src.turns.session_use import SessionUse
 from lambda_src.turns.time_limit import TimeLimit
@@ -60,7 +61,8 @@ class Endpoint:
         """
         with self._opening:
             if self._store is None:
-                self._store = self._open()
+                with collector.paused():
+                    self._store = self._open()
             return self._store.for_owner(owner)
 
     def take_turn(
@@ -93,20 +95,25 @@ class Endpoint:
             EndpointError: When there is no reply.
             SessionException: When the session cannot be opened.
         """
-        # Strands takes longest to import by far. A request that only reads sessions does not wait for it.
         settings = self.settings.for_agent(body.agent_id)
-        build_agent = builder_of(settings.agent_id)
         store = self.store(owner)
+        # Strands takes longest to import by far. A request that only reads sessions does not wait for it, and a cold
+        # start takes the lease meanwhile. The client is there already: two threads do not import the same.
+        builder = begin_loading(settings.agent_id)
         if lease_wait_seconds is not None:
             settings = settings.model_copy(update={"lease_wait_seconds": lease_wait_seconds})
         recorded.name(session_id=session_id, agent_id=settings.agent_id)
-        use = SessionUse(store, session_id, settings, remaining_seconds, request_id)
+        # Who waits for the session, or comes again for it, would read for nothing.
+        reads_ahead = body.prompt is not None and not lease_wait_seconds
+        use = SessionUse(store, session_id, settings, remaining_seconds, request_id, reads_ahead=reads_ahead)
         if body.prompt is None:
             # If there is no session, answers to its interrupts must not make one.
             self.in_time(lambda: store.describe(session_id), remaining_seconds)
         if accepted is not None:
             watch = accepted.note
         with recorded.measured_turn(), use:
+            build_agent = builder()  # before the session is opened: an agent that is unknown begins none
+            use.limit = TimeLimit.within(remaining_seconds(), settings.deadline_margin_seconds)
             if accepted is not None:
                 self.in_time(accepted.look_up, remaining_seconds)
             turn = stream_turn(

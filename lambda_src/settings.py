@@ -119,6 +119,18 @@ class Settings(BaseModel):
     jwt_jwks_url: Annotated[str | None, AfterValidator(_https)] = Field(
         default=None, description="With jwt: where the issuer's keys are, if not where its OpenID configuration says."
     )
+    jwt_configuration_url: Annotated[str | None, AfterValidator(_https)] = Field(
+        default=None, description="With jwt: where the issuer's OpenID configuration is, if not below jwt_issuer."
+    )
+    page: bool = Field(
+        default=False, description="Whether GET / is the chat page: with jwt, where people sign in there, or local."
+    )
+    page_client_id: str | None = Field(
+        default=None, description="With jwt and the page: the public client, by which the issuer knows the page."
+    )
+    page_scope: str = Field(
+        default="openid", min_length=1, description="With jwt and the page: what the page asks the issuer for."
+    )
     cognito_identity_owners: bool = Field(
         default=True,
         description="Whether a caller that came through an identity pool is an owner of its own. Otherwise all users "
@@ -203,8 +215,25 @@ class Settings(BaseModel):
                     "JWT_AUDIENCES and JWT_CLIENT_IDS are not set: with ENDPOINT_AUTH=jwt one of them says which of "
                     "the issuer's tokens are for this endpoint"
                 )
-        elif self.jwt_issuer or self.jwt_audiences or self.jwt_client_ids or self.jwt_jwks_url:
+        elif (
+            self.jwt_issuer
+            or self.jwt_audiences
+            or self.jwt_client_ids
+            or self.jwt_jwks_url
+            or self.jwt_configuration_url
+        ):
             raise ValueError(f"JWT_...: only ENDPOINT_AUTH=jwt reads them, and it is {self.endpoint_auth}")
+        return self
+
+    @model_validator(mode="after")
+    def _page_has_people(self) -> "Settings":
+        if self.page and self.endpoint_auth not in {"jwt", "local"}:
+            raise ValueError(
+                "PAGE=true: the page needs ENDPOINT_AUTH=jwt, where people sign in, or local; it is "
+                f"{self.endpoint_auth}"
+            )
+        if self.page and self.endpoint_auth == "jwt" and not self.page_client_id:
+            raise ValueError("PAGE_CLIENT_ID is not set: with PAGE=true it says as which client people sign in there")
         return self
 
     def for_agent(self, agent_id: str | None) -> "Settings":

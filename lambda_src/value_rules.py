@@ -55,6 +55,18 @@ MESSAGE_ID = {"type": "integer", "minimum": 0, "maximum": MAX_MESSAGE_ID}
 MESSAGES_CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}$"}
 OPAQUE_CURSOR = {"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": "^[A-Za-z0-9_-]*$"}
 
+_CONTROLS = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
+_BLANKS = " \\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000"
+_INVISIBLE = r"\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+_DIRECTIONS = r"\u202a-\u202e\u2066-\u2069"  # they would turn round what stands beside the title, too
+_NOT_IN_TITLES = f"{_CONTROLS}{_DIRECTIONS}"
+SESSION_TITLE = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 200,
+    "pattern": f"^[^{_NOT_IN_TITLES}]*[^{_NOT_IN_TITLES}{_BLANKS}{_INVISIBLE}][^{_NOT_IN_TITLES}]*$",
+}
+
 _AS_IT_IS = r"[!-$&-+\--~]"  # printable ASCII without space, percent and comma
 _CONTINUED = "%[89ABab][0-9A-Fa-f]"
 # The bytes of UTF-8 (RFC 3629, 4), percent-encoded.
@@ -296,6 +308,14 @@ MessagesCursor = Annotated[
     str,
     AfterValidator(matching(MESSAGES_CURSOR, _NO_CURSOR)),
     WithJsonSchema(MESSAGES_CURSOR),
+]
+SessionTitle = Annotated[
+    str,
+    AfterValidator(
+        matching(SESSION_TITLE, "must be 1 to 200 characters, one of them visible, without control characters")
+    ),
+    AfterValidator(str.strip),
+    WithJsonSchema(SESSION_TITLE),
 ]
 IdempotencyKey = Annotated[
     str,

@@ -6,9 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -25,10 +23,10 @@ from local.dotenv_file import read_dotenv
 from local.invocation import TIMEOUT_SECONDS
 from local.refusals import HOST
 from local.server import LocalServer
+from local.stopping import Stopping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import FrameType
 
     from local.invocation import Handler
 
@@ -44,37 +42,37 @@ def main() -> int:
         configuration = read_configuration(os.environ, Path.cwd())
         check_credentials(configuration)
         server = _listen(configuration)
-        configuration, tokens = with_issuer(configuration)
+        configuration, tokens = with_issuer(configuration, server.server_address[1])
         handler = load_handler(configuration)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    stopping = threading.Event()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if stopping.is_set():  # asked twice: do not wait for anything
-            os._exit(128 + number)
-        stopping.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    stopping = Stopping()
     server.serve(handler)
     _say(welcome(server.url, configuration, tokens))
     stopping.wait()
-    return _end(server)
+    return stopping.finish(lambda: _end(server))
 
 
-def with_issuer(configuration: Configuration) -> tuple[Configuration, dict[str, str]]:
+def with_issuer(
+    configuration: Configuration, port: int, page_lifetime_seconds: float | None = None
+) -> tuple[Configuration, dict[str, str]]:
     """With ``AUTH=dev``, begin to serve the development issuer.
+
+    Args:
+        configuration: How to run.
+        port: Where the server listens: the page may be opened there.
+        page_lifetime_seconds: How long a token of the page is good; ``None`` for as long as usual.
 
     Returns:
         The configuration with what the endpoint has to know of the issuer, and the tokens by the names of their people.
     """
     if configuration.auth != DEV:
         return configuration, {}
-    from local.development_issuer import PEOPLE, DevelopmentIssuer
+    from local.development_issuer import PAGE_LIFETIME_SECONDS, PEOPLE, DevelopmentIssuer
 
-    issuer = DevelopmentIssuer()
+    pages = tuple(f"http://{name}:{port}" for name in (HOST, "localhost"))
+    issuer = DevelopmentIssuer(pages, page_lifetime_seconds or PAGE_LIFETIME_SECONDS)
     tokens = {name: issuer.token(name) for name in PEOPLE}
     return dataclasses.replace(configuration, issuer_settings=issuer.settings), tokens
 
@@ -145,12 +143,14 @@ def welcome(url: str, configuration: Configuration, tokens: Mapping[str, str] | 
         DEV: "  callers   ada and ben, with the tokens below; they end with this run\n",
     }.get(configuration.auth, f"  callers   with a token of {os.environ.get('JWT_ISSUER')} in $TOKEN\n")
     newline = "\n" if variables else ""
+    page = f"Open {url}/ in a browser: the chat page.\n\n" if configuration.has_page else ""
     assignments = "".join(f"  {name}={token}\n" for name, token in variables.items())
     return (
         f"The agent endpoint listens on {url}\n"
         f"  sessions  {configuration.store}\n"
         f"  model     {model}\n"
         f"{callers}\n"
+        f"{page}"
         "Try in another terminal:\n\n"
         f"{assignments}"
         f"""{newline}  {turns[0]} '{{"prompt": "My name is Ada."}}'\n\n"""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_sessions.store_url import FolderAddress, StoreUrlError, allowed_forms, parse_store_url, shown
+from infra.caller_values import ALLOWED_ORIGINS, check_origins
 from lambda_src.models.providers import PROVIDER_KEYS, PROVIDER_PACKAGES, is_installed
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ SESSIONS_FOLDER = ".sessions"
 LOCAL = "local"
 DEV = "dev"
 AUTHS = (LOCAL, "jwt", DEV)
-TOKEN_SETTINGS = ("JWT_ISSUER", "JWT_AUDIENCES", "JWT_CLIENT_IDS", "JWT_JWKS_URL")
-_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
+TOKEN_SETTINGS = (
+    *("JWT_ISSUER", "JWT_AUDIENCES", "JWT_CLIENT_IDS", "JWT_JWKS_URL", "JWT_CONFIGURATION_URL"),
+    *("PAGE_CLIENT_ID", "PAGE_SCOPE"),
+)
 
 # The provider's part of MODEL.
 PROVIDERS = ("bedrock", *sorted(PROVIDER_PACKAGES))
@@ -47,6 +49,7 @@ class Configuration:
             tokens; ``dev`` those of a development issuer of this run.
         cors_origins: whose pages may call, beside those of this machine.
         issuer_settings: the endpoint's settings for tokens.
+        page_client_id: with ``jwt``, the client by which the issuer knows the page; empty: there is no page.
     """
 
     port: int
@@ -56,6 +59,12 @@ class Configuration:
     auth: str = LOCAL
     cors_origins: tuple[str, ...] = ()
     issuer_settings: Mapping[str, str] = field(default_factory=dict)
+    page_client_id: str = ""
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the chat page is served. With an issuer's tokens it needs to be known there as a client."""
+        return self.auth != "jwt" or bool(self.page_client_id)
 
     @property
     def is_offline(self) -> bool:
@@ -73,14 +82,15 @@ class Configuration:
         callers = {"ENDPOINT_AUTH": LOCAL}
         if self.auth != LOCAL:
             callers = {"ENDPOINT_AUTH": "jwt", "TURNS_IN_PROCESS": "true", **self.issuer_settings}
-        return {"SESSION_STORE": self.store, "AGENT_MODEL": self.model, **callers}
+        page = {"PAGE": str(self.has_page).lower()}
+        return {"SESSION_STORE": self.store, "AGENT_MODEL": self.model, **page, **callers}
 
 
 def read_configuration(environment: Mapping[str, str], folder: Path) -> Configuration:
     """Read the variables; an empty value is one that is not set.
 
     They are ``PORT``, ``STORE``, ``MODEL``, ``OFFLINE_WORDS_PER_SECOND``, ``AUTH``, ``CORS_ORIGINS`` and, for tokens,
-    the endpoint's own ``JWT_...``.
+    the endpoint's own ``JWT_...`` and ``PAGE_...``.
 
     Args:
         environment: the variables.
@@ -96,6 +106,7 @@ def read_configuration(environment: Mapping[str, str], folder: Path) -> Configur
         words_per_second=_pace(environment.get("OFFLINE_WORDS_PER_SECOND") or str(DEFAULT_WORDS_PER_SECOND)),
         auth=_auth(environment),
         cors_origins=_origins(environment.get("CORS_ORIGINS") or ""),
+        page_client_id=environment.get("PAGE_CLIENT_ID") or "",
     )
 
 
@@ -153,12 +164,10 @@ def _auth(environment: Mapping[str, str]) -> str:
 
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(part.strip() for part in text.split(",") if part.strip())
-    for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise ConfigurationError(
-                f"CORS_ORIGINS: {origin!r} is no origin. Allowed: scheme, host and port as browsers send them, such as "
-                "https://app.example.com or http://localhost:5173, with commas between several. No *."
-            )
+    try:
+        check_origins(origins)
+    except ValueError as error:
+        raise ConfigurationError(f"CORS_ORIGINS: {error}. Allowed: {ALLOWED_ORIGINS}.") from None
     return origins
 
 

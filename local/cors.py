@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from local.function_url import Request
 
 # As infra/policies/cors.py gives them to the Function URL; a test compares the two.
-METHODS: Final = ("GET", "POST", "DELETE")
+METHODS: Final = ("GET", "POST", "PATCH", "DELETE")
 REQUEST_HEADERS: Final = (
     *("accept", "authorization", "content-type", "idempotency-key", "last-event-id", "prefer", "session-owner"),
     *("x-amz-content-sha256", "x-amz-date", "x-amz-security-token"),

@@ -35,9 +35,7 @@ def refused_by_head(request: Request, cors_origins: tuple[str, ...] = ()) -> Res
     if request.protocol not in _PROTOCOLS:
         return problem(505, "http-version", "HTTP Version Not Supported", "Speak HTTP/1.1.")
     headers = dict(request.headers)
-    strangers = [
-        (name, value) for name, value in request.headers if name in {"host", "origin"} and not _is_local(value)
-    ]
+    strangers = [(name, value) for name, value in request.headers if name in {"host", "origin"} and not is_local(value)]
     if not all(name == "origin" and value in cors_origins for name, value in strangers):
         return problem(
             403,
@@ -88,8 +86,8 @@ def problem(status: int, slug: str, title: str, detail: str) -> Response:
     return Response(status, [("content-type", MEDIA_TYPE)], json.dumps(document).encode())
 
 
-def _is_local(host_or_origin: str) -> bool:
-    """Tell whether a Host or Origin header names this machine.
+def is_local(host_or_origin: str) -> bool:
+    """Whether a Host or Origin header names this machine.
 
     Any web page can make the user's browser ask 127.0.0.1. Such a request carries the page's origin or, if the page's
     name was made to resolve to this machine, that name as its host.

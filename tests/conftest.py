@@ -7,6 +7,8 @@ from collections import Counter
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ("tests.planted_check",)
+
 RANDOM = bool(os.environ.get("AGENT_SESSIONS_RANDOM"))
 """Whether generated inputs are new ones. Without it a commit has the same ones each time, so that a change that fails
 has failed by itself; every night tries new ones."""
@@ -63,8 +65,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
 
 
-_ON_S3 = {"s3_client", "bucket", "make_subject", "s3_store", "store", "place"}
+_ON_S3 = {"s3_client", "bucket", "make_subject", "s3_store", "store", "place", "on_bucket", "terminal"}
 """Fixtures that use the S3 which was named."""
+
+_ON_EMULATOR = {"bucket_server"}
+"""Fixtures of tests that look into the suite's own S3."""
 
 _ELSEWHERE = ("file", "custom", "folder", "kms", "strands", "dict")
 """In the name of a parameter: files, our own proxy, and Strands' managers, whose storage is Strands' concern."""
@@ -77,7 +82,7 @@ def _touches_other_s3(item: pytest.Item) -> bool:
     named = [value for value in parameters if isinstance(value, str)]
     if any(word in value for value in named for word in _ELSEWHERE):
         return False
-    return bool(_ON_S3 & set(item.fixturenames))
+    return bool(_ON_S3 & set(item.fixturenames)) and not _ON_EMULATOR & set(item.fixturenames)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

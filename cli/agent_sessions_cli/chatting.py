@@ -1,4 +1,5 @@
 """``agent-sessions chat URL``: talk to an endpoint from a terminal."""
+# Over 300 lines: one conversation, and every word that leads through it.
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import sys
 import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -23,7 +25,13 @@ if TYPE_CHECKING:
 
     from agent_sessions_client import Client, Reply, TurnStream
 
-_HELP = "/stop ends the answer, /new begins a session, /help says this, Ctrl-D leaves. @path sends a file."
+_HELP = (
+    "/stop ends the answer, /new begins a session, /fork goes back to a message, /help says this, Ctrl-D leaves. "
+    "@path sends a file."
+)
+
+_SHOWN_TO_FORK = 20
+"""Messages that /fork shows: the last ones. Any other can be named by its number."""
 
 
 @click.command()
@@ -56,7 +64,8 @@ def chat(
 
     @path in a line sends that file along, an image or a document. What the agent asks is shown as a question; the next
     line is the answer. /stop or Ctrl-C ends an answer in good order, /new begins another session, /help says so,
-    Ctrl-D leaves. The session's id is shown: --session goes on with it, here or in the page, and what was said is
+    Ctrl-D leaves. /fork asks before which of your messages, and goes on in a new session that ends there; the other
+    one stays. The session's id is shown: --session goes on with it, here or in the page, and what was said is
     stored. Lines may come from a pipe. With --json each event is a line.
 
     On a terminal, what was typed before a question is shown is no answer to it, and is not sent. @name that is no file
@@ -137,6 +146,8 @@ class _Chat:
                 case "/new":
                     self._session_id = None
                     self._say("a new session begins", "dim")
+                case "/fork":
+                    self._go_back()
                 case text:
                     self._answer(text)
         if self._session_id is not None:
@@ -205,6 +216,59 @@ class _Chat:
             if not self._is_terminal:
                 raise
             self._say(f"Error: {error}", "red")
+
+    def _go_back(self) -> None:
+        """Fork the session before a message of the user's, and go on there."""
+        from agent_sessions_client import AgentSessionsError
+
+        try:
+            said = self._said_before()
+            if self._session_id is None or not said:
+                self._say("Nothing was said yet: there is nothing to go back to.", "dim")
+                return
+            for number, text in said[-_SHOWN_TO_FORK:]:
+                self._say(f"{number:>6}  {text}")
+            line = self._next_line("before which of your messages (its number, empty for none)? ")
+            if line is None or not line.strip():
+                return
+            if not line.strip().isdecimal() or int(line) not in dict(said):
+                self._say(f"{line.strip()} is the number of none of your messages.", "yellow")
+                return
+            made = self._client.fork(self._session_id, before_message=int(line), agent_id=self._agent_id)
+        except AgentSessionsError as error:
+            if not self._is_terminal:
+                raise
+            self._say(f"Error: {error}", "red")
+            return
+        self._session_id = made.session_id
+        if self._as_json:
+            print_json({"event": "Forked", **asdict(made)})
+        self._say(f"session {self._session_id}: it goes on before {dict(said)[int(line)]!r}", "dim")
+
+    def _said_before(self) -> list[tuple[int, str]]:
+        """What the user has said in this session; nothing where there is none of this id yet."""
+        from agent_sessions_client import EndpointProblemError
+
+        try:
+            return [] if self._session_id is None else list(self._own_messages(self._session_id))
+        except EndpointProblemError as error:
+            if error.kind == "not-found":
+                return []
+            raise
+
+    def _own_messages(self, session_id: str) -> Iterator[tuple[int, str]]:
+        """The numbers and the first words of the user's messages that begin a turn."""
+        params = {"limit": "1000"} | ({} if self._agent_id is None else {"agent_id": self._agent_id})
+        while True:
+            page = self._client.call("GET", f"/sessions/{quote(session_id, safe='')}/messages", None, **params)
+            for stored in page["messages"]:
+                blocks = stored["message"]["content"]
+                if stored["message"]["role"] == "user" and not any("toolResult" in block for block in blocks):
+                    words = " ".join(" ".join(block.get("text", "") for block in blocks).split())
+                    yield stored["message_id"], words[:60] or "(files)"
+            if page["next_cursor"] is None:
+                return
+            params["cursor"] = page["next_cursor"]
 
     def _ask_for(self, prompt: Any, responses: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
         """Take a turn; what the agent asks at its end, or has asked before and still wants to know."""

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from agent_sessions.session_store import SessionStore
 
 _RECORDS_AT_ONCE = 16
+_TAKING_BACK_SECONDS = 0.8
+"""So long Ctrl-C waits for the copies under way to take back what they have written. What is left then stays closed."""
 _CODES = {Became.OTHER: ExitCode.EXISTS, Became.USED: ExitCode.BUSY}
 
 
@@ -76,13 +78,13 @@ def cp(
     counts: Counter[Became] = Counter()
     printer = Printer()
     copied_bytes = 0
-    with _copying(parallel) as (sessions, records, stop):
+    with _Copying(parallel) as copying:
         for owner, here in source.open_each(place.ttl_days):
             there = _store_for(target, owner, place)
-            copy = SessionCopy(here, there, owner, threads=records, stop=stop)
+            copy = SessionCopy(here, there, owner, threads=copying.records, stop=copying.stop)
             ids = iter(session_ids) if session_ids else _ids_of(here)
             with Work("copying", partial(_count, here, session_ids)) as work:
-                for became in _each(sessions, copy, ids, stop, at_once=2 * parallel):
+                for became in copying.each(copy, ids):
                     work.advance()
                     counts[became.became] += 1
                     copied_bytes += became.bytes
@@ -130,41 +132,53 @@ def _store_for(target: Place, owner: str | None, place: Place) -> SessionStore:
     return whole if owner is None else whole.for_owner(owner)
 
 
-class _copying:  # noqa: N801 - used as a function is
-    """Threads for sessions and for their records. Whoever leaves waits until what is under way has been taken back."""
+class _Copying:
+    """Threads for sessions and for their records. Whoever leaves waits until what is under way has been taken back.
+
+    After Ctrl-C it waits a moment at most: see ``stopping``.
+
+    Args:
+        parallel: How many sessions are copied at the same time.
+
+    Attributes:
+        records: Copy records.
+        stop: Set when no more is to be copied.
+    """
 
     def __init__(self, parallel: int) -> None:
+        self.records = ThreadPoolExecutor(_RECORDS_AT_ONCE)
+        self.stop = threading.Event()
         self._sessions = ThreadPoolExecutor(parallel)
-        self._records = ThreadPoolExecutor(_RECORDS_AT_ONCE)
-        self._stop = threading.Event()
+        self._at_once = 2 * parallel
+        self._under_way: set[Future[CopiedSession]] = set()
 
-    def __enter__(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor, threading.Event]:
-        return self._sessions, self._records, self._stop
+    def each(self, copy: Callable[[str], CopiedSession], ids: Iterator[str]) -> Iterator[CopiedSession]:
+        """Copy each session; at most so many are asked for at a time."""
+        self._begin(copy, islice(ids, self._at_once))
+        while self._under_way:
+            done, self._under_way = wait(self._under_way, return_when=FIRST_COMPLETED)
+            self._begin(copy, islice(ids, len(done)))
+            for future in done:
+                if future.exception() is not None:
+                    self.stop.set()  # so that the others end before the error is told
+                yield future.result()
+
+    def _begin(self, copy: Callable[[str], CopiedSession], ids: Iterator[str]) -> None:
+        for session_id in ids:
+            self._under_way.add(self._sessions.submit(copy, session_id))
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         if kind is not None:
-            self._stop.set()
-        self._sessions.shutdown(cancel_futures=kind is not None)
-        self._records.shutdown(cancel_futures=kind is not None)
-
-
-def _each(
-    threads: ThreadPoolExecutor,
-    copy: Callable[[str], CopiedSession],
-    ids: Iterator[str],
-    stop: threading.Event,
-    *,
-    at_once: int,
-) -> Iterator[CopiedSession]:
-    """Copy each session; at most so many are asked for at a time."""
-    waiting: set[Future[CopiedSession]] = {threads.submit(copy, session_id) for session_id in islice(ids, at_once)}
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        waiting |= {threads.submit(copy, session_id) for session_id in islice(ids, len(done))}
-        for future in done:
-            if future.exception() is not None:
-                stop.set()  # so that the others end before the error is told
-            yield future.result()
+            self.stop.set()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            running = [copied for copied in self._under_way if not copied.cancel()]
+            wait(running, timeout=_TAKING_BACK_SECONDS)
+        else:
+            self._sessions.shutdown(cancel_futures=kind is not None)
+            self.records.shutdown(cancel_futures=kind is not None)
 
 
 def _ids_of(store: SessionStore) -> Iterator[str]:

@@ -9,6 +9,7 @@ import click
 
 from agent_sessions.exceptions import (
     InvalidIdentifierError,
+    NotForkableError,
     SessionBusyError,
     SessionConflictError,
     SessionCorruptError,
@@ -53,6 +54,7 @@ MEANINGS = {
 
 _CODES: dict[type[SessionException], ExitCode] = {
     InvalidIdentifierError: ExitCode.USAGE,
+    NotForkableError: ExitCode.USAGE,
     SessionNotFoundError: ExitCode.NOT_FOUND,
     SessionExistsError: ExitCode.EXISTS,
     SessionConflictError: ExitCode.EXISTS,

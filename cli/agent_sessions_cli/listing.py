@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +16,7 @@ from agent_sessions.session_store import ObjectSessionStore
 from agent_sessions_cli.failures import ExitCode, TerminalError
 from agent_sessions_cli.output import Printer, clean, minute, print_json
 from agent_sessions_cli.place import Place, works_in_place
+from agent_sessions_cli.stopping import threads_that_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,8 @@ PAGE = 64
 _IDS_AT_ONCE = 1_000
 """Ids that are asked for at once. A folder is listed as a whole each time."""
 
-_HEAD = ("ID", "AGENTS", "MESSAGES", "LAST USE (UTC)", "EXPIRES (UTC)", "LEASE")
+_HEAD = ("ID", "AGENTS", "MESSAGES", "LAST USE (UTC)", "EXPIRES (UTC)", "LEASE", "TITLE")
+_TITLE_WIDTH = 40
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class ListedSession:
 
     Attributes:
         session_id: The session.
+        title: The title it was given, or the first words of its first prompt.
         created_at: ISO 8601, UTC; this and the next two are ``None`` if the session is damaged.
         last_used_at: Likewise.
         expires_at: Likewise; ``None`` also when sessions do not expire.
@@ -57,6 +59,7 @@ class ListedSession:
     """
 
     session_id: str
+    title: str | None = None
     created_at: str | None = None
     last_used_at: str | None = None
     expires_at: str | None = None
@@ -77,20 +80,27 @@ class ListedSession:
     "--expired", is_flag=True, help="Those instead that have expired with --ttl-days, and of which something is stored."
 )
 @click.option(
+    "--recent",
+    is_flag=True,
+    help="Those used last first: the sessions of an endpoint, and of managers with recent=True.",
+)
+@click.option(
     "--size", "with_size", is_flag=True, help="How many bytes each has stored, too: a listing of its objects."
 )
 @works_in_place
-def ls(place: Place, limit: int | None, *, expired: bool, with_size: bool) -> None:
-    """List sessions, ordered by id.
+def ls(place: Place, limit: int | None, *, expired: bool, recent: bool, with_size: bool) -> None:
+    """List sessions, ordered by id, or with --recent those used last first.
 
     Shows of each its agents, how many messages they have, when it was used last, when it expires (with --ttl-days),
-    and who holds its lease. "+" says that a long session has more agents than were counted. Listing is no use: it
-    extends nothing. However many sessions there are, a page of them is held in memory.
+    who holds its lease, and its title. "+" says that a long session has more agents than were counted. Listing is no
+    use: it extends nothing. However many sessions there are, a page of them is held in memory.
 
     With --owner '*' the sessions directly below the store come first, then each owner's, with its prefix.
     """
     if expired and not place.ttl_days:
         raise click.UsageError("--expired needs --ttl-days with the lifetime in days, above 0.")
+    if expired and recent:
+        raise click.UsageError("--expired and --recent exclude each other: what has expired is in no list of them.")
     printer = Printer()
     head = (*(["OWNER"] if place.is_of_every_owner else []), *_HEAD, *(["BYTES"] if with_size else []))
     damaged, count = 0, 0
@@ -99,7 +109,7 @@ def ls(place: Place, limit: int | None, *, expired: bool, with_size: bool) -> No
         left = None if limit is None else limit - count
         if left == 0:
             break
-        for rows in look_at_each(store, look, limit=left, finds_few=expired):
+        for rows in look_at_each(store, look, limit=left, finds_few=expired, recent=recent):
             damaged += sum(session.problem is not None for session in rows)
             if place.as_json:
                 for session in rows:
@@ -156,7 +166,12 @@ def stored_bytes(store: SessionStore, session_id: str) -> int:
 
 
 def look_at_each(
-    store: SessionStore, look: Callable[[str], _Found | None], *, limit: int | None, finds_few: bool = False
+    store: SessionStore,
+    look: Callable[[str], _Found | None],
+    *,
+    limit: int | None,
+    finds_few: bool = False,
+    recent: bool = False,
 ) -> Iterator[list[_Found]]:
     """Look at the sessions of a store, page by page, some at the same time.
 
@@ -165,14 +180,15 @@ def look_at_each(
         look: Looks at one, by its id; ``None`` leaves it out, for it has ended meanwhile, or is not wanted.
         limit: At most so many sessions; ``None`` for all.
         finds_few: Whether most sessions are not wanted, so that more ids are asked for than the limit.
+        recent: Whether those used last come first.
     """
     left, cursor = limit, None
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with threads_that_read(AT_ONCE) as threads:
         while left is None or left > 0:
             asked = _IDS_AT_ONCE if left is None or finds_few else min(_IDS_AT_ONCE, left)
-            page = store.sessions(limit=asked, cursor=cursor)
-            for begin in range(0, len(page.session_ids), PAGE):
-                ids = page.session_ids[begin : begin + PAGE]
+            page = (store.list_recent if recent else store.sessions)(limit=asked, cursor=cursor)
+            for begin in range(0, len(page.sessions), PAGE):
+                ids = [session.session_id for session in page.sessions[begin : begin + PAGE]]
                 found = [row for row in threads.map(look, ids) if row is not None][:left]
                 yield found
                 if left is not None:
@@ -195,6 +211,7 @@ def look_at(store: SessionStore, session_id: str) -> ListedSession | None:
     is_leased, holder = read_lease(store, session_id)
     return ListedSession(
         session_id=session_id,
+        title=summary.title,
         created_at=summary.created_at,
         last_used_at=summary.last_used_at,
         expires_at=summary.expires_at,
@@ -235,12 +252,17 @@ def _row(session: ListedSession, head: tuple[str, ...]) -> tuple[str, ...]:
         "LAST USE (UTC)": minute(session.last_used_at),
         "EXPIRES (UTC)": minute(session.expires_at),
         "LEASE": holder.replace("\n", " "),
+        "TITLE": _short(clean(session.title or "-")),
         "BYTES": f"{session.stored_bytes or 0:,}",
     }
     if session.problem is not None:
         damage = f"damaged: {clean(session.problem)}".replace("\n", " ")
         cells |= {"AGENTS": "?", "MESSAGES": "?", "LEASE": damage}
     return tuple(cells[name] for name in head)
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= _TITLE_WIDTH else f"{title[: _TITLE_WIDTH - 1]}…"
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:

@@ -16,11 +16,10 @@ from agent_sessions.exceptions import (
 )
 from agent_sessions.incoming_session import IncomingSession, carry_out
 from agent_sessions.lease import SessionLease
-from agent_sessions.session_export import OF_CALLERS
+from agent_sessions.session_export import listed_records
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
     from concurrent.futures import Executor
 
     from agent_sessions.object_store import ListedObject, ObjectStore
@@ -177,7 +176,7 @@ class SessionCopy:
 
     def _is_same(self, session_id: str, entries: dict[str, ListedObject]) -> bool:
         folder, theirs = self._folder(session_id), self._target.layout.session_folder(session_id)
-        there = {key.removeprefix(theirs): entry for key, entry in _records_of(self._target, session_id)}
+        there = {entry.key.removeprefix(theirs): entry for entry in listed_records(self._target, session_id)}
         if there.keys() != {key.removeprefix(folder) for key in entries}:
             return False
         unsure = [
@@ -195,7 +194,7 @@ class SessionCopy:
         return ours is not None and theirs is not None and ours.body == theirs.body
 
     def _listed(self, session_id: str) -> dict[str, ListedObject]:
-        return dict(_records_of(self._source, session_id))
+        return {entry.key: entry for entry in listed_records(self._source, session_id)}
 
     def _folder(self, session_id: str) -> str:
         return self._source.layout.session_folder(session_id)
@@ -217,8 +216,3 @@ def _is_alive(store: SessionStore, session_id: str) -> bool:
     except SessionCorruptError:
         return True  # it is copied as it is
     return True
-
-
-def _records_of(store: SessionStore, session_id: str) -> Iterator[tuple[str, ListedObject]]:
-    folder = store.layout.session_folder(session_id)
-    return ((entry.key, entry) for entry in store.objects.list(folder) if not entry.key.endswith(OF_CALLERS))

@@ -168,6 +168,10 @@ def _print_head(printer: Printer, store: SessionStore, session_id: str) -> None:
     facts += [f"expires {minute(summary.expires_at)}"] if summary.expires_at else []
     facts += [f"held by {holder}" if holder else "held"] if is_leased else []
     printer.line(f"session {session_id}", "bold")
+    if summary.title is not None:
+        printer.line(f"“{summary.title}”")
+    if summary.fork is not None:
+        printer.line(f"forked from {summary.fork.forked_from} before message {summary.fork.before_message}", "dim")
     printer.line(f"{', '.join(facts)} (UTC)", "dim")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 from agent_sessions.exceptions import ConditionsNotKeptError, SessionException
 from agent_sessions.expiry import lifecycle_days
 from agent_sessions.object_store import Absent, PreconditionFailedError, Unchanged
+from agent_sessions_cli.store_permissions import VersionsProbe, name_of
+from agent_sessions_cli.tls_policy import untouched_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +60,7 @@ def check_objects(store: SessionStore, *, now: Callable[[], datetime] = lambda: 
     """Check what every store owes, with an object of nobody's, which is deleted: conditions, permissions, clock."""
     objects, key = store.objects, f"{store.layout.root}{_PROBE}{uuid.uuid4().hex}"
     may: dict[str, str | None] = {}
+    versions = VersionsProbe(objects, key)
     try:
         objects.check()
     except ConditionsNotKeptError as error:
@@ -65,36 +68,45 @@ def check_objects(store: SessionStore, *, now: Callable[[], datetime] = lambda: 
         return
     except SessionException as error:
         yield Check("conditions", Verdict.UNKNOWN, f"could not be tried: {error}")
+
+    def tried(verb: str, work: Callable[[], Any]) -> Any:
+        try:
+            found = work()
+        except SessionException as error:
+            missing = name_of(verb, error, on_s3=versions.on_s3)
+            may[missing] = getattr(error, "code", None) or type(error).__name__
+            return None
+        may[name_of(verb, None, on_s3=versions.on_s3)] = None
+        return found
+
     try:
-        written = _tried(may, "write", lambda: objects.put(key, b'{"nonce": "1"}', Absent()))
+        written = tried("write", lambda: objects.put(key, b'{"nonce": "1"}', Absent()))
         ours = now()
-        _tried(may, "read", lambda: objects.get(key))
-        _tried(may, "list", lambda: next(iter(objects.list(store.layout.root)), None))
+        tried("read", lambda: objects.get(key))
+        tried("list", lambda: next(iter(objects.list(store.layout.root)), None))
         if written is not None:
+            versions.note()
             yield _clock(written.at, ours)
             yield Check("If-None-Match", *_refused(lambda: objects.put(key, b'{"nonce": "2"}', Absent())))
             stale = Unchanged(_NOBODYS)
             yield Check("If-Match", *_refused(lambda: objects.put(key, b'{"nonce": "3"}', stale)))
             yield _conditional_delete(objects, key)
-            _tried(may, "delete", lambda: objects.delete([key]))
+            if not versions.on_s3:
+                tried("delete", lambda: objects.delete([key]))
     finally:
-        _tried({}, "delete", lambda: objects.delete([key]))
-    refused = [f"{verb} ({code})" for verb, code in may.items() if code is not None]
+        with suppress(SessionException):
+            versions.clear() if versions.on_s3 else objects.delete([key])
+    yield _permissions(may | versions.may, uses_key=versions.uses_key, left=key if versions.left else None)
+
+
+def _permissions(may: dict[str, str | None], *, uses_key: bool, left: str | None) -> Check:
+    refused = [f"{name} ({code})" for name, code in may.items() if code is not None]
     if refused:
-        what = f"refused: {', '.join(refused)}. docs/DEPLOY.md lists what a role needs."
-        yield Check("permissions", Verdict.BAD, what)
-    else:
-        yield Check("permissions", Verdict.GOOD, f"these credentials may {', '.join(may)}")
-
-
-def _tried(may: dict[str, str | None], verb: str, work: Callable[[], Any]) -> Any:
-    try:
-        found = work()
-    except SessionException as error:
-        may[verb] = getattr(error, "code", None) or type(error).__name__
-        return None
-    may[verb] = None
-    return found
+        left_behind = f" Left behind: versions of {left}." if left else ""
+        what = f"refused: {', '.join(refused)}. docs/DEPLOY.md lists what a role needs.{left_behind}"
+        return Check("permissions", Verdict.BAD, what)
+    key = "; the key: kms:GenerateDataKey, kms:Decrypt" if uses_key else ""
+    return Check("permissions", Verdict.GOOD, f"these credentials may {', '.join(may)}{key}")
 
 
 def _refused(write: Callable[[], object]) -> tuple[Verdict, str]:
@@ -175,7 +187,7 @@ def check_bucket(client: Any, bucket: str, root: str, ttl_days: float | None) ->
             "public access",
             lambda: judge_public_access(ask("get_public_access_block", "NoSuchPublicAccessBlockConfiguration")),
         ),
-        ("TLS only", lambda: judge_tls(ask("get_bucket_policy", "NoSuchBucketPolicy"))),
+        ("TLS only", lambda: judge_tls(ask("get_bucket_policy", "NoSuchBucketPolicy"), bucket)),
     ]
     for name, check in checks:
         try:
@@ -246,18 +258,13 @@ def judge_public_access(answer: dict[str, Any] | None) -> Check:
     return Check("public access", Verdict.GOOD, "blocked")
 
 
-def judge_tls(answer: dict[str, Any] | None) -> Check:
-    """Whether the bucket's policy refuses requests without TLS."""
-    try:
-        policy = json.loads((answer or {}).get("Policy", "{}"))
-    except ValueError:
-        policy = {}
-    statements = policy.get("Statement", [])
-    for statement in statements if isinstance(statements, list) else [statements]:
-        secure = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
-        if statement.get("Effect") == "Deny" and str(secure).lower() == "false":
-            return Check("TLS only", Verdict.GOOD, "requests without TLS are refused")
-    return Check("TLS only", Verdict.NOTICE, "requests without TLS are taken: deny aws:SecureTransport false")
+def judge_tls(answer: dict[str, Any] | None, bucket: str) -> Check:
+    """Whether the bucket's policy refuses every request without TLS, whoever sends it and wherever to."""
+    open_to = untouched_by((answer or {}).get("Policy", "{}"), bucket)
+    if open_to is None:
+        return Check("TLS only", Verdict.GOOD, "requests without TLS are refused")
+    what = f"requests without TLS are taken{open_to}: deny s3:* to everybody where aws:SecureTransport is false"
+    return Check("TLS only", Verdict.NOTICE, what)
 
 
 def _status(error: ClientError) -> int:

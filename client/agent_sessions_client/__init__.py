@@ -14,6 +14,7 @@ from agent_sessions_client.auth import BearerAuth, SigV4Auth
 from agent_sessions_client.client import Client, TurnStream
 from agent_sessions_client.errors import AgentSessionsError, ConnectionLostError, EndpointProblemError
 from agent_sessions_client.events import Event, Message, Node, Reasoning, Reply, Submitted, Text, Tool, TurnBegan
+from agent_sessions_client.sessions import Fork, ListedSession, RunningTurn, SessionsPage
 
 __all__ = [
     "AgentSessionsError",
@@ -24,10 +25,14 @@ __all__ = [
     "ConnectionLostError",
     "EndpointProblemError",
     "Event",
+    "Fork",
+    "ListedSession",
     "Message",
     "Node",
     "Reasoning",
     "Reply",
+    "RunningTurn",
+    "SessionsPage",
     "SigV4Auth",
     "Submitted",
     "Text",

@@ -50,6 +50,38 @@ def turn(
     return Sent("POST", path, {name: value for name, value in body.items() if value is not None}, headers)
 
 
+def sessions(order: str, limit: int, cursor: str | None) -> Sent:
+    """A page of sessions."""
+    params = {"order": order, "limit": str(limit), **({} if cursor is None else {"cursor": cursor})}
+    return Sent("GET", "/sessions", params=params)
+
+
+def rename(session_id: str, title: str | None) -> Sent:
+    """A title to give, or to take back."""
+    return Sent("PATCH", session_path(session_id), {"title": title})
+
+
+def fork(
+    session_id: str,
+    *,
+    before_turn: str | None,
+    before_message: int | None,
+    agent_id: str | None,
+    fork_id: str | None,
+    idempotency_key: str | None,
+) -> Sent:
+    """A session to begin as another one was. It has an Idempotency-Key, as a turn has."""
+    body = {
+        "before_turn": before_turn,
+        "before_message": before_message,
+        "agent_id": agent_id,
+        "session_id": fork_id,
+    }
+    headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+    given = {name: value for name, value in body.items() if value is not None}
+    return Sent("POST", f"{session_path(session_id)}/fork", given, headers)
+
+
 def without_caller(sent: Sent) -> Sent:
     """The same turn, taken without its caller."""
     return replace(sent, headers={**sent.headers, "Prefer": "respond-async"})

@@ -1,4 +1,5 @@
 """The asynchronous client: the blocking one's methods, awaited."""
+# Over 300 lines: every verb with its arguments explained where it is called.
 
 from __future__ import annotations
 
@@ -14,9 +15,12 @@ from agent_sessions_client._requests import EVENTS, JSON, Prompt, Sent
 from agent_sessions_client._wire import STREAM, UNREACHABLE, WHOLE, RefusedError, on_behalf, request_of
 from agent_sessions_client.errors import AgentSessionsError, ConnectionLostError, problem_in
 from agent_sessions_client.events import Event, Reply, Submitted, TurnBegan, reply_of, submitted_of
+from agent_sessions_client.sessions import fork_of, page_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+    from agent_sessions_client.sessions import Fork, Order, SessionsPage
 
 
 class AsyncClient:
@@ -169,6 +173,69 @@ class AsyncClient:
             EndpointProblemError: There is no such turn, or it is over (409).
         """
         await self._whole(Sent("DELETE", _requests.turn_path(session_id, turn_id), params=_requests.of_agent(agent_id)))
+
+    async def sessions(self, *, order: Order = "id", limit: int = 100, cursor: str | None = None) -> SessionsPage:
+        """List the caller's sessions, a page at a time.
+
+        Args:
+            order: ``id``, or ``recent`` for those used last first.
+            limit: At most so many, from 1 to 1,000; ``recent`` has 100 at most.
+            cursor: ``next_cursor`` of the page before.
+        """
+        return page_of(await self._whole(_requests.sessions(order, limit, cursor)))
+
+    async def rename(self, session_id: str, title: str | None) -> str | None:
+        """Give a session a title, or take it back. It is no use of the session, and a turn that runs goes on.
+
+        Args:
+            session_id: The session.
+            title: 1 to 200 characters; ``None`` gives back the one that the first prompt has made.
+
+        Returns:
+            The title that is shown from now on.
+
+        Raises:
+            EndpointProblemError: There is no such session (404), or the title is none (422).
+        """
+        renamed = await self._whole(_requests.rename(session_id, title))
+        shown: str | None = renamed["title"]
+        return shown
+
+    async def fork(
+        self,
+        session_id: str,
+        *,
+        before_turn: str | None = None,
+        before_message: int | None = None,
+        agent_id: str | None = None,
+        fork_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Fork:
+        """Begin a new session as this one was before a turn; this one stays as it is.
+
+        Args:
+            session_id: The session.
+            before_turn: The turn, by its id; or
+            before_message: by its first message.
+            agent_id: Whose turn; needed where there are several agents and the message names it.
+            fork_id: The new session's id; by default one that cannot be guessed.
+            idempotency_key: Your own name for this request; by default a new one.
+
+        Raises:
+            EndpointProblemError: There is no such turn (404), no fork can begin there (422), or ``fork_id`` is in use
+                (409).
+            ConnectionLostError: The answer did not arrive. Sent again with the same key, the request means the same
+                fork.
+        """
+        sent = _requests.fork(
+            session_id,
+            before_turn=before_turn,
+            before_message=before_message,
+            agent_id=agent_id,
+            fork_id=fork_id,
+            idempotency_key=idempotency_key,
+        )
+        return fork_of(await self._whole(sent))
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None = None, **params: str) -> Any:
         """Send any other request of the HTTP contract.

@@ -22,7 +22,7 @@ from ..policies.model_choice import package_of
 from ..policies.nag_waivers import waive
 from ..policies.secret_access import secret_statements
 from ..policies.secret_places import secret_place
-from .endpoint_operations import EndpointOperations
+from .endpoint_operations import EndpointOperations, service_name
 from .function_code import function_code
 from .runtime_layer import RuntimeLayer, check_layers, cpu_architecture, python_runtime
 from .session_bucket import PREFIX, SessionBucket
@@ -55,6 +55,7 @@ class AgentEndpoint(Construct):
         store: Where sessions live.
         function: The function; give its agent further rights with the ``grant_...`` methods of what it needs.
         url: The Function URL.
+        caller_policy: What whoever signs requests needs; ``None`` unless ``auth`` is ``iam``: nobody else signs any.
         operations: Its metrics, alarms and saved questions to the log.
 
     Raises:
@@ -95,7 +96,7 @@ class AgentEndpoint(Construct):
         of_function = self._layers(config, agent, layers)  # before the code: what cannot be installed is said first
         self.log_group = self._log_group(config)
         self.role = self._role(config, store, agent_policy, asked_in)
-        service = Stack.of(self).stack_name
+        service = service_name(self)
         self.function = lambda_.Function(
             self,
             "Function",
@@ -130,9 +131,11 @@ class AgentEndpoint(Construct):
         )
         self.alias.configure_async_invoke(retry_attempts=_ASYNC_RETRIES, max_event_age=_ASYNC_MAX_AGE)
         self._let_it_invoke_itself()
-        self.caller_policy = iam.ManagedPolicy(
-            self, "CallerPolicy", description="May call the agent endpoint", statements=self._call_statements()
-        )
+        self.caller_policy: iam.ManagedPolicy | None = None
+        if config.auth == "iam":
+            self.caller_policy = iam.ManagedPolicy(
+                self, "CallerPolicy", description="May call the agent endpoint", statements=self._call_statements()
+            )
         waive(
             self.function,
             {
@@ -273,6 +276,9 @@ def settings_of_function(config: KitConfig) -> dict[str, str]:
         "JWT_AUDIENCES": ",".join(config.jwt_audiences) or None,
         "JWT_CLIENT_IDS": ",".join(config.jwt_client_ids) or None,
         "JWT_JWKS_URL": config.jwt_jwks_url,
+        "PAGE": "true" if config.page else None,
+        "PAGE_CLIENT_ID": config.page_client_id,
+        "PAGE_SCOPE": config.page_scope if config.page else None,
         "COGNITO_IDENTITY_OWNERS": None if config.cognito_identity_owners else "false",
     }
     secrets = {"AGENT_SECRETS": json.dumps(dict(config.agent_secrets))} if config.agent_secrets else {}

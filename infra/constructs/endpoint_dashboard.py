@@ -104,7 +104,7 @@ class EndpointDashboard(Construct):
             self._math(
                 f"FILL(writes, 0) * {_price(USD_PER_S3_WRITE)} + (FILL(requests, 0) - FILL(writes, 0)) * "
                 f"{_price(USD_PER_S3_READ)}",
-                "S3 requests",
+                "USD for S3",
                 requests=requests,
                 writes=writes,
             )
@@ -117,7 +117,7 @@ class EndpointDashboard(Construct):
                     f"FILL(input, 0) * {_price(of_input)} + FILL(output, 0) * {_price(of_output)} + "
                     f"FILL(cached, 0) * {_price(of_input * _CACHE_READ)} + "
                     f"FILL(caching, 0) * {_price(of_input * _CACHE_WRITE)}",
-                    "tokens",
+                    "USD for tokens",
                     input=self._sum("InputTokens"),
                     output=self._sum("OutputTokens"),
                     cached=self._sum("CacheReadTokens"),

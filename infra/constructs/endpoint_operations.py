@@ -1,5 +1,6 @@
 """What an operator has of one endpoint: alarms, a dashboard, and saved questions to the log."""
 
+from aws_cdk import Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -10,6 +11,22 @@ from .endpoint_alarms import EndpointAlarms
 from .endpoint_dashboard import EndpointDashboard
 from .endpoint_metrics import EndpointMetrics
 from .saved_queries import SavedQueries
+
+
+def service_name(endpoint: Construct) -> str:
+    """A name that tells an endpoint's metrics, logs and questions from those of any other in the account.
+
+    Of the first endpoint in a stack it is the stack's name: constructs are found in the order in which they were made,
+    so that one more leaves the others' names alone.
+
+    Args:
+        endpoint: The construct.
+    """
+    stack = Stack.of(endpoint)
+    first = next(found for found in stack.node.find_all() if isinstance(found, type(endpoint)))
+    if first is endpoint:
+        return stack.stack_name
+    return "-".join([stack.stack_name, *(scope.node.id for scope in endpoint.node.scopes[len(stack.node.scopes) :])])
 
 
 class EndpointOperations(Construct):
@@ -50,4 +67,4 @@ class EndpointOperations(Construct):
             self.dashboard = EndpointDashboard(
                 self, "Screen", config=config, metrics=self.metrics, alarms=shown
             ).dashboard
-        SavedQueries(self, "Queries", log_group=log_group)
+        SavedQueries(self, "Queries", service=service, log_group=log_group)

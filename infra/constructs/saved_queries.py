@@ -2,7 +2,6 @@
 
 from typing import Final, NamedTuple
 
-from aws_cdk import Stack
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -75,16 +74,17 @@ class SavedQueries(Construct):
     Args:
         scope: Parent construct.
         construct_id: Id within it.
+        service: What the function calls itself: the folder of the questions.
         log_group: The function's log.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, log_group: logs.ILogGroup) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, service: str, log_group: logs.ILogGroup) -> None:
         super().__init__(scope, construct_id)
         for query in QUERIES:
             logs.CfnQueryDefinition(
                 self,
                 query.construct_id,
-                name=f"{Stack.of(self).stack_name}/{query.title}",
+                name=f"{service}/{query.title}",
                 query_string=query.text,
                 log_group_names=[log_group.log_group_name],
             )

@@ -9,7 +9,7 @@ from typing import Final
 from aws_cdk import Duration
 from aws_cdk import aws_lambda as lambda_
 
-METHODS: Final = ("GET", "POST", "DELETE")
+METHODS: Final = ("GET", "POST", "PATCH", "DELETE")
 REQUEST_HEADERS: Final = (
     *("accept", "authorization", "content-type", "idempotency-key", "last-event-id", "prefer", "session-owner"),
     *("x-amz-content-sha256", "x-amz-date", "x-amz-security-token"),  # of a signature

@@ -1,8 +1,9 @@
 """The agent behind the endpoint. This folder is yours: the builder, its prompt, model and tools beside it.
 
-The builder is called once for each request, with the session already chosen. The agent that it returns is restored from
+The builder is called for each request, with the session already chosen. The agent that it returns is restored from
 that session, answers, and is forgotten. Keep nothing of a conversation at module level: the next request in this
-process may be another user's.
+process may be another user's. If somebody else has written to the session meanwhile, the builder and hooks of
+``BeforeInvocationEvent`` run twice in one request: neither may do what must happen once only.
 
 Several agents have a builder each, by the ``agent_id`` of a request; any other id is answered 404. ``default`` is the
 one of requests that name none::

@@ -10,7 +10,9 @@ from lambda_src.answers.diagnosis import aws_error, code_of, unwrapped
 from lambda_src.answers.model_refusals import is_about_the_account, refusal_of, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    _Answers = dict[type, Callable[[Any], errors.EndpointError]]
 
 CONFLICT_RETRY_SECONDS = 1
 STORAGE_RETRY_SECONDS = 2
@@ -43,13 +45,17 @@ _KEY_HELP = (
 )
 
 
-def answer_for(error: BaseException, model_error: BaseException | None = None) -> errors.EndpointError:
+def answer_for(
+    error: BaseException, model_error: BaseException | None = None, *, turn_began: bool = False
+) -> errors.EndpointError:
     """The answer for an exception that ended a request.
 
     Args:
         error: What was raised.
         model_error: What the last model call raised, when that is known. It has precedence: if a turn failed because of
             the model and then could not be stored either, the caller is told of the model's failure.
+        turn_began: Whether it was a turn's request, and the turn has begun: part of it is stored, or its tools may
+            have run.
     """
     error = unwrapped(error)
     if isinstance(error, errors.EndpointError):
@@ -57,18 +63,18 @@ def answer_for(error: BaseException, model_error: BaseException | None = None) -
     if model_error is not None and not isinstance(unwrapped(model_error), sessions.SessionException):
         return _for_model(unwrapped(model_error))
     if isinstance(error, sessions.SessionException):
-        return _for_session(error)
+        return _for_session(error, ANSWERS | ANSWERS_IN_A_TURN if turn_began else ANSWERS)
     return _internal_error()
 
 
-def _for_session(error: sessions.SessionException) -> errors.EndpointError:
+def _for_session(error: sessions.SessionException, answers: _Answers) -> errors.EndpointError:
     """The answer for an error of the session library: that of the nearest class that has one.
 
     The base class has none: an error without a class of its own is a bug, not a failure of the storage.
     """
     for kind in type(error).__mro__:
-        if kind in ANSWERS:
-            return ANSWERS[kind](error)
+        if kind in answers:
+            return answers[kind](error)
     return _internal_error()
 
 
@@ -97,8 +103,17 @@ def _not_forkable(error: Any) -> errors.EndpointError:
 
 def _conflict(_: Any) -> errors.EndpointError:
     return errors.TurnConflictError(
-        "Another request wrote to this session first. This turn was not stored; send it again.",
+        "Another request wrote to this session first. Nothing of this request was stored; send it again.",
         retry_after_seconds=CONFLICT_RETRY_SECONDS,
+    )
+
+
+def _conflict_in_a_turn(_: Any) -> errors.EndpointError:
+    # Waiting alone does not help, so there is no time to wait: without its key, the request would act twice.
+    return errors.TurnConflictError(
+        "Another request wrote to this session after this turn had begun. What the turn has stored stays, and its "
+        "tools may have run. Read the conversation before you send the request again.",
+        turn_began=True,
     )
 
 
@@ -116,6 +131,19 @@ def _unstorable(error: Any) -> errors.EndpointError:
 
 
 def _storage(error: Any) -> errors.EndpointError:
+    return _storage_answer(error, "Sending the request again is safe.")
+
+
+def _storage_in_a_turn(error: Any) -> errors.EndpointError:
+    return _storage_answer(
+        error,
+        "The turn had begun, and what it has stored stays. Sent again with its Idempotency-Key, the request goes on "
+        "with the turn; without one it begins another turn, and tools that have run would run again.",
+        turn_began=True,
+    )
+
+
+def _storage_answer(error: Any, sent_again: str, **extensions: Any) -> errors.EndpointError:
     code = code_of(error)
     named = f" ({code})" if code else ""
     if not error.is_transient:
@@ -124,12 +152,11 @@ def _storage(error: Any) -> errors.EndpointError:
             "sending the request again does not help."
         )
     return errors.StorageFailedError(
-        f"The session's storage failed{named}. Sending the request again is safe.",
-        retry_after_seconds=STORAGE_RETRY_SECONDS,
+        f"The session's storage failed{named}. {sent_again}", retry_after_seconds=STORAGE_RETRY_SECONDS, **extensions
     )
 
 
-ANSWERS: Mapping[type, Callable[[Any], errors.EndpointError]] = {
+ANSWERS: _Answers = {
     sessions.InvalidIdentifierError: _bad_identifier,
     sessions.SessionNotFoundError: _not_found,
     sessions.SessionBusyError: _busy,
@@ -142,6 +169,12 @@ ANSWERS: Mapping[type, Callable[[Any], errors.EndpointError]] = {
     sessions.SessionStorageError: _storage,
 }
 """The answer for each kind of error that the session library names."""
+
+ANSWERS_IN_A_TURN: _Answers = {
+    sessions.SessionConflictError: _conflict_in_a_turn,
+    sessions.SessionStorageError: _storage_in_a_turn,
+}
+"""The answers that are others once a turn has begun."""
 
 
 def _for_model(error: BaseException) -> errors.EndpointError:

@@ -159,7 +159,7 @@ class NoInterruptPendingError(EndpointError):
 
 
 class TurnConflictError(EndpointError):
-    """Another request wrote to the session first; this turn was not stored."""
+    """Another request wrote to the session first; ``turn_began`` tells whether this turn had begun by then."""
 
     status = 409
     slug = "session-conflict"

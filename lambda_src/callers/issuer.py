@@ -38,15 +38,28 @@ class Issuer:
     Args:
         issuer: Its identifier, a URL.
         jwks_url: Where its keys are, if that is known; else its OpenID configuration says so.
+        configuration_url: Where its OpenID configuration is, if not below its identifier.
     """
 
-    def __init__(self, issuer: str, jwks_url: str | None = None) -> None:
+    def __init__(self, issuer: str, jwks_url: str | None = None, configuration_url: str | None = None) -> None:
         self._issuer = issuer
         self._jwks_url = jwks_url
+        self._configuration_url = configuration_url or f"{issuer.rstrip('/')}/.well-known/openid-configuration"
         # Without `retries` a redirect is an answer, and an error is said at once.
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=FETCH_SECONDS), retries=False, maxsize=1
         )
+
+    def configuration(self) -> Mapping[str, Any]:
+        """Get the issuer's OpenID configuration.
+
+        Raises:
+            IssuerError: There is no answer, or it is another issuer's.
+        """
+        try:
+            return within(FETCH_SECONDS, self._configuration)
+        except AbandonedError:
+            raise IssuerError(f"no answer within {FETCH_SECONDS:g} seconds") from None
 
     def fetch(self) -> Mapping[str, Jwk]:
         """Get all public keys that can sign, by their ids.
@@ -66,13 +79,15 @@ class Issuer:
             raise IssuerError("the keys: none that can be used")
         return keys
 
-    def _discover(self) -> str:
-        url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
-        configuration = self._get(url, "the OpenID configuration")
+    def _configuration(self) -> Mapping[str, Any]:
+        configuration = self._get(self._configuration_url, "the OpenID configuration")
         if configuration.get("issuer") != self._issuer:
             raise IssuerError("the OpenID configuration: of another issuer than jwt_issuer says, letter by letter")
-        jwks_url = configuration.get("jwks_uri")
-        if not isinstance(jwks_url, str) or not _is_safe(jwks_url, beside=self._issuer):
+        return configuration
+
+    def _discover(self) -> str:
+        jwks_url = self._configuration().get("jwks_uri")
+        if not isinstance(jwks_url, str) or not is_safe(jwks_url, beside=self._issuer):
             raise IssuerError("the OpenID configuration: names no https address of its keys")
         return jwks_url
 
@@ -116,8 +131,8 @@ def keys_in(document: Mapping[str, Any]) -> dict[str, Jwk]:
     return found
 
 
-def _is_safe(url: str, *, beside: str) -> bool:
-    """Whether keys may be fetched there: over TLS, or as openly as an issuer on this machine."""
+def is_safe(url: str, *, beside: str) -> bool:
+    """Whether an issuer's address may be used: over TLS, or as openly as an issuer on this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:

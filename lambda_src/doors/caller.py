@@ -59,7 +59,7 @@ def _token_check(settings: Settings) -> TokenCheck:
     from lambda_src.runtime import aws
 
     issuer = str(settings.jwt_issuer)  # the settings are refused without one
-    keys = IssuerKeys(Issuer(issuer, settings.jwt_jwks_url).fetch)
+    keys = IssuerKeys(Issuer(issuer, settings.jwt_jwks_url, settings.jwt_configuration_url).fetch)
     aws.on_restore(keys.forget)
     return TokenCheck(TokenRules(issuer, settings.jwt_audiences, settings.jwt_client_ids), keys)
 

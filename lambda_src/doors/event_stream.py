@@ -13,6 +13,7 @@ from lambda_src.contract import TurnReply
 from lambda_src.doors.whole_characters import WholeCharacters
 from lambda_src.turn_resource.feed import Failed, Replied
 from lambda_src.turns.turn_events import (
+    Completed,
     MessageStored,
     NodeEnded,
     NodeStarted,
@@ -21,6 +22,7 @@ from lambda_src.turns.turn_events import (
     TextDelta,
     ToolCall,
     ToolEnded,
+    reply_of,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class EventStream:
         self._feed = feed
         self._session_id = session_id
         self._problem = problem
+        self._begun: Restored | None = None
         self._pieces: Iterator[bytes] = iter(())
         self._said: dict[tuple[type[TextDelta | ReasoningDelta], str | None], WholeCharacters] = {}
 
@@ -98,17 +101,21 @@ class EventStream:
             yield from _said(*speaker, said.rest())
         match event:
             case Replied():
-                yield from frame("reply", TurnReply.model_validate(event.reply).model_dump(mode="json"))
+                yield from _reply(event.reply)
+            case Completed() if self._begun is not None:
+                # It is durable, and its lease is given back while the reader has this. The stream ends after that.
+                yield from _reply(reply_of(self._session_id, self._begun, event))
             case Failed():
                 yield from frame("problem", self._problem(event.error))
             case Restored():
+                self._begun = event
                 yield from frame("turn", {"session_id": self._session_id, **asdict(event)})
             case ToolCall() | ToolEnded() | NodeStarted() | NodeEnded():
                 yield from frame("tool" if isinstance(event, ToolCall | ToolEnded) else "node", _present(event))
             case MessageStored():
                 yield from frame("message", _present(event), event_id=event.message_id)
             case _:
-                pass  # text is told above; the reply tells that the turn is completed
+                pass  # text is told above
 
 
 def frame(name: str, data: dict[str, Any], *, event_id: int | None = None) -> Iterator[bytes]:
@@ -121,6 +128,10 @@ def frame(name: str, data: dict[str, Any], *, event_id: int | None = None) -> It
             yield held
             held = b""
     yield held + b"\n\n"
+
+
+def _reply(reply: dict[str, Any]) -> Iterator[bytes]:
+    return frame("reply", TurnReply.model_validate(reply).model_dump(mode="json"))
 
 
 def _present(event: ToolCall | ToolEnded | NodeStarted | NodeEnded | MessageStored) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from agent_sessions.turn_request import turn_begun_by
 from lambda_src.answers import errors
 from lambda_src.content import shown
-from lambda_src.contract import LeftOut, Message, Messages, NodeReply, StoredMessage
+from lambda_src.contract import LeftOut, Message, Messages, NodeReply, StoredMessage, TurnBegun
 from lambda_src.doors.payload import fits, serialize
 from lambda_src.models.marks import is_refused, left_out_of
 from lambda_src.turns.orchestrators.results import kept_with
@@ -68,7 +69,7 @@ def read_messages(
 
 def _shown(stored: SessionMessage) -> StoredMessage:
     message = cast("dict[str, Any]", stored.to_message())
-    run = kept_with(message)
+    run, turn = kept_with(message), turn_begun_by(stored)
     return StoredMessage(
         message_id=stored.message_id,
         created_at=stored.created_at,
@@ -76,4 +77,5 @@ def _shown(stored: SessionMessage) -> StoredMessage:
         left_out=[LeftOut.model_validate(part) for part in left_out_of(message)],
         nodes=None if run is None else [NodeReply.model_validate(node) for node in run["nodes"]],
         refused=is_refused(message),
+        turn=None if turn is None else TurnBegun(turn_id=turn.turn_id, restored_messages=turn.restored_messages),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agent_sessions import __version__
 from lambda_src import contract, value_rules
 from lambda_src.answers import errors
+from lambda_src.doors import list_contract
 from lambda_src.doors.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ _SECONDS = {"pattern": "^[1-9][0-9]*$"}
 _HEADERS = {
     "Location": (
         (201, 202),
-        _header({"pattern": "^/sessions/[^/]+(/turns/[0-9a-f-]+)?$"}, "Where it is.", always=False),
+        _header({"pattern": "^/sessions(/[^/]+(/turns/[0-9a-f-]+)?)?$"}, "Where it is.", always=False),
     ),
     "Preference-Applied": ((202,), _header({"const": "respond-async"}, "Of a turn that was accepted.", always=False)),
     "WWW-Authenticate": ((401,), _header({}, "What to send: a signature, or a token.")),
@@ -112,7 +113,18 @@ _OPERATIONS: dict[str, tuple[str, int, type[Any] | None, tuple[type[errors.Endpo
         contract.Messages,
         (*_READ, errors.NotFoundError, errors.PayloadTooLargeError),
     ),
-    "list_sessions": ("List sessions", 200, contract.Sessions, _READ),
+    "list_sessions": ("List sessions", 200, list_contract.Sessions, _READ),
+    "rename_session": (
+        "Rename a session",
+        200,
+        list_contract.SessionName,
+        (
+            *_READ,
+            errors.NotFoundError,
+            errors.UnsupportedMediaTypeError,
+            errors.PayloadTooLargeError,
+        ),
+    ),
     "fork_session": (
         "Fork a session",
         201,

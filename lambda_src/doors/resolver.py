@@ -79,12 +79,14 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
 
     Args:
         identify: Tells whose sessions a request is about, by its event; raises if it cannot.
-        public: The paths that anybody may ask for. Before anything else is looked at, the others ask who is calling.
+        is_public: Whether anybody may ask for a path. Before anything else is looked at, the others ask who is calling.
     """
 
-    def __init__(self, identify: Callable[[dict[str, Any]], str], public: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, identify: Callable[[dict[str, Any]], str], is_public: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._identify = identify
-        self.public = public
+        self.is_public = is_public
         self._current: ContextVar[_Request] = ContextVar("function_url_request")
         self._outside = _Request()
         super().__init__(enable_validation=True, serializer=serialize)
@@ -101,7 +103,7 @@ class FunctionUrlRouter(LambdaFunctionUrlResolver):
                 answered.
         """
         routed = RoutedEvent(read_request(event))
-        owner = None if routed.path in self.public else self._identify(routed.raw_event)
+        owner = None if self.is_public(routed.path) else self._identify(routed.raw_event)
         token = self._current.set(_Request(routed, context, owner))
         try:
             answer = super().resolve(event, context)

@@ -7,7 +7,7 @@ Each route finds out who is asking, opens that owner's part of the store and not
 from contextvars import copy_context
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from annotated_types import Ge, Le
@@ -21,13 +21,14 @@ from lambda_src import contract, value_rules
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.errors import BadRequestError, EndpointError, MethodNotAllowedError, NotFoundError
 from lambda_src.answers.logs import log_refusal
-from lambda_src.doors import openapi, problems
+from lambda_src.doors import list_contract, openapi, problems
 from lambda_src.doors.caller import owner_of
 from lambda_src.doors.current_request import CurrentRequest
 from lambda_src.doors.erasing import erase_all, erase_session
 from lambda_src.doors.exporting import JSON_LINES, export_pieces, until_it_fails
 from lambda_src.doors.forking import fork_session
 from lambda_src.doors.message_pages import read_messages
+from lambda_src.doors.page_routes import PageRoutes, is_of_page
 from lambda_src.doors.resolver import FunctionUrlRouter
 from lambda_src.doors.turn_routes import IdempotencyKey, SessionId, TurnRoutes
 from lambda_src.doors.validation import invalid
@@ -51,15 +52,24 @@ Limit = Annotated[
     BeforeValidator(value_rules.whole_number),
     Query(description="How many at most; a page may hold fewer."),
 ]
+Order = Annotated[
+    Literal["id", "recent"],
+    Query(description="id: by their ids. recent: those used last first, at most 100 of them a page."),
+]
 OpaqueCursor = Annotated[value_rules.OpaqueCursor | None, Query(description="next_cursor of the last page.")]
 MessagesCursor = Annotated[value_rules.MessagesCursor | None, Query(description="next_cursor of the last page.")]
 
 
 def build_router(endpoint: Endpoint) -> FunctionUrlRouter:
     """The router with every route of the endpoint."""
-    router = FunctionUrlRouter(partial(owner_of, settings=endpoint.settings), PUBLIC_PATHS)
+    settings = endpoint.settings
+    router = FunctionUrlRouter(
+        partial(owner_of, settings=settings), lambda path: path in PUBLIC_PATHS or (settings.page and is_of_page(path))
+    )
     Routes(endpoint, router).register()
     TurnRoutes(endpoint, router).register()
+    if settings.page:
+        PageRoutes(settings, router).register()
     router.prepare()
     return router
 
@@ -83,6 +93,7 @@ class Routes:
         router.get(session, **openapi.operation("describe_session"))(self.describe_session)
         router.get(f"{session}/messages", **openapi.operation("list_messages"))(self.list_messages)
         router.get("/sessions", **openapi.operation("list_sessions"))(self.list_sessions)
+        router.patch(session, **openapi.operation("rename_session"))(self.rename_session)
         router.post(f"{session}/fork", **openapi.operation("fork_session"))(self.fork_session)
         router.delete(session, **openapi.operation("delete_session"))(self.delete_session)
         router.delete("/sessions", **openapi.operation("delete_sessions"))(self.delete_sessions)
@@ -100,6 +111,7 @@ class Routes:
             raise BadRequestError(str(error)) from None
         return contract.SessionDescription(
             session_id=summary.session_id,
+            title=summary.title,
             created_at=summary.created_at,
             last_used_at=summary.last_used_at,
             expires_at=summary.expires_at,
@@ -119,14 +131,30 @@ class Routes:
         seconds = self._page_seconds()
         return self._request.in_time(lambda: read_messages(store, session_id, agent_id, limit, cursor, seconds))
 
-    def list_sessions(self, limit: Limit = 100, cursor: OpaqueCursor = None) -> contract.Sessions:
-        """List the caller's sessions, ordered by id."""
+    def list_sessions(
+        self, order: Order = "id", limit: Limit = 100, cursor: OpaqueCursor = None
+    ) -> list_contract.Sessions:
+        """List the caller's sessions, ordered by id, or those used last first."""
         store, seconds = self._request.store(), self._page_seconds()
+        listed = store.list_recent if order == "recent" else store.sessions
         try:
-            page = self._request.in_time(lambda: store.sessions(limit=limit, cursor=cursor, within_seconds=seconds))
+            page = self._request.in_time(lambda: listed(limit=limit, cursor=cursor, within_seconds=seconds))
         except ValueError as error:
             raise BadRequestError(str(error)) from None
-        return contract.Sessions(session_ids=list(page.session_ids), next_cursor=page.next_cursor)
+        rows = [list_contract.SessionRow(**asdict(glance)) for glance in page.sessions]
+        return list_contract.Sessions(
+            session_ids=[row.session_id for row in rows], sessions=rows, next_cursor=page.next_cursor
+        )
+
+    def rename_session(
+        self,
+        session_id: SessionId,
+        body: Annotated[list_contract.RenameBody, Body(description="What it is to be called.")],
+    ) -> list_contract.SessionName:
+        """Give a session a title, or take it back. It is no use of the session, and a turn that runs goes on."""
+        store = self._request.store()
+        title = self._request.in_time(lambda: store.rename(session_id, body.title))
+        return list_contract.SessionName(session_id=session_id, title=title)
 
     def fork_session(
         self,
@@ -163,9 +191,13 @@ class Routes:
         """Erase every session of the caller, and count what goes. Sent again, it goes on with the same totals."""
         owner = self._request.owner()
         receipt = erase_all(self._endpoint.store(owner), owner, self._request.time_limit())
-        goes_on = {} if receipt.complete else {"Retry-After": str(ERASURE_RETRY_SECONDS)}
+        # What the request is to be sent to again.
+        again = {"Location": "/sessions", "Retry-After": str(ERASURE_RETRY_SECONDS)}
         return Response(
-            status_code=200 if receipt.complete else 202, content_type="application/json", body=receipt, headers=goes_on
+            status_code=200 if receipt.complete else 202,
+            content_type="application/json",
+            body=receipt,
+            headers={} if receipt.complete else again,
         )
 
     def export_sessions(self, cursor: OpaqueCursor = None) -> Response[str]:

@@ -69,6 +69,12 @@ LEASES_TAKEN_OVER: Final = Metric(
     "Sessions whose last caller had not given the lease back: its process died, or was stopped in the middle.",
 )
 TURNS_CONTINUED: Final = Metric("TurnsContinued", _COUNT, "Turns that went on where a cut-off one had ended.")
+TURNS_BEGUN_AGAIN: Final = Metric(
+    "TurnsBegunAgain",
+    _COUNT,
+    "Turns that were refused before anything was done in them, as somebody had written since their restore, and began "
+    "once more in the same request.",
+)
 REPLAYS: Final = Metric("Replays", _COUNT, "Repeated requests that got the stored reply, without the model.")
 RENEWALS: Final = Metric("Renewals", _COUNT, "Objects written again unchanged, so that they do not expire in use.")
 RENEWALS_FAILED: Final = Metric("RenewalsFailed", _COUNT, "Turns whose renewal of objects failed.")
@@ -115,6 +121,7 @@ METRICS: Final = (
     CONFLICTS,
     LEASES_TAKEN_OVER,
     TURNS_CONTINUED,
+    TURNS_BEGUN_AGAIN,
     REPLAYS,
     RENEWALS,
     RENEWALS_FAILED,

@@ -70,7 +70,7 @@ def _bedrock(
     if thinking_tokens is not None:
         thinking = {"type": "enabled", "budget_tokens": thinking_tokens}
         options["additional_request_fields"] = {"thinking": thinking}
-    return BedrockModel(
+    model = BedrockModel(
         boto_session=aws.boto_session(),
         boto_client_config=Config(
             retries={"mode": "standard", "total_max_attempts": attempts}, read_timeout=MODEL_READ_TIMEOUT_SECONDS
@@ -78,6 +78,8 @@ def _bedrock(
         model_id=model_id,
         **options,
     )
+    aws.share_authorities(model.client)
+    return model
 
 
 def openai(model_id: str, settings: Settings) -> Model:

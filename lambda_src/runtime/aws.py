@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import boto3
+    import botocore.session
     from mypy_boto3_s3.client import S3Client
 
 S3_CONNECT_SECONDS = 2
@@ -25,19 +26,37 @@ S3_ATTEMPTS = 4
 SECRET_ATTEMPTS = 3
 
 _on_restore: list[Callable[[], object]] = []
+_sharing: list[Any] = []
+"""The S3 client, when there is one: others use its authorities for TLS."""
 
 
 @lru_cache(maxsize=1)
 def boto_session() -> boto3.Session:
     """The one boto3 session of this process. The first call imports boto3."""
     import boto3
+
+    return boto3.Session(botocore_session=_core())
+
+
+@lru_cache(maxsize=1)
+def _core() -> botocore.session.Session:
     import botocore.session
 
     from lambda_src.runtime.service_models import use_service_models
 
     core = botocore.session.get_session()
     use_service_models(core)
-    return boto3.Session(botocore_session=core)
+    return core
+
+
+def _user_agent() -> str:
+    """What a client calls itself.
+
+    botocore would put it together twice for each request, always the same: a tenth of the request's processor time.
+    """
+    core = _core()
+    # What boto3 adds is added to a given name, too.
+    return str(core.user_agent()).removesuffix(f" {core.user_agent_extra}")
 
 
 def s3_client() -> S3Client:
@@ -49,9 +68,11 @@ def s3_client() -> S3Client:
 
     from agent_sessions.s3_session_manager import s3_client as make
 
+    session = boto_session()
     client = make(
-        boto_session(),
+        session,
         Config(
+            user_agent=_user_agent(),
             connect_timeout=S3_CONNECT_SECONDS,
             read_timeout=S3_READ_SECONDS,
             retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS},
@@ -59,7 +80,20 @@ def s3_client() -> S3Client:
         ),
     )
     SENT.watch(client)
+    _sharing[:] = [client]
     return client
+
+
+def share_authorities(client: Any) -> None:
+    """Have a client read together with the S3 client, and not once more, whom it trusts for TLS.
+
+    Args:
+        client: Made with the session of this process and nothing of its own about TLS; it has sent nothing yet.
+    """
+    if _sharing:
+        from agent_sessions.s3_session_manager import share_authorities as share
+
+        share(_sharing[0], client)
 
 
 def secrets_client(service: str) -> Any:
@@ -91,6 +125,8 @@ def restored() -> None:
     ids come from the operating system's randomness, which a snapshot does not freeze.
     """
     boto_session.cache_clear()
+    _core.cache_clear()
+    _sharing.clear()
     for forget in _on_restore:
         forget()
     random.seed()

@@ -65,6 +65,7 @@ class Feed:
         self._characters = 0
         self._is_open = True
         self._has_ended = False
+        self._has_replied = False
         self._changed = threading.Condition()
 
     @property
@@ -74,8 +75,6 @@ class Feed:
 
     def put(self, event: TurnEvent) -> None:
         """Queue an event for the reader. Returns at once, but for a follower's messages: they wait for the reader."""
-        if isinstance(event, Completed):
-            return  # the reply says so, once the lease is given back
         with self._changed:
             if isinstance(event, MessageStored) and event.content is not None:
                 # Only a follower tells contents. It is not the turn, so that it waits for its reader.
@@ -86,6 +85,8 @@ class Feed:
                 self._join(event)
             else:
                 self._waiting.append(event)
+            # The turn is durable. What it comes to now, giving its lease back, is no news for its reader.
+            self._has_replied = self._has_replied or isinstance(event, Completed)
             if self._characters > MAX_WAITING_CHARACTERS or len(self._waiting) > MAX_WAITING_EVENTS:
                 self._drop()
             self._changed.notify_all()
@@ -103,9 +104,9 @@ class Feed:
         self._waiting.clear()
 
     def end(self, last: Replied | Failed) -> None:
-        """Add the last event: nothing comes after it."""
+        """Add the last event: nothing comes after it. Who has been told that the turn is completed has its reply."""
         with self._changed:
-            if self._is_open and not self._has_ended:
+            if self._is_open and not self._has_ended and not self._has_replied:
                 self._waiting.append(last)
             self._has_ended = True
             self._changed.notify_all()
@@ -128,8 +129,8 @@ class Feed:
             EOFError: No event will come: the reader has left, or was dropped.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or not self._is_open, within_seconds)
-            if not self._is_open:
+            self._changed.wait_for(lambda: self._waiting or not self._is_open or self._has_ended, within_seconds)
+            if not self._is_open or (self._has_ended and not self._waiting):
                 raise EOFError
             if not self._waiting:
                 return None

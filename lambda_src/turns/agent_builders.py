@@ -5,7 +5,10 @@ A builder may also return an orchestrator. It passes for an agent: see ``orchest
 
 from __future__ import annotations
 
+import contextvars
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
 from agent_sessions.exceptions import InvalidIdentifierError
@@ -14,7 +17,7 @@ from lambda_src.answers.errors import NotFoundError
 from lambda_src.answers.logs import logger
 from lambda_src.turns.closing import close_refused
 from lambda_src.turns.containment import silence_agents
-from lambda_src.turns.first_import import import_agent
+from lambda_src.turns.first_import import import_agent, is_agent_imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +95,37 @@ def builder_of(agent_id: str) -> Builder:
         known = sorted(agents)
         raise NotFoundError(f"There is no agent {agent_id!r}; there is {', '.join(known)}.", known_agents=known)
     return _checked(agents[agent_id], f"AGENTS[{agent_id!r}]", agent_id)
+
+
+def begin_loading(agent_id: str) -> Callable[[], Builder]:
+    """Look for an agent's builder. If the agent is not imported yet, that goes beside the caller.
+
+    Args:
+        agent_id: The agent that a request speaks to.
+
+    Returns:
+        Waits for :func:`builder_of`, and returns or raises what it did.
+
+    Raises:
+        NotFoundError: See :func:`builder_of`; where the agent is not imported yet, the returned function raises it.
+        UnusableAgentError: Likewise.
+    """
+    found: Future[Builder] = Future()
+
+    def look() -> None:
+        try:
+            found.set_result(builder_of(agent_id))
+        except BaseException as error:  # noqa: BLE001 - a future carries it to whoever waits
+            found.set_exception(error)
+
+    if is_agent_imported():
+        look()
+        found.result()
+    else:
+        # The context holds the request's log fields and trace.
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(look,), name="agent-import", daemon=True).start()
+    return found.result
 
 
 def _checked(build: Builder, name: str, agent_id: str | None) -> Builder:

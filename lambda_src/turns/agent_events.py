@@ -62,7 +62,7 @@ def listen(agent: Agent, session: RepositorySessionManager, told: ToldInOrder) -
 
     Each hook event goes to all other callbacks first: the session stores, and a hook may change a tool's result.
     """
-    from strands.hooks import AfterToolCallEvent, BeforeModelCallEvent, MessageAddedEvent
+    from strands.hooks import AfterToolCallEvent, BeforeModelCallEvent, BeforeToolCallEvent, MessageAddedEvent
 
     loop = asyncio.get_running_loop()
     next_id = session.next_message_id(agent)
@@ -76,15 +76,21 @@ def listen(agent: Agent, session: RepositorySessionManager, told: ToldInOrder) -
         nonlocal next_id
         answer = await tell(event)
         if isinstance(event, MessageAddedEvent):
-            if session.next_message_id(agent) > next_id:
-                next_id = session.next_message_id(agent)
+            if (now := session.next_message_id(agent)) > next_id:
+                next_id = now
                 told.add(MessageStored(next_id - 1, event.message["role"]))
         elif isinstance(event, AfterToolCallEvent):
             if not getattr(event, "retry", False):
                 called = event.tool_use
                 told.add(ToolEnded(called["toolUseId"], called["name"], event.result["status"]))
-        elif isinstance(event, BeforeModelCallEvent):
+        elif isinstance(event, BeforeModelCallEvent) and not session.awaits_fence(agent):
+            if (now := session.next_message_id(agent)) > next_id:
+                # The first message has gone behind those of a turn that was cut off: the model is asked again.
+                told.renumber_first(now - 1)
+                next_id = now
             told.record_fenced()  # without a message of its own, a turn has another fence, also awaited
+        elif isinstance(event, BeforeToolCallEvent):
+            told.record_fenced()  # no tool runs without
         return answer
 
     session.watch_stored(record_stored)

@@ -44,6 +44,8 @@ class Asked:
         after_crash: Whether the turn before may have been cut off, so that more is stored than its record tells.
         turn_id: The turn's id, if its caller has been told one already.
         request_id: By which the request's log lines are found.
+        looks_first: Whether the turn has been refused before it had its fence: what was stored there may be a turn that
+            was to answer the same request.
     """
 
     key: str | None = None
@@ -51,6 +53,7 @@ class Asked:
     after_crash: bool = False
     turn_id: str | None = None
     request_id: str | None = None
+    looks_first: bool = False
 
     @classmethod
     def of(
@@ -102,17 +105,35 @@ def session_id_for(owner: str, key: str) -> str:
     return digest(f"session\0{owner}\0{key}")
 
 
-def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Replay | Turn:
+def plan(
+    session: RepositorySessionManager, agent: Agent, asked: Asked, *, begins_with_prompt: bool = False
+) -> Replay | Turn:
     """What to do about a request, given the restored conversation. The caller holds the session's lease.
+
+    A turn that was cut off may be stored behind that conversation, and have been this request's. Where the turn begins
+    with its prompt, nobody looks: the prompt would take its place, and is refused there, as it has a key.
+
+    Args:
+        session: The session.
+        agent: The restored agent.
+        asked: The request.
+        begins_with_prompt: Whether the first message that the turn stores is the request's prompt, if nothing in the
+            conversation is open.
 
     Raises:
         IdempotencyKeyReusedError: The key has been used for something else.
         PromptRefusedError: The model has refused this prompt before.
         SessionCorruptError: The stored reply is not there any more.
     """
-    if asked.key is not None or asked.after_crash:
-        session.catch_up(agent)
-    found = session.find_turn(agent, asked.key) if asked.key is not None else None
+    is_fenced = begins_with_prompt and not (agent.messages and _is_open(agent.messages[-1]))
+    looks = asked.after_crash or asked.looks_first or (asked.key is not None and not is_fenced)
+    was_cut_off = looks and session.catch_up(agent)
+    found = None
+    if asked.key is not None:
+        found = session.find_turn(agent, asked.key)
+        if found is not None and not looks:
+            session.catch_up(agent)  # its last message may be in a copy alone
+            found = session.find_turn(agent, asked.key)
     restored = len(agent.messages)
     turn_id = asked.turn_id or uuid.uuid4().hex
     new = Turn(TurnRequest(turn_id, asked.key, asked.body, None, restored, asked.request_id))
@@ -125,6 +146,8 @@ def plan(session: RepositorySessionManager, agent: Agent, asked: Asked) -> Repla
         raise refused_as
     replay = replay_of(found, agent.agent_id, lambda message_id: _record(session, agent, message_id))
     if replay is not None:
+        if was_cut_off and begins_with_prompt:
+            session.sync_agent(agent)  # from now on the record tells of it, and no repeat asks the model to find out
         return replay
     if agent.messages and found.last_id == session.next_message_id(agent) - 1 and _is_open(agent.messages[-1]):
         # What it has stored itself is nothing that it remembered.

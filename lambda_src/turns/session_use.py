@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class SessionUse:
     """Holds a session's lease for a turn.
 
-    The lease is taken before the session is restored, so that the restore finds what the caller before has left.
+    The lease is taken before the session is restored, so that the restore finds what the caller before has left. What
+    the restore reads may be asked for meanwhile: it counts if the lease was free.
 
     Args:
         store: Where the owner's sessions are.
@@ -37,6 +38,9 @@ class SessionUse:
         settings: How long to wait for another caller, and what to keep of the function's time.
         remaining_seconds: Tells the time the function has left.
         request_id: Names this request to callers that are refused while it runs.
+        reads_ahead: Whether the session may be asked for while the lease is being taken. What was read is used if the
+            lease was free, and a turn that was ended in between is found out by this one's first message. So it has to
+            have one.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class SessionUse:
         settings: Settings,
         remaining_seconds: Callable[[], float],
         request_id: str,
+        *,
+        reads_ahead: bool = False,
     ) -> None:
         self._store = store
         self._session_id = session_id
@@ -56,6 +62,8 @@ class SessionUse:
         self._abandoned = threading.Event()
         self._deciding = threading.Lock()
         self._holds_lease = False
+        self._reads_ahead = reads_ahead
+        self._read_ahead: Any = None  # what the store has asked for, until the session is opened
         self.limit = self._limit()
 
     @property
@@ -73,9 +81,15 @@ class SessionUse:
         """
         if self.limit.seconds <= 0:
             raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
+        if self._reads_ahead:
+            self._read_ahead = self._store.read_ahead(self._session_id, self._settings.agent_id)
         try:
             try:
                 within(self.limit.last_seconds, self._take_lease)
+            except BaseException:
+                if self._read_ahead is not None:
+                    self._read_ahead.close()
+                raise
             finally:
                 recorded.add(table.LEASE_WAIT, 1000 * self._lease.waited_seconds)
         except AbandonedError:
@@ -111,10 +125,17 @@ class SessionUse:
 
     def open_session(self) -> RepositorySessionManager:
         """Open the session, making it when there is none."""
-        # The reply waits for every write, so that only the turn's first write may hold up the model.
+        # The reply waits for every write, and the model's first word for the turn's first: neither holds up its call.
+        read_ahead, self._read_ahead = self._read_ahead, None
         with recorded.restoring():
             session = self._store.session_manager(
-                self._session_id, durability="turn", lease=self._lease, time_left=lambda: self._limit().seconds
+                self._session_id,
+                durability="turn",
+                fence="effects",
+                lease=self._lease,
+                time_left=lambda: self._limit().seconds,
+                recent=True,
+                **({"read_ahead": read_ahead} if read_ahead is not None else {}),
             )
         _measure(session)
         self._sessions.append(session)

@@ -11,6 +11,7 @@ at each moment what is stored. The turn itself does not wait for that.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lambda_src.turns.turn_events import Completed, MessageStored
@@ -39,6 +40,14 @@ class ToldInOrder:
         self._held.append(event)
         # A completed turn is durable, whatever fenced it.
         self._is_fenced = self._is_fenced or isinstance(event, Completed)
+        self._go_on()
+
+    def renumber_first(self, message_id: int) -> None:
+        """The turn's first message, which is not told yet, is stored under another id than it was to have."""
+        for index, event in enumerate(self._held):
+            if isinstance(event, MessageStored):
+                self._held[index] = replace(event, message_id=message_id)
+                break
         self._go_on()
 
     def record_stored(self, message_id: int) -> None:

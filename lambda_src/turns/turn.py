@@ -7,45 +7,28 @@ turn.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from agent_sessions.exceptions import SessionException
+from agent_sessions.exceptions import SessionConflictError
 from lambda_src.answers import errors
-from lambda_src.answers.diagnosis import diagnosis
 from lambda_src.answers.error_answers import answer_for
 from lambda_src.answers.logs import logger
 from lambda_src.metrics import recorded, table
-from lambda_src.models.model_calls import ModelCalls
-from lambda_src.models.patient_model import be_patient
-from lambda_src.models.showing import Showing
-from lambda_src.runtime.escapes import Contained
 from lambda_src.runtime.event_loop import run_to_end
-from lambda_src.turns.agent_events import events_of, listen
-from lambda_src.turns.cancelling import Cancellation
-from lambda_src.turns.closing import close_tools
-from lambda_src.turns.containment import contain
-from lambda_src.turns.interrupts import agent_input
-from lambda_src.turns.orchestrators.conversing import as_orchestrator
-from lambda_src.turns.orchestrators.running import OrchestratorTurn
-from lambda_src.turns.repeats import Asked, OutcomeRecorder, Turn, plan
-from lambda_src.turns.replays import Replay
+from lambda_src.turns.attempt import Attempt
 from lambda_src.turns.time_limit import TimeLimit, out_of_time
-from lambda_src.turns.told_in_order import ToldInOrder
-from lambda_src.turns.turn_counts import count_failure, tell_counted
+from lambda_src.turns.turn_counts import count_failure
 from lambda_src.turns.turn_events import Completed, Restored, TextDelta, ToolCall, TurnEvent, reply_of
-from lambda_src.turns.unanswered import close_unanswered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
 
     from strands import Agent
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
     from lambda_src.contract import TurnBody
-    from lambda_src.turns.orchestrators.conversing import ConversingOrchestrator
+    from lambda_src.turns.repeats import Asked
 
 __all__ = [
     "Completed",
@@ -112,8 +95,9 @@ async def stream_turn(
     """Take one turn, in a task of its own: a slow reader of its events does not hold it up.
 
     Args:
-        open_session: Opens the session, making it when there is none; called once.
-        build: Makes the agent, which restores itself from the session; called once.
+        open_session: Opens the session, making it when there is none; called once more when the turn is refused
+            before it has its fence.
+        build: Makes the agent, which restores itself from the session; called as often.
         body: A prompt, or answers to pending interrupts.
         limit: When to stop.
         asked: Tells whether the request has been sent before.
@@ -151,137 +135,29 @@ async def _take_turn(
 ) -> None:
     if limit.seconds <= 0:
         raise errors.OutOfTimeError("The function has no time left for a turn; nothing was done.")
-    calls, cancellation = ModelCalls(), Cancellation()
     loop = asyncio.get_running_loop()
     stop_at = loop.time() + limit.seconds
     hard_stop = asyncio.timeout(limit.hard_seconds)
-    agent: Agent | None = None
+    attempt = Attempt(open_session, build, body, is_cancelled, tell, stop_at)
     try:
         async with hard_stop:
-            session = open_session()
-            with Contained():
-                agent = build(session)
-                conversing = as_orchestrator(agent)
-                if conversing is None:
-                    contain(agent, cancellation)
-                todo = plan(session, agent, asked)
-            if isinstance(todo, Replay):
-                recorded.add(table.REPLAYS)
-                recorded.name(turn_id=todo.restored.turn_id)
-                tell(todo.restored)
-                tell(todo.reply)
-                return
-            told = ToldInOrder(partial(tell_counted, tell, todo, recorded.current()))
-            told.add(Restored(agent.agent_id, todo.request.restored_messages or 0, todo.request.turn_id))
-            # Only a turn whose id was told before it began can have been cancelled before.
-            told_before = asked.turn_id is not None
-            turn_id = todo.request.turn_id
-            looking = partial(cancellation.looked_for, is_cancelled, agent, turn_id, at_once=told_before)
-            begun = _Begun(session, body, todo, told, cancellation, looking, stop_at)
-            if conversing is None:
-                await _run_agent(agent, begun, calls)
-            else:
-                await _run_orchestrator(conversing, begun)
+            try:
+                await attempt.take(asked)
+            except SessionConflictError:
+                # It has shown nothing and done nothing. What this restore did not see, the next one does.
+                if attempt.has_begun or loop.time() >= stop_at:
+                    raise
+                logger.info("the turn was refused before anything was done in it, and begins once more")
+                recorded.add(table.TURNS_BEGUN_AGAIN)
+                await attempt.take(replace(asked, looks_first=True))
     except Exception as error:
         late = isinstance(error, TimeoutError) and hard_stop.expired()
-        answer = out_of_time() if late else answer_for(error, calls.error)
+        answer = out_of_time() if late else _answer_for(error, attempt)
         count_failure(answer)
         if late:
             raise answer from None
         raise answer from error
-    finally:
-        if agent is not None:
-            await close_tools(agent)
 
 
-class _Begun(NamedTuple):
-    """A turn that is about to be taken.
-
-    Attributes:
-        session: Where it is stored.
-        body: What is asked.
-        todo: Which turn it is, and whether it goes on.
-        told: Gets its events.
-        cancellation: Ends it early.
-        looking: Meanwhile looks whether it is to be cancelled.
-        stop_at: When its time is over, by the event loop's clock.
-    """
-
-    session: RepositorySessionManager
-    body: TurnBody
-    todo: Turn
-    told: ToldInOrder
-    cancellation: Cancellation
-    looking: Callable[[], AbstractAsyncContextManager[None]]
-    stop_at: float
-
-
-async def _run_agent(agent: Agent, turn: _Begun, calls: ModelCalls) -> None:
-    session, request = turn.session, turn.todo.request
-    loop = asyncio.get_running_loop()
-    prompt = None if turn.todo.continues else agent_input(agent, turn.body)
-    if turn.body.prompt is not None and not turn.todo.continues:
-        await close_unanswered(agent)
-    agent.hooks.add_callback(calls.event_type(), calls.observe)
-    showing = Showing(agent, session)
-    be_patient(agent, showing, partial(turn.cancellation.cut, agent=agent))
-    showing.listen()
-    restored = request.restored_messages or 0
-    recorder = OutcomeRecorder(session, restored, calls, showing, lambda: loop.time() >= turn.stop_at)
-    recorder.listen_to(agent)
-    session.answer_request(agent, request)
-    listen(agent, session, turn.told)
-    try:
-        async with turn.looking():
-            async for event in _stopped_in_order(agent, prompt, turn.stop_at, request.turn_id, showing):
-                turn.told.add(event)
-    except Exception as error:
-        _end_what_began(session, agent)
-        if recorder.refused_as:
-            raise recorder.refused_as from error
-        raise
-
-
-async def _run_orchestrator(agent: ConversingOrchestrator, turn: _Begun) -> None:
-    task = agent.task(turn.body, turn.todo.request.turn_id, continues=turn.todo.continues)
-    conversing = cast("Agent", agent)
-    if not turn.todo.continues:
-        await close_unanswered(conversing)
-    turn.session.answer_request(agent, turn.todo.request)
-    listen(conversing, turn.session, turn.told)
-    run = OrchestratorTurn(agent, turn.session, turn.todo.request, turn.cancellation.signal, turn.stop_at)
-    async with turn.looking(), aclosing(run.events(task)) as events:
-        async for event in events:
-            turn.told.add(event)
-
-
-def _end_what_began(session: RepositorySessionManager, agent: Agent) -> None:
-    """Have everything written, if Strands has not said that the invocation is over.
-
-    A conversation manager or a hook that fails at the end prevents that. What is still on its way to the storage must
-    not arrive in the next turn.
-    """
-    if session.is_in_turn(agent):
-        try:
-            session.end_turn(agent)
-        except SessionException as failure:
-            logger.warning("a turn that failed could not be stored whole", extra=diagnosis(failure))
-
-
-async def _stopped_in_order(
-    agent: Agent, prompt: Any, stop_at: float, turn_id: str, showing: Showing
-) -> AsyncIterator[TurnEvent]:
-    """The turn's events. When its time is over, the agent is asked to stop, and given the time to do so."""
-    loop = asyncio.get_running_loop()
-    stopping = loop.call_at(stop_at, agent.cancel)
-    stopped = False
-    try:
-        async for event in events_of(agent, prompt, turn_id, showing):
-            if isinstance(event, Completed) and event.stop_reason == "cancelled":
-                stopped = loop.time() >= stop_at
-            if not stopped:
-                yield event
-    finally:
-        stopping.cancel()
-    if stopped:
-        raise out_of_time()
+def _answer_for(error: Exception, attempt: Attempt) -> errors.EndpointError:
+    return answer_for(error, attempt.calls.error, turn_began=attempt.has_begun or attempt.goes_on)

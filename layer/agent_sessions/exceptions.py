@@ -1,7 +1,10 @@
 """What can go wrong with a session, and what a caller can do about it."""
 
+import re
 import traceback
 from collections import deque
+
+_BELOW_THE_TOP = re.compile(r"[.\[].*", re.DOTALL)
 
 
 class SessionException(Exception):  # noqa: N818 - the name Strands gives it
@@ -70,16 +73,26 @@ class UnstorableValueError(SessionException):
     Sending it again cannot help; another value can.
 
     Attributes:
-        path: Where the value stands, such as ``state.due`` or ``message.content[0].toolResult.content[0].json``.
+        path: Where the value stands, such as ``state.due`` or ``message.content[0].toolResult.content[0].json``. Keys
+            in it may be somebody's words. Messages of errors go to logs and traces, so this one's names what every
+            record has and no other key: ``state[…]``.
         type_name: The value's type, such as ``datetime.date``.
         reason: What is wrong with it. The value itself is never quoted.
     """
 
     def __init__(
-        self, path: str, type_name: str, reason: str, *, session_id: str | None = None, key: str | None = None
+        self,
+        path: str,
+        type_name: str,
+        reason: str,
+        shown_path: str | None = None,
+        *,
+        session_id: str | None = None,
+        key: str | None = None,
     ) -> None:
+        shown = _BELOW_THE_TOP.sub("[…]", path) if shown_path is None else shown_path
         super().__init__(
-            f"{path} ({type_name}) | cannot be stored: {reason}; sending it again will not help",
+            f"{shown} ({type_name}) | cannot be stored: {reason}; sending it again will not help",
             session_id=session_id,
             key=key,
         )

@@ -14,7 +14,7 @@ from agent_sessions.repository_session_manager import RepositorySessionManager
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent_sessions._objects.turn_writer import Durability
+    from agent_sessions._objects.turn_writer import Durability, Fence
     from agent_sessions.lease import SessionLease
 
 
@@ -30,6 +30,8 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
             The folder itself when not given, which may be one.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. On a disk the one is as quick as the other.
+        fence: See ``S3SessionManager``. On a disk the first message is stored before the model is called in any case;
+            with ``effects`` a turn that goes on after an interrupt also has a fence before its tools run.
         lease: The session's lease, if the caller has taken it. While it is held, messages beyond the restored
             conversation were left by a turn that was cut off.
         ttl_days: Days after its last use at which the session expires; ``0`` or ``None`` keeps it for ever. Every
@@ -37,6 +39,9 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         time_left: Tells the seconds until the turn's caller has to be answered. Work that can wait for the next turn,
             such as renewing a long session, then ends in time. When not given, nothing is cut short. In a folder
             nothing has to be renewed.
+        recent: Whether turns keep the session in the list of those used last, and give it a title: see
+            ``SessionStore.list_recent``. In the first turn of a UTC day it costs a write and a deletion more, in a
+            session's first turn two writes.
         **kwargs: For later additions.
 
     Raises:
@@ -51,9 +56,11 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
         *,
         root: str | None = None,
         durability: Durability = "message",
+        fence: Fence = "model",
         lease: SessionLease | None = None,
         ttl_days: float | None = None,
         time_left: Callable[[], float] | None = None,
+        recent: bool = False,
         **kwargs: Any,
     ) -> None:
         self.storage_dir = storage_dir or _default_folder()
@@ -64,9 +71,11 @@ class FileSessionManager(RepositorySessionManager, ObjectSessionRepository):
             objects,
             Layout(),
             durability=durability,
+            fence=fence,
             lease=lease,
             ttl_days=ttl_days,
             time_left=time_left,
+            recent=recent,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)
 

@@ -18,16 +18,20 @@ import math
 import uuid
 from bisect import bisect_left
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent_sessions._life.recent_markers import RECENT, day_of, has_markers, with_recent
 from agent_sessions._objects.before_turn import BEFORE, FIELDS, Carrier
 from agent_sessions._records.layout import message_id_of
 from agent_sessions._records.message_records import checked_message, list_agent_ids, message_in
 from agent_sessions._records.own_names import checked_agent
 from agent_sessions._records.record_format import encode, is_erased, life_of
+from agent_sessions._records.titles import derived_title, with_title
 from agent_sessions.exceptions import NotForkableError, SessionConflictError, SessionNotFoundError
 from agent_sessions.incoming_session import IncomingSession, carry_out
 from agent_sessions.session_pages import FORK, Fork
+from agent_sessions.session_title import SessionTitle, title_in
 from agent_sessions.turn_request import begins_turn
 from agent_sessions.types import Session, SessionType, ids_in, is_message_id, utc_now
 
@@ -112,7 +116,7 @@ def _bring(source: _Source, parts: list[_Part], incoming: IncomingSession, fork:
         if copied and source.is_unchanged(parts):
             for part in parts:
                 incoming.write(*source.agent_record(part))
-            incoming.finish(source.session_record(fork))
+            incoming.finish(source.session_record(fork, parts))
             return True
     except BaseException:
         incoming.abandon()
@@ -130,6 +134,9 @@ class _Source:
         if repository.read_session(session_id) is None:
             raise self._not_found()
         self._life = self._records.incarnation(session_id) or ""
+        found = repository.life.record(session_id)
+        self._kit = {} if found is None else found.kit
+        self._today = day_of(datetime.now(UTC) if found is None else found.stored.read_at)
 
     def parts_before(self, agent_id: str | None, message_id: int) -> list[_Part]:
         """What each agent had before a turn. That of the agent whose turn it is comes first."""
@@ -179,6 +186,8 @@ class _Source:
         kit: dict[str, Any] = {name: [i for i in ids_in(then or now, name) if i < end] for name in ("pinned", "joined")}
         if carrier is not None and carrier.message_id < end:
             kit[BEFORE] = carrier.to_dict()
+        if has_markers(self._kit):
+            kit[RECENT] = self._today
         held = {name: then.get(name, {}) for name in FIELDS} if then is not None else _nothing_of(now)
         return _Part(
             agent_id,
@@ -252,11 +261,30 @@ class _Source:
         body, _ = encode(key, part.record, self._life)
         return self._name_of(key), body
 
-    def session_record(self, fork: Fork) -> bytes:
+    def session_record(self, fork: Fork, parts: list[_Part]) -> bytes:
         """The bytes of the fork's own record."""
-        session = Session(fork.session_id, SessionType.AGENT, kit={FORK: asdict(fork)})
+        kit: dict[str, Any] = {FORK: asdict(fork)}
+        title = title_in(self._kit)
+        kept = {part.agent_id: {message_id_of(entry.key) for entry in part.messages} for part in parts}
+        if title.message_id not in kept.get(title.agent_id or "", ()):
+            title = SessionTitle(given=title.given)  # the prompt that it was made of is none of the fork's
+        elif title.derived is not None:
+            # It may have been redacted since the title was read, and before it was copied.
+            title = title._replace(derived=self._title_copied(fork.session_id, title))
+        kit = with_title(kit, title)
+        if has_markers(self._kit):
+            for part in parts:
+                kit = with_recent(kit, part.agent_id, day=self._today)
+        session = Session(fork.session_id, SessionType.AGENT, kit=kit)
         body, _ = encode(self._layout.session(fork.session_id), session.to_dict(), self._life)
         return body
+
+    def _title_copied(self, fork_id: str, title: SessionTitle) -> str | None:
+        """The title that the fork's own copy of a message gives."""
+        if title.agent_id is None or title.message_id is None:
+            return None
+        copied = self._records.get(self._layout.message(fork_id, title.agent_id, title.message_id))
+        return None if copied is None else derived_title(message_in(checked_message(copied)))
 
     def _name_of(self, key: str) -> str:
         return key.removeprefix(self._layout.session_folder(self.session_id))

@@ -1,31 +1,35 @@
 """A session that is brought in from elsewhere, record by record: nobody finds it before it is whole.
 
-    nothing ──mark──▶ closed ──records──▶ closed ──the session's record──▶ lives
-                         └──── abandoned, or the process died ────▶ nothing, or closed
+    nothing ──mark──▶ closed ──records, markers──▶ closed ──the session's record──▶ lives
+                         └───────── abandoned, or the process died ─────────▶ nothing, or closed
 
 The mark is the one an erasure writes: no reader finds the session, and whoever begins one in its place erases first
 what was brought so far. The session's record replaces exactly this mark, so that a session that has begun meanwhile
-stays.
+stays. It says, too, that a session is coming: so whoever lists those used last leaves the markers alone, which stand
+before the session lives.
 """
 
 from __future__ import annotations
 
 import contextlib
 from concurrent.futures import wait
+from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent_sessions._life.erasure import is_mark, put_mark, sweep_for_next_life
+from agent_sessions._life.erasure import is_mark, kit_in, put_mark, sweep_for_next_life
+from agent_sessions._life.recent_markers import agents_in, day_in, put_marker, with_recent
+from agent_sessions._records.record_format import INCOMING, Record, is_incoming
 from agent_sessions._records.records import Records
 from agent_sessions.exceptions import InvalidIdentifierError, SessionException, SessionExistsError
-from agent_sessions.object_store import Absent, PreconditionFailedError, Unchanged
+from agent_sessions.object_store import Absent, PreconditionFailedError, StoredObject, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import Executor
 
     from agent_sessions.lease import LeasePlace
-    from agent_sessions.object_store import ListedObject, ObjectStore, Written
+    from agent_sessions.object_store import Expectation, ListedObject, ObjectStore, Written
 
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
@@ -33,6 +37,15 @@ _Written = TypeVar("_Written", "Written", "Written | None")
 
 _RECORD = "session.json"
 _LEASE = "lease.json"
+
+LONGEST_SECONDS = 86_400
+"""Whoever has not brought a session in by then has died."""
+
+
+def is_coming(record: Record) -> bool:
+    """Whether somebody is bringing the session in, as far as its record tells."""
+    age = record.stored.read_at - record.stored.last_modified
+    return is_incoming(record) and age.total_seconds() < LONGEST_SECONDS
 
 
 class IncomingSession:
@@ -63,14 +76,18 @@ class IncomingSession:
         found = self._objects.get(self._key)
         try:
             if found is not None and is_mark(self._key, found):
-                self._mark = sweep_for_next_life(self._records, self._layout, self.session_id, found)
+                swept = sweep_for_next_life(self._records, self._layout, self.session_id, found)
+                self._mark = self._put_mark(Unchanged(swept))
                 return
             listed = [entry.key for entry in islice(self._objects.list(self._folder), 2)]
             if found is not None or listed not in ([], [f"{self._folder}{_LEASE}"]):
                 raise self._exists()
-            self._mark = put_mark(self._records, self._layout, self.session_id, Absent())
+            self._mark = self._put_mark(Absent())
         except PreconditionFailedError:
             raise self._exists() from None
+
+    def _put_mark(self, expect: Expectation, noted: dict[str, Any] | None = None) -> str:
+        return put_mark(self._records, self._layout, self.session_id, expect, **{INCOMING: True}, **(noted or {}))
 
     def write(self, name: str, body: bytes) -> Written:
         """Write a record. Several threads may write at once.
@@ -119,14 +136,33 @@ class IncomingSession:
 
         Raises:
             SessionExistsError: Another session has begun in this place; it stays.
+            SessionStorageError: The storage failed. The session may live, if only the answer was lost.
         """
         if self._mark is None:
             raise RuntimeError(f"session_id={self.session_id} | begin first")
         try:
+            self._put_markers(record)
             self._objects.put(self._key, record, Unchanged(self._mark))
         except PreconditionFailedError:
             raise self._exists() from None
         self._mark = None
+
+    def _put_markers(self, record: bytes) -> None:
+        """Write the markers that the agents' records note: see ``recent_markers``. The mark says so first."""
+        now = datetime.now(UTC)
+        agent_ids = agents_in(kit_in(self._key, StoredObject(record, "", now, now)))
+        keys = [self._layout.agent(self.session_id, agent_id) for agent_id in agent_ids]
+        found = zip(agent_ids, keys, self._objects.get_many(keys), strict=True)
+        noted = {agent_id: day_in(kit_in(key, stored)) for agent_id, key, stored in found}
+        days = {agent_id: day for agent_id, day in noted.items() if day is not None}
+        if not days:
+            return
+        since = with_recent({}, day=min(days.values()))
+        self._mark = self._put_mark(Unchanged(self._mark or ""), since)
+        for agent_id, day in days.items():
+            etag = put_marker(self._records, self._layout, day, self.session_id, agent_id)
+            if etag is not None:
+                self._written.append((self._layout.recent_marker(day, self.session_id, agent_id), etag))
 
     def abandon(self) -> None:
         """Take back what was written, as far as the storage works. What is left stays closed."""

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Future
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions._conversation.journal import Journal
-from agent_sessions._conversation.refused_results import storable_result
-from agent_sessions._conversation.restoring import restore_agent
-from agent_sessions._conversation.stored_agent import StoredAgent
+from agent_sessions._conversation.call_hooks import CallHooks
+from agent_sessions._conversation.journal_choice import journal_of
 from agent_sessions.exceptions import SessionConflictError, SessionException
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.locks import Lock
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from strands.hooks.registry import HookRegistry
     from strands.types.content import Message
 
+    from agent_sessions._conversation.stored_agent import StoredAgent
     from agent_sessions.session_repository import SessionRepository
     from agent_sessions.turn_request import OrchestratorRecord, TurnRecord, TurnRequest
+    from agent_sessions.types import Session
 
 logger = logging.getLogger(__name__)
 
@@ -45,21 +47,22 @@ class RepositorySessionManager(SessionManager):
             logger.warning("arguments=<%s> | unknown here, and ignored", ",".join(sorted(kwargs)))
         self.session_id = check_identifier("session", session_id)
         self.session_repository = session_repository
-        self._journal = _journal_of(session_repository, session_id)
-        self.session, self._is_new_session = self._journal.open()
+        self._journal = journal_of(session_repository, session_id)
+        self._opened, self._is_new_session = self._journal.open()
         self._began_here = self._is_new_session
         self._agents: dict[str, StoredAgent] = {}
+        self._calls = CallHooks(self._agents, fences_effects=self._journal.turns.fences_effects)
         self._initializing = Lock()
         self._stopped: SessionException | None = None
 
+    @cached_property
+    def session(self) -> Session:
+        """The session, as it was opened. Behind a ``read_ahead`` this may wait, and raise as opening a session does."""
+        return self._opened.result() if isinstance(self._opened, Future) else self._opened
+
     def register_hooks(self, registry: HookRegistry, **kwargs: Any) -> None:
         """Subscribe to the events of an agent's or an orchestrator's life."""
-        from strands.hooks.events import AfterModelCallEvent, AfterToolCallEvent, BeforeModelCallEvent
-
-        registry.add_callback(BeforeModelCallEvent, self._before_model_call)
-        registry.add_callback(AfterModelCallEvent, self._after_model_call)
-        # These callbacks run in reverse order: this one sees the result as the others have left it.
-        registry.add_callback(AfterToolCallEvent, self._after_tool_call)
+        self._calls.register(registry)
         super().register_hooks(registry, **kwargs)
 
     # --- restoring --------------------------------------------------------------------------------------
@@ -91,6 +94,9 @@ class RepositorySessionManager(SessionManager):
     def _restore_or_store(self, agent: Any) -> StoredAgent:
         """What is stored of an agent. The agent becomes known, and may be written, only when everything was read."""
         record = None if self._is_new_session else self._journal.read_agent(agent.agent_id)
+        from agent_sessions._conversation.restoring import restore_agent
+        from agent_sessions._conversation.stored_agent import StoredAgent
+
         if record is None:
             logger.debug("session_id=<%s>, agent_id=<%s> | storing a new agent", self.session_id, agent.agent_id)
             stored_agent = StoredAgent(self._journal, agent.agent_id)
@@ -159,7 +165,11 @@ class RepositorySessionManager(SessionManager):
         return found
 
     def answer_request(self, agent: Any, request: TurnRequest) -> None:
-        """The next invocation of the agent answers this request: its first message will say so."""
+        """The next invocation of the agent answers this request: its first message will say so.
+
+        With a key, a message that would have to go behind a cut-off turn to which the agent has not caught up is not
+        stored: ``SessionConflictError``.
+        """
         stored_agent = self._stored(agent)
         stored_agent.turns.begin(request, stored_agent.next_id)
 
@@ -193,8 +203,9 @@ class RepositorySessionManager(SessionManager):
         self._journal.told_of_renewal = told
 
     def next_message_id(self, agent: Any) -> int:
-        """The id that the agent's next message gets."""
-        return self._stored(agent).next_id
+        """The id that the agent's next message gets, if the one that is on its way is not refused."""
+        stored_agent = self._stored(agent)
+        return stored_agent.next_id + stored_agent.fence.is_on_its_way
 
     def message_ids(self, agent: Any) -> list[int | None]:
         """The id of each of the agent's messages; ``None`` for one that is not stored, such as a summary."""
@@ -268,25 +279,30 @@ class RepositorySessionManager(SessionManager):
         """
         self._stored(agent).begin_turn(agent, given=given, invocation=invocation)
 
-    def _before_model_call(self, event: Any) -> None:
-        stored_agent = self._agents.get(event.agent.agent_id)
-        if stored_agent is not None:
-            stored_agent.fence()
+    async def fence_acknowledged(self) -> None:
+        """Wait until the turns under way have their fence: nobody else has gone on from where they began.
 
-    def _after_model_call(self, event: Any) -> None:
-        stored_agent = self._agents.get(event.agent.agent_id)
-        if stored_agent is not None:
-            stored_agent.record_model_call(
-                stop_reason=event.stop_response.stop_reason if event.stop_response else None,
-                failed=event.exception is not None and not getattr(event, "retry", False),
-                invocation=event.invocation_state,
-            )
+        With ``fence="effects"`` the model is asked before that is known. Its words wait by themselves. Whoever shows
+        anything else of a turn waits here first. At any other time, and with other options, this returns at once.
 
-    def _after_tool_call(self, event: Any) -> None:
-        """Replace a tool result that cannot be stored, and tell the model and listeners. The turn goes on."""
-        result = storable_result(event.result, event.tool_use.get("toolUseId"))
-        if result is not event.result:
-            event.result = result
+        Raises:
+            SessionConflictError: Another writer came first. The turn does not exist, and shows nothing.
+            SessionStorageError: Storage failed.
+        """
+        for stored_agent in list(self._agents.values()):
+            await stored_agent.fence.known()
+            stored_agent.settle_fence()
+
+    def awaits_fence(self, agent: Any) -> bool:
+        """Whether a turn of the agent has begun of which nobody knows yet whether it was refused."""
+        return self._stored(agent).fence.is_on_its_way
+
+    def has_fenced_a_turn(self) -> bool:
+        """Whether any turn taken with this manager has got its fence: its tools may have run.
+
+        Whoever is told of a conflict may take the turn again, from a new restore, while this is ``False``.
+        """
+        return any(stored_agent.has_fenced for stored_agent in list(self._agents.values()))
 
     def end_turn(self, agent: Any, *, invocation: object = None) -> None:
         """Store what an ended invocation of the agent did: it is durable when this returns.
@@ -340,11 +356,7 @@ class RepositorySessionManager(SessionManager):
     def orchestrator_record(self, multi_agent_id: str) -> OrchestratorRecord | None:
         """What was stored of an orchestrator when it was restored.
 
-        Args:
-            multi_agent_id: The orchestrator's id.
-
-        Returns:
-            The record; ``None`` when no orchestrator of this id has been initialized with this manager.
+        ``None`` when no orchestrator of this id has been initialized with this manager.
         """
         return self._journal.orchestrators.restored.get(multi_agent_id)
 
@@ -385,16 +397,3 @@ class RepositorySessionManager(SessionManager):
         if self._stopped is not None:
             raise self._stopped
         self._journal.orchestrators.update(source)
-
-
-def _journal_of(repository: SessionRepository, session_id: str) -> Journal:
-    """The best journal a repository offers."""
-    make = getattr(type(repository), "session_journal", None)
-    if make is None:
-        from agent_sessions._conversation.repository_journal import RepositoryJournal
-
-        return RepositoryJournal(repository, session_id)
-    journal = make(repository, session_id)
-    if not isinstance(journal, Journal):
-        raise SessionException(f"{type(repository).__name__}.session_journal() must return a Journal")
-    return journal

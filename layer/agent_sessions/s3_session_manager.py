@@ -9,6 +9,7 @@ from botocore.config import Config
 
 from agent_sessions._objects.object_repository import ObjectSessionRepository
 from agent_sessions._records.layout import Layout
+from agent_sessions._storage import s3_authorities
 from agent_sessions._storage.s3_objects import S3Objects
 from agent_sessions.repository_session_manager import RepositorySessionManager
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3.client import S3Client
 
-    from agent_sessions._objects.turn_writer import Durability
+    from agent_sessions._objects.read_ahead import ReadAhead
+    from agent_sessions._objects.turn_writer import Durability, Fence
     from agent_sessions.lease import SessionLease
 
 USER_AGENT = "strands-agents"
@@ -50,6 +52,17 @@ def s3_client(
     return session.client(service_name="s3", config=config, endpoint_url=endpoint_url)
 
 
+def share_authorities(client: S3Client, other: Any) -> None:
+    """Have two clients read once, and not once each, whom they trust for TLS. It costs a cold start 25 ms and more.
+
+    Args:
+        client: An S3 client.
+        other: A client of any service that has not opened a connection yet, made with the same session and nothing of
+            its own about TLS: one that does not verify would switch that off for both.
+    """
+    s3_authorities.share(client, other)
+
+
 class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
     """Keeps agents and orchestrators in one session in an S3 bucket.
 
@@ -66,6 +79,10 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         client: An S3 client to use as it is, instead of making one. One client serves any number of managers.
         durability: When a message is durable: ``message``: when it has been appended; ``turn``: at the latest when
             the turn has ended. The messages after a turn's first are then written while the model works.
+        fence: What a turn's first message is waited for before. ``model``: the model is called. ``effects``, with
+            ``durability="turn"``: the model is called at once, and the message is waited for before the turn has any
+            effect: a tool runs, another message is sent, a word of the model reaches a handler or a stream. A refused
+            turn cancels the model's call. Whoever shows something else of a turn asks :meth:`fence_acknowledged`.
         agent_id: The agent that is going to be restored. Its records are read together with the session's; another
             agent's take a second round trip. By default, the one restored last with this client.
         lease: The session's lease, if the caller has taken it. While it is held, messages beyond the restored
@@ -76,6 +93,10 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             turns at once can lose each other's messages: see ``docs/STORES.md``. Amazon's keeps them.
         time_left: Tells the seconds until the turn's caller has to be answered. Work that can wait for the next turn,
             such as renewing a long session, then ends in time. When not given, nothing is cut short.
+        recent: Whether turns keep the session in the list of those used last, and give it a title: see
+            ``SessionStore.list_recent``. In the first turn of a UTC day it costs a write and a deletion more, in a
+            session's first turn two writes.
+        read_ahead: What was asked for while the lease was being taken: see ``SessionStore.read_ahead``.
         **kwargs: For later additions.
 
     Raises:
@@ -96,11 +117,14 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
         *,
         client: S3Client | None = None,
         durability: Durability = "message",
+        fence: Fence = "model",
         agent_id: str | None = None,
         lease: SessionLease | None = None,
         ttl_days: float | None = None,
         allow_unconditional: bool = False,
         time_left: Callable[[], float] | None = None,
+        recent: bool = False,
+        read_ahead: ReadAhead | None = None,
         **kwargs: Any,
     ) -> None:
         layout = Layout(prefix)
@@ -112,10 +136,13 @@ class S3SessionManager(RepositorySessionManager, ObjectSessionRepository):
             S3Objects(self.client, bucket, folder=layout.root, allow_unconditional=allow_unconditional),
             layout,
             durability=durability,
+            fence=fence,
             consolidates=True,
             agent_id=agent_id,
             lease=lease,
             ttl_days=ttl_days,
             time_left=time_left,
+            recent=recent,
+            read_ahead=read_ahead,
         )
         RepositorySessionManager.__init__(self, session_id, session_repository=self, **kwargs)

@@ -10,6 +10,7 @@ its line, from the head on. An export of several sessions is one such block afte
 
     {"format": "agent-sessions", "version": 1, "sessions": 2, "left_out": [], "next_cursor": null}
 """
+# Over 300 lines: one format, as it is written and as a page of it is read.
 
 from __future__ import annotations
 
@@ -118,7 +119,7 @@ def stored_records(
     """
     folder = place.layout.session_folder(session_id)
     before, after = hashlib.sha256(), hashlib.sha256()
-    listed = _listed(place.objects, folder)
+    listed = listed_records(place, session_id)
     while chunk := list(islice(listed, _AT_ONCE)):
         for entry, found in zip(chunk, place.objects.get_many([entry.key for entry in chunk]), strict=True):
             if found is None:
@@ -134,9 +135,15 @@ def stored_records(
         raise _used_meanwhile(session_id)
 
 
+def listed_records(place: LeasePlace, session_id: str) -> Iterator[ListedObject]:
+    """A session's records as a listing shows them. If two listings are alike, nobody has written in between."""
+    listed = place.objects.list(place.layout.session_folder(session_id))
+    return (entry for entry in listed if not entry.key.endswith(OF_CALLERS))
+
+
 def stored_versions(place: LeasePlace, session_id: str) -> Iterator[bytes]:
     """The name of each record of a session with its version: if they are the same later, nobody has written."""
-    return (_version(entry) for entry in _listed(place.objects, place.layout.session_folder(session_id)))
+    return (_version(entry) for entry in listed_records(place, session_id))
 
 
 class SessionsExport(NamedTuple):
@@ -278,10 +285,6 @@ def _last_line(count: int, left_out: list[str], cursor: str | None) -> bytes:
         "next_cursor": cursor,
     }
     return json.dumps(line).encode() + b"\n"
-
-
-def _listed(objects: ObjectStore, folder: str) -> Iterator[ListedObject]:
-    return (entry for entry in objects.list(folder) if not entry.key.endswith(OF_CALLERS))
 
 
 def _version(entry: ListedObject) -> bytes:

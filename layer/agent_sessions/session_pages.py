@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from agent_sessions.session_title import title_in
+
 if TYPE_CHECKING:
     from agent_sessions.sweeps import Undeleted
     from agent_sessions.types import SessionMessage
@@ -57,6 +59,63 @@ def fork_in(kit: dict[str, Any] | None) -> Fork | None:
 
 
 @dataclass(frozen=True)
+class RunningTurn:
+    """A turn that runs at this moment.
+
+    Attributes:
+        turn_id: Names it.
+        agent_id: Whose turn it is.
+    """
+
+    turn_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True)
+class SessionGlance:
+    """A session in a list.
+
+    Attributes:
+        session_id: The session.
+        title: What it is called: the title it was given, or the first words of its first prompt. ``None`` when it has
+            neither, or no turn that keeps titles has run in it yet.
+        created_at: ISO 8601, UTC; ``None`` when its record cannot be read.
+        forked_from: The session that it began as.
+        last_used_at: When a turn wrote to it last, by the storage's clock; ISO 8601, UTC. ``None`` where sessions are
+            listed by id: nobody looks it up there.
+        running_turn: The turn that runs in it; ``None`` when none does, or where sessions are listed by id.
+    """
+
+    session_id: str
+    title: str | None = None
+    created_at: str | None = None
+    forked_from: str | None = None
+    last_used_at: str | None = None
+    running_turn: RunningTurn | None = None
+
+
+def glance_at(session_id: str, record: dict[str, Any]) -> SessionGlance:
+    """What a session's record says of it in a list."""
+    kit, created_at = record.get("kit"), record.get("created_at")
+    kit = kit if isinstance(kit, dict) else None
+    fork = fork_in(kit)
+    return SessionGlance(
+        session_id,
+        title_in(kit).shown,
+        created_at if isinstance(created_at, str) else None,
+        None if fork is None else fork.forked_from,
+    )
+
+
+@dataclass(frozen=True)
+class RecentPage:
+    """Some sessions, those used last first; ``next_cursor`` gets those after them, ``None`` at the end."""
+
+    sessions: tuple[SessionGlance, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
 class SessionSummary:
     """A session at a glance.
 
@@ -68,6 +127,7 @@ class SessionSummary:
         agents: Its agents, ordered by id. A long session with very many agents shows some of them.
         next_cursor: Gets the agents after these; ``None`` when there are no more.
         fork: How it was forked off another session; ``None`` when it was not.
+        title: What it is called; ``None`` when it was given no title and has no prompt with words in it yet.
     """
 
     session_id: str
@@ -77,6 +137,7 @@ class SessionSummary:
     agents: tuple[AgentSummary, ...]
     next_cursor: str | None = None
     fork: Fork | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,10 +155,14 @@ class MessagePage:
 
 @dataclass(frozen=True)
 class SessionPage:
-    """Some sessions, ordered by id, perhaps none; ``next_cursor`` gets those after them, ``None`` at the end."""
+    """Some sessions, ordered by id, perhaps none; ``next_cursor`` gets those after them, ``None`` at the end.
+
+    ``sessions`` says more of each, as far as that was read anyway.
+    """
 
     session_ids: tuple[str, ...]
     next_cursor: str | None
+    sessions: tuple[SessionGlance, ...] = ()
 
 
 class ErasureStage(Enum):

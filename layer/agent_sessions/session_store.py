@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import boto3
     from mypy_boto3_s3.client import S3Client
 
+    from agent_sessions._objects.read_ahead import ReadAhead
     from agent_sessions.object_store import ObjectStore
     from agent_sessions.repository_session_manager import RepositorySessionManager
 
@@ -91,6 +92,21 @@ class SessionStore(SessionVerbs):
                 when not given.
         """
 
+    def read_ahead(self, session_id: str, agent_id: str | None = None) -> ReadAhead | None:
+        """Ask for what opening a session will need, while its lease is being taken.
+
+        The answers are used if the lease was free; otherwise the session is read when it is opened, as without this.
+        If another caller has ended a turn in between, or the session was erased or has expired, this turn's first
+        message is refused with ``SessionConflictError``, before any effect: open the session again, without this.
+
+        Args:
+            session_id: The session.
+            agent_id: The agent that will be restored; the one that was restored last when not given.
+
+        Returns:
+            Something for ``session_manager(session_id, lease=…, read_ahead=…)``; ``None`` where it would gain nothing.
+        """
+
 
 class ObjectSessionStore(SessionStore):
     """Sessions in an object store of any kind: one of your own, as ``docs/CUSTOM_STORE.md`` writes one.
@@ -119,6 +135,15 @@ class ObjectSessionStore(SessionStore):
     def for_owner(self, owner_prefix: str) -> ObjectSessionStore:
         """See :meth:`SessionStore.for_owner`."""
         return ObjectSessionStore(self._objects, f"{self._layout.root}{owner_prefix}", ttl_days=self.ttl_days)
+
+    def read_ahead(self, session_id: str, agent_id: str | None = None) -> ReadAhead | None:
+        """See :meth:`SessionStore.read_ahead`."""
+        from agent_sessions._objects.read_ahead import ReadAhead
+
+        # In a cold start each request would open a connection of its own.
+        if self._objects.executor is None or self._objects.hints.get("unused"):
+            return None
+        return ReadAhead(self._objects, self._layout, session_id, agent_id)
 
     def session_manager(self, session_id: str, **options: Any) -> RepositorySessionManager:
         """See :meth:`SessionStore.session_manager`."""

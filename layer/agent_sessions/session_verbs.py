@@ -1,4 +1,5 @@
 """What can be done with the sessions of a place without an agent runtime: read, list, fork, cancel and erase them."""
+# Over 300 lines: the verbs of a store, and most of it is what each promises.
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         ErasureReport,
         Fork,
         MessagePage,
+        RecentPage,
         SessionPage,
         SessionSummary,
     )
@@ -134,6 +136,58 @@ class SessionVerbs(ABC):
             cursor=cursor,
             time_is_up=self._timer(within_seconds),
         )
+
+    def list_recent(
+        self, *, limit: int = 50, cursor: str | None = None, within_seconds: float | None = None
+    ) -> RecentPage:
+        """List the sessions used last, the latest first, each with its title and the turn that runs in it.
+
+        Sessions are in the list from the first turn that a session manager takes in them with ``recent=True``, as those
+        of the endpoint do. Days, in UTC, follow each other. Within a day, up to 128 sessions are in the order of their
+        last use; of more, those come first whose first turn of the day was later. A session that is used while pages
+        are read moves to the front, and may be on none of those that follow.
+
+        A page may hold fewer than ``limit``, even none, and still have a cursor. It costs one listing, and at once two
+        or three reads for each session of it, and for those that are ordered with them.
+
+        Args:
+            limit: At most so many, 1 or more; a page has 100 at most.
+            cursor: ``next_cursor`` of the page before.
+            within_seconds: When to end the page with what has been found; ``None`` for no such time.
+
+        Raises:
+            ValueError: The limit or the cursor is invalid.
+        """
+        from agent_sessions.recent_sessions import list_recent
+
+        return list_recent(
+            self._repository(),
+            ttl_days=self.ttl_days,
+            limit=_checked_limit(limit),
+            cursor=cursor,
+            time_is_up=self._timer(within_seconds),
+        )
+
+    def rename(self, session_id: str, title: str | None) -> str | None:
+        """Give a session a title of its own, or take it back.
+
+        That does not count as use, and a turn that runs meanwhile goes on. Turns, forks and copies keep the title.
+
+        Args:
+            session_id: The session.
+            title: 1 to 200 characters without control characters; blanks around it are left out. ``None`` gives the
+                title back that the first prompt has made.
+
+        Returns:
+            The title that is shown from now on; ``None`` when the session has no prompt with words in it yet.
+
+        Raises:
+            SessionNotFoundError: There is none of this id.
+            ValueError: The title is none. The error does not repeat it.
+        """
+        from agent_sessions.renaming import rename_session
+
+        return rename_session(self._repository(), session_id, title)
 
     def delete_session(self, session_id: str, *, within_seconds: float | None = None) -> ErasureReport:
         """Erase everything of a session.

@@ -80,6 +80,18 @@ class TurnReader:
             found = next((turn for turn in others if turn is not None), None)
         return found
 
+    def find_under_way(self, agent_id: str) -> TurnRecord | None:
+        """An agent's turn that has not ended; if nobody holds the session's lease, it was cut off."""
+        log, next_id = self._log_of(agent_id)
+        if log is None:
+            return None
+        records = self._later_messages(agent_id, log, next_id)
+        turn = next(iter(turns_in(records)[-1:]), None)
+        if turn is None or log.find_by_id(turn.turn_id) is not None:
+            return None
+        behind = [record for record in records if record.message_id > (turn.last_id or 0)]
+        return None if behind and begins_turn(behind[0]) else turn
+
     def read_ended(self, agent_id: str, turn_id: str) -> TurnRecord | None:
         """What the agent's record remembers of a turn. Costs one read."""
         log, _ = self._log_of(agent_id)

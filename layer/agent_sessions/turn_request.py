@@ -7,6 +7,7 @@ wrote it. Then the messages still tell which request was answered, and they are 
 them. A message also tells why the model stopped: if the turn was cancelled, its last
 message is no answer.
 """
+# Over 300 lines: what a message and an agent's record say of requests, and who reads it.
 
 from __future__ import annotations
 
@@ -127,6 +128,22 @@ class TurnLog:
         """The turn that answered the request of this key, if it is remembered."""
         return self.latest(lambda record: record.key == key)
 
+    def find_or_learn(
+        self, key: str, next_id: int, read_from: Callable[[int], Sequence[SessionMessage]]
+    ) -> TurnRecord | None:
+        """As :meth:`find`; turns that are unknown here, as crashes and Strands' managers leave them, are read first.
+
+        Args:
+            key: The request's.
+            next_id: The id of the message after all others.
+            read_from: Reads the messages from an id on.
+        """
+        found = self.find(key)
+        if found is None and self.known_below != next_id:
+            self.learn(read_from(max(self.known_below or 0, next_id - MESSAGES_SEARCHED)), next_id)
+            found = self.find(key)
+        return found
+
     def latest(self, is_wanted: Callable[[TurnRecord], bool]) -> TurnRecord | None:
         """The latest of the turns that are remembered and wanted."""
         return next((record for record in reversed(self._answered) if is_wanted(record)), None)
@@ -155,6 +172,11 @@ class TurnLog:
         self._next_id, self.stop_reason = next_id, None
         if next_id == 0:
             self.known_below = 0
+
+    @property
+    def begins_request(self) -> bool:
+        """Whether the turn under way answers a request that may be repeated, and has stored nothing yet."""
+        return self._request is not None and self._request.key is not None and self._first_id is None
 
     def mark_of(self, message: Message) -> dict[str, Any] | None:
         """The ``kit`` mark of the next message: a turn's first names the request, an answer says why it ended."""
@@ -244,7 +266,7 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
     found: list[TurnRecord] = []
     under_way = False
     for record in records:
-        begun = _turn_begun_by(record)
+        begun = turn_begun_by(record)
         if begun is not None:
             found.append(begun)
             under_way = True
@@ -257,10 +279,11 @@ def turns_in(records: Sequence[SessionMessage]) -> list[TurnRecord]:
 
 def begins_turn(record: SessionMessage) -> bool:
     """Whether a message is the first of a turn, no matter who wrote it."""
-    return _turn_begun_by(record) is not None or is_prompt(record.message)
+    return turn_begun_by(record) is not None or is_prompt(record.message)
 
 
-def _turn_begun_by(record: SessionMessage) -> TurnRecord | None:
+def turn_begun_by(record: SessionMessage) -> TurnRecord | None:
+    """The turn whose first message this is, if its writer noted one."""
     turn = (record.kit or {}).get("turn")
     if not isinstance(turn, dict):
         return None

@@ -235,6 +235,12 @@ class SessionAgent:
         }
         return _with_kit(record, self.kit)
 
+    @property
+    def waits_for_answers(self) -> bool:
+        """Whether the agent has interrupted its turn, and waits for what it has asked."""
+        state = self._internal_state.get("interrupt_state")
+        return isinstance(state, dict) and bool(state.get("activated"))
+
     def initialize_internal_state(self, agent: Any) -> None:
         """Give an agent back its pending interrupts and its model's state, where the record has them."""
         if is_bidirectional(agent):

@@ -18,6 +18,8 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent_sessions.value_places import Place
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -54,28 +56,18 @@ class Unstorable(NamedTuple):
         path: Where in the value, such as ``message.content[0].toolResult``.
         type_name: The type of what stands there, with its module unless that is ``builtins``.
         reason: What is wrong with it. It never quotes the value.
+        shown_path: The path without keys that may be somebody's words, such as ``state[…]``.
     """
 
     path: str
     type_name: str
     reason: str
+    shown_path: str
 
-
-class _Place(NamedTuple):
-    """A place of a value in another. The path becomes text only when somebody has to read it."""
-
-    above: _Place | None
-    key: str | int
-    depth: int
-
-    def __str__(self) -> str:
-        parts: list[str] = []
-        place: _Place | None = self
-        while place is not None:
-            is_name = isinstance(place.key, str) and place.key.isidentifier()
-            parts.append(str(place.key) if place.above is None else f".{place.key}" if is_name else f"[{place.key!r}]")
-            place = place.above
-        return "".join(reversed(parts))
+    @classmethod
+    def at(cls, place: Place, type_name: str, reason: str) -> Unstorable:
+        """What stands there cannot be stored."""
+        return cls(str(place), type_name, reason, place.shown())
 
 
 def to_json(value: Any, name: str) -> tuple[Any, Unstorable | None]:
@@ -93,13 +85,13 @@ def to_json(value: Any, name: str) -> tuple[Any, Unstorable | None]:
     """
     found: list[Any] = [None]
     # Each entry: a value, where its result goes, and the place above it.
-    waiting: list[tuple[Any, Any, Any, _Place | None]] = [(value, found, 0, None)]
+    waiting: list[tuple[Any, Any, Any, Place | None]] = [(value, found, 0, None)]
     while waiting:
         item, into, at, above = waiting.pop()
         if not isinstance(item, (dict, list, tuple)):
             into[at], reason = _leaf(item)
             if reason is not None:
-                return None, Unstorable(str(_place(name, above, at)), type_name(item), reason)
+                return None, Unstorable.at(_place(name, above, at), type_name(item), reason)
             continue
         place = _place(name, above, at)
         if place.depth >= MAX_DEPTH:
@@ -123,8 +115,8 @@ def to_json(value: Any, name: str) -> tuple[Any, Unstorable | None]:
     return found[0], None
 
 
-def _place(name: str, above: _Place | None, key: str | int) -> _Place:
-    return _Place(None, name, 0) if above is None else _Place(above, key, above.depth + 1)
+def _place(name: str, above: Place | None, key: str | int) -> Place:
+    return Place(None, name, 0) if above is None else Place(above, key, above.depth + 1)
 
 
 def _leaf(item: Any) -> tuple[Any, str | None]:
@@ -150,7 +142,7 @@ def _leaf(item: Any) -> tuple[Any, str | None]:
     return made, reason
 
 
-def _names_in(item: dict[Any, Any], place: _Place) -> tuple[list[str], Unstorable | None]:
+def _names_in(item: dict[Any, Any], place: Place) -> tuple[list[str], Unstorable | None]:
     """A dictionary's keys as JSON writes them."""
     names: list[str] = []
     for key in item:
@@ -160,14 +152,14 @@ def _names_in(item: dict[Any, Any], place: _Place) -> tuple[list[str], Unstorabl
             names.append(str.__str__(key))
         elif isinstance(key, (bool, int, float)) or key is None:
             if isinstance(key, int) and not -_FIRST_UNREADABLE_INTEGER < key < _FIRST_UNREADABLE_INTEGER:
-                return [], Unstorable(
-                    str(place), type_name(key), f"a key that is an integer of more than {MAX_INTEGER_DIGITS} digits"
+                return [], Unstorable.at(
+                    place, type_name(key), f"a key that is an integer of more than {MAX_INTEGER_DIGITS} digits"
                 )
             names.append(_key_name(key))
         else:
-            return [], Unstorable(str(place), type_name(key), "JSON has nothing for such a key")
+            return [], Unstorable.at(place, type_name(key), "JSON has nothing for such a key")
     if len(set(names)) < len(names):
-        return [], Unstorable(str(place), type_name(item), "two of its keys, such as 1 and '1', are one in JSON")
+        return [], Unstorable.at(place, type_name(item), "two of its keys, such as 1 and '1', are one in JSON")
     return names, None
 
 
@@ -184,11 +176,12 @@ def _name_of(number: float) -> str:
     return float.__repr__(number) if math.isfinite(number) else "Infinity" if number > 0 else "-Infinity"
 
 
-def _too_deep(item: Any, place: _Place) -> Unstorable:
+def _too_deep(item: Any, place: Place) -> Unstorable:
     above = place
     while above.above is not None and above.above.depth > 2:  # noqa: PLR2004 - enough to recognise the value by
         above = above.above
-    return Unstorable(f"{above}…", type_name(item), f"nested more than {MAX_DEPTH} levels deep")
+    reason = f"nested more than {MAX_DEPTH} levels deep"
+    return Unstorable(f"{above}…", type_name(item), reason, f"{above.shown()}…")
 
 
 def type_name(value: Any) -> str:
@@ -257,7 +250,7 @@ def as_bytes(value: Any, name: str) -> tuple[bytes, Unstorable | None]:
     try:
         written.writelines(json_pieces(value))
     except RecursionError:
-        return b"", Unstorable(name, type_name(value), "nested too deeply for where it is stored from")
+        return b"", Unstorable(name, type_name(value), "nested too deeply for where it is stored from", name)
     except (TypeError, ValueError):
         made, problem = to_json(value, name)
         return (b"", problem) if problem is not None else as_bytes(made, name)

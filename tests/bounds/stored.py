@@ -21,6 +21,7 @@ def session_objects(
     window: int | None = None,
     manager: dict[str, Any] | None = None,
     pinned: Collection[int] = (),
+    markers_of: Sequence[str] = (),
 ) -> Iterator[tuple[str, bytes]]:
     """The objects of a session, by their keys below the prefix.
 
@@ -34,6 +35,7 @@ def session_objects(
         window: How many unpinned messages the conversation manager has left; ``None`` when the agent has none.
         manager: The state of another conversation manager.
         pinned: Messages that carry a pin.
+        markers_of: Agents of which its record says that they have had markers of recent use.
     """
     folder, now = f"session_{session_id}", "2026-03-01T15:30:00+00:00"
     times = {"created_at": now, "updated_at": now}
@@ -56,7 +58,13 @@ def session_objects(
             }
             message = {"message": said, "message_id": number, "redact_message": None, **times}
             yield f"{agent}/messages/message_{number}.json", _body(message, life)
-    yield f"{folder}/session.json", _body({"session_id": session_id, "session_type": "AGENT", **times}, life)
+    recent = {"recent": {"agents": [*markers_of]}} if markers_of else {}
+    yield f"{folder}/session.json", _body({"session_id": session_id, "session_type": "AGENT", **times}, life, **recent)
+
+
+def marker_object(session_id: str, at: float = BEGIN, agent_id: str = "default") -> tuple[str, bytes]:
+    """The marker of a session that was used on a day: its key below the prefix, and its bytes."""
+    return f"recent/{99_999 - int(at // DAY):05}/session_{session_id}/agent_{agent_id}.json", b"{}"
 
 
 def window_state(removed: int) -> dict[str, Any]:

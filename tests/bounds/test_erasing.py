@@ -5,15 +5,17 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from agent_sessions._life import recent_markers
 from agent_sessions._life.erasure import SWEEP_SECONDS
 from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError, SessionStorageError
-from agent_sessions.session_pages import ErasureStage
+from agent_sessions.session_pages import ErasureReport, ErasureStage
 from agent_sessions.session_store import FileSessionStore
-from tests.bounds.stored import session_objects
+from tests.bounds.stored import DAY, marker_object, session_objects
 from tests.bounds.world import BUCKET, PREFIX, World
 from tests.doubles.s3_server import Fault
 from tests.files.faults import failing
@@ -85,6 +87,55 @@ def test_without_any_time_an_erasure_still_makes_progress(slow: World) -> None:
 
     assert [report.erased for report in reports[:3]] == [1_000, 1_000, 101]
     assert len(reports) <= 4
+
+
+def marked_for_days(world: World, days: int) -> None:
+    """Put a session there that has had markers for so many days, and one for each of them besides."""
+    world.put("s", markers_of=["default"])
+    for _ in range(days):
+        key, body = marker_object("s", world.s3.clock())
+        world.s3.store.put(BUCKET, f"{PREFIX}/{key}", body)
+        world.s3.clock.advance(DAY)
+
+
+def markers_left(world: World) -> int:
+    return len(world.s3.store.current_objects(BUCKET, f"{PREFIX}/recent/"))
+
+
+def test_markers_of_very_many_days_are_erased_in_the_erasures_time_and_each_day_is_looked_at_once(
+    slow: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent_markers, "DAYS_AT_ONCE", 10)
+    marked_for_days(slow, 25)
+
+    reports: list[ErasureReport] = []
+    left: list[int] = []
+    while not reports or not reports[-1].is_whole:
+        slow.s3.log.take()
+        reports.append(slow.store.delete_session("s", within_seconds=0))
+        left.append(markers_left(slow))
+        assert sum("/recent/" in entry.key for entry in slow.s3.log.entries) <= 10 * 3
+        assert is_gone(slow)
+
+    assert left[:3] == [15, 5, 0]
+    assert slow.keys("s") == []
+
+
+def test_a_turn_that_begins_anew_behind_markers_of_very_many_days_says_when_to_come_back(
+    slow: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent_markers, "DAYS_AT_ONCE", 10)
+    marked_for_days(slow, 25)
+    slow.ttl_days = 1
+    slow.s3.clock.advance(2 * DAY)
+
+    left = [markers_left(slow)]
+    while left[-1]:
+        with pytest.raises(SessionBusyError) if left[-1] > 10 else nullcontext():
+            slow.repository().life.find_or_begin("s")
+        left.append(markers_left(slow))
+
+    assert left == [25, 15, 5, 0]
 
 
 @pytest.mark.parametrize("status", ["Enabled", "Suspended"])

@@ -1,10 +1,12 @@
 """A terminal on a real store: a folder, or the S3 stand-in."""
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from click.testing import CliRunner, Result
 from strands import Agent
@@ -66,9 +68,14 @@ def bucket_server() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def on_bucket(bucket_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def on_bucket(request: pytest.FixtureRequest, other_s3: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     for name, value in {"ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any", "DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
+    if other_s3:
+        client, bucket = boto3.client("s3", endpoint_url=other_s3), f"cli-{uuid.uuid4().hex}"
+        client.create_bucket(Bucket=bucket)
+        return Terminal(S3SessionStore(client, bucket, "chat"), f"s3://{bucket}/chat", ("--endpoint-url", other_s3))
+    bucket_server: S3Server = request.getfixturevalue("bucket_server")
     bucket_server.reset()
     store = S3SessionStore(bucket_server.client(), BUCKET, "chat")
     return Terminal(store, f"s3://{BUCKET}/chat", ("--endpoint-url", bucket_server.url))

@@ -62,6 +62,38 @@ def test_a_new_session_begins_when_it_is_asked_for(serve: Serve) -> None:  # noq
     assert len(served.request("GET", "/sessions").json()["session_ids"]) == 2
 
 
+def test_fork_goes_back_to_a_message_and_both_branches_stay(serve: Serve) -> None:  # noqa: F811
+    served = serve("One.", "Two.", "Another.", "Later.")
+
+    seen = talk(served, "/fork\nFirst\nSecond\n/fork\n2\nOtherwise\n", "--session", "chat")
+
+    assert seen.exit_code == 0, seen.output
+    assert "     0  First" in seen.output
+    assert "     2  Second" in seen.output
+    found = re.search(r"session (\S+): it goes on before 'Second'", seen.output)
+    assert found is not None, seen.output
+    assert served.said("chat") == ["user: First", "assistant: One.", "user: Second", "assistant: Two."]
+    assert served.said(found[1]) == ["user: First", "assistant: One.", "user: Otherwise", "assistant: Another."]
+
+    as_json = talk(served, "/fork\n0\nAnew\n", "--session", "chat", "--json")
+    events = [row for row in map(json.loads, as_json.stdout.splitlines()) if "event" in row]
+    forked = next(row for row in events if row["event"] == "Forked")
+    assert (forked["forked_from"], forked["message_count"]) == ("chat", 0)
+    assert served.said(forked["session_id"]) == ["user: Anew", "assistant: Later."]
+
+
+@pytest.mark.parametrize("line", ["", "1", "7", "second"])
+def test_fork_without_the_number_of_a_message_goes_on_where_it_is(serve: Serve, line: str) -> None:  # noqa: F811
+    served = serve("One.", "Two.")
+
+    seen = talk(served, f"First\n/fork\n{line}\nSecond\n", "--session", "chat")
+
+    assert seen.exit_code == 0, seen.output
+    assert ("is the number of none of your messages" in seen.output) == bool(line)
+    assert served.said("chat") == ["user: First", "assistant: One.", "user: Second", "assistant: Two."]
+    assert served.request("GET", "/sessions").json()["session_ids"] == ["chat"]
+
+
 def test_a_file_is_sent_along(serve: Serve, tmp_path: Path) -> None:  # noqa: F811
     served = serve("A dot.")
     (tmp_path / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\n")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def copy(source: Terminal, target: Terminal, *words: str) -> Any:
 
 
 def below(store: SessionStore) -> dict[str, bytes]:
-    """The records of a store by their names below its prefix."""
-    keys = [entry.key for entry in store.objects.list(store.layout.root) if "/.locks/" not in entry.key]
+    """The records of a store by their names below its prefix; a lease, which a store may keep, is none."""
+    listed = (entry.key for entry in store.objects.list(store.layout.root))
+    keys = [key for key in listed if "/.locks/" not in key and not key.endswith("/lease.json")]
     found = {key: store.objects.get(key) for key in keys}
     return {key.removeprefix(store.layout.root): stored.body for key, stored in found.items() if stored is not None}
 
@@ -66,7 +68,7 @@ def test_every_session_arrives_byte_for_byte_and_a_second_copy_finds_it(three: T
     assert len(elsewhere.store.messages("ada").messages) == 6
 
 
-def test_between_prefixes_of_one_s3_the_storage_copies_and_no_message_is_read(
+def test_between_prefixes_of_one_s3_the_storage_copies_and_only_what_titles_a_session_is_read(
     on_bucket: Terminal, other_prefix: Terminal, bucket_server: S3Server
 ) -> None:
     on_bucket.talk("ada", "One.", "Two.")
@@ -77,8 +79,8 @@ def test_between_prefixes_of_one_s3_the_storage_copies_and_no_message_is_read(
     assert told.exit_code == 0, told.output
     row = json.loads(told.output.splitlines()[0])
     assert row["by_storage"] == row["records"] - 1 == 5
-    read = [entry.key for entry in bucket_server.log.entries if entry.verb == "GET" and "message_" in entry.key]
-    assert read == []
+    read = {entry.key for entry in bucket_server.log.entries if entry.verb == "GET" and "message_" in entry.key}
+    assert {key.rpartition("/")[2] for key in read} <= {"message_0.json"}
     assert below(other_prefix.store) == below(on_bucket.store)
 
 
@@ -184,8 +186,10 @@ def test_owners_keep_their_sessions_or_get_others(terminal: Terminal, elsewhere:
 def test_ctrl_c_leaves_nothing_that_opens_and_the_next_copy_goes_on(
     three: Terminal, elsewhere: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    def interrupt(copies: Any, *, timeout: float | None = None, **_: object) -> Any:
+        if timeout is None:
+            raise KeyboardInterrupt
+        return wait(copies, timeout=30)  # the machine may be busy
 
     with monkeypatch.context() as patched:
         patched.setattr(copying, "wait", interrupt)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from agent_sessions.lease import SessionLease
 from agent_sessions.object_store import Absent
@@ -131,13 +132,172 @@ def test_a_store_that_ignores_conditions_is_bad(on_folder: Terminal, monkeypatch
     assert (found["If-None-Match"], found["If-Match"]) == ("bad", "bad")
 
 
+WITHOUT_TLS = {"Bool": {"aws:SecureTransport": "false"}}
+WHOLE = ["arn:aws:s3:::b", "arn:aws:s3:::b/*"]
+DENY = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": WHOLE, "Condition": WITHOUT_TLS}
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [DENY],
+        DENY,
+        [{**DENY, "Principal": {"AWS": "*"}, "Action": ["s3:*"], "Resource": "*"}],
+        [{**DENY, "Action": "*", "Condition": {"Bool": {"aws:securetransport": ["false"]}}}],
+        [{**DENY, "Resource": WHOLE[0]}, {**DENY, "Resource": "arn:aws-cn:s3:::b/*"}],
+        [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}, DENY],
+        [{**DENY, "Resource": "arn:aws:s3:::b*"}],
+    ],
+)
+def test_a_policy_that_takes_no_request_without_tls_is_good(statements: Any) -> None:
+    assert judge_tls({"Policy": json.dumps({"Statement": statements})}, "b").verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"Effect": "Allow"}, "are taken: deny s3:*"),
+        ({"Action": ["s3:GetObject", "s3:PutObject"]}, "by the bucket and its objects (some actions alone"),
+        ({"Action": None, "NotAction": "s3:ListBucket"}, "some actions alone"),
+        ({"Principal": {"AWS": "arn:aws:iam::111122223333:root"}}, "some principals alone"),
+        ({"Principal": None, "NotPrincipal": {"AWS": "arn:aws:iam::111122223333:root"}}, "some principals alone"),
+        ({"Resource": WHOLE[0]}, "by its objects"),
+        ({"Resource": WHOLE[1]}, "by the bucket"),
+        ({"Resource": [WHOLE[0], "arn:aws:s3:::b/chat/*"]}, "by its objects"),
+        ({"Resource": ["arn:aws:s3:::other", "arn:aws:s3:::other/*"]}, "by the bucket and its objects"),
+        ({"Resource": None, "NotResource": "arn:aws:s3:::b/public/*"}, "by the bucket and its objects"),
+        ({"Condition": {"Bool": {"aws:SecureTransport": "true"}}}, "other conditions, too, or another value"),
+        ({"Condition": {**WITHOUT_TLS, "StringEquals": {"aws:PrincipalOrgID": "o-1"}}}, "other conditions"),
+        ({"Condition": {"Bool": {**WITHOUT_TLS["Bool"], "aws:ViaAWSService": "false"}}}, "other conditions"),
+        ({"Condition": None}, "are taken: deny s3:*"),
+    ],
+)
+def test_a_policy_that_takes_some_requests_without_tls_says_which(change: dict[str, Any], said: str) -> None:
+    statement = {name: value for name, value in {**DENY, **change}.items() if value is not None}
+
+    found = judge_tls({"Policy": json.dumps({"Statement": [statement]})}, "b")
+
+    assert found.verdict is Verdict.NOTICE
+    assert said in found.what, found.what
+
+
+@pytest.mark.parametrize("policy", [None, {"Policy": "no JSON"}, {"Policy": "[]"}, {"Policy": '{"Statement": [7]}'}])
+def test_a_bucket_without_such_a_policy_takes_requests_without_tls(policy: Any) -> None:
+    assert judge_tls(policy, "b").verdict is Verdict.NOTICE
+
+
+@pytest.fixture
+def versioned(on_bucket: Terminal, bucket_server: S3Server) -> Terminal:
+    bucket_server.client().put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    return on_bucket
+
+
+def versions_in(server: S3Server) -> list[dict[str, Any]]:
+    page: Any = server.client().list_object_versions(Bucket=BUCKET)
+    return [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+
+
+def test_of_a_versioned_bucket_versions_are_tried_too_and_none_is_left(
+    versioned: Terminal, bucket_server: S3Server
+) -> None:
+    (found,) = [row for row in rows(versioned) if row["name"] == "permissions"]
+
+    assert found["verdict"] == "good"
+    assert found["what"].endswith(
+        "s3:PutObject, s3:GetObject, s3:ListBucket, s3:DeleteObject, s3:ListBucketVersions, s3:DeleteObjectVersion"
+    )
+    assert versions_in(bucket_server) == []
+
+
+def test_a_bucket_that_keeps_no_versions_needs_no_permission_for_them(on_bucket: Terminal) -> None:
+    (found,) = [row for row in rows(on_bucket) if row["name"] == "permissions"]
+
+    assert found["what"].endswith("may s3:PutObject, s3:GetObject, s3:ListBucket, s3:DeleteObject")
+
+
+def test_who_may_not_list_versions_leaves_none_all_the_same(versioned: Terminal, bucket_server: S3Server) -> None:
+    bucket_server.faults.add(Fault("error", verb="LIST_VERSIONS", code="AccessDenied", times=99))
+
+    (found,) = [row for row in rows(versioned) if row["name"] == "permissions"]
+
+    bucket_server.faults.clear()
+    assert found["verdict"] == "bad"
+    assert "refused: s3:ListBucketVersions (AccessDenied)." in found["what"]
+    assert not [entry for entry in versions_in(bucket_server) if "doctor" in entry["Key"]]
+
+
+class RefusesVersions:
+    """Stands for a client whose credentials may delete objects, but no versions."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def delete_object(self, **request: Any) -> Any:
+        if "VersionId" in request:
+            message = "User: arn:aws:iam::1:user/x is not authorized to perform: s3:DeleteObjectVersion on resource"
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": message}}, "DeleteObject")
+        return self._client.delete_object(**request)
+
+
+def test_who_may_not_delete_versions_is_told_what_is_left(versioned: Terminal) -> None:
+    objects: Any = versioned.store.objects
+    objects.client = RefusesVersions(objects.client)
+
+    (found,) = [check for check in check_objects(versioned.store) if check.name == "permissions"]
+
+    assert found.verdict is Verdict.BAD
+    assert "s3:DeleteObjectVersion (AccessDenied)" in found.what
+    assert "Left behind: versions of chat/.agent-sessions-doctor-" in found.what
+
+
+class EncryptsWithKey(RefusesVersions):
+    """Stands for a client of a bucket with a key, which these credentials may use for some requests."""
+
+    refused = ""
+
+    def delete_object(self, **request: Any) -> Any:
+        return self._client.delete_object(**request)
+
+    def head_object(self, **request: Any) -> Any:
+        return {**self._client.head_object(**request), "ServerSideEncryption": "aws:kms"}
+
+    def _ask(self, operation: str, permission: str, request: dict[str, Any]) -> Any:
+        if permission == self.refused:
+            message = f"User: arn:aws:iam::1:user/x is not authorized to perform: {permission} on resource: a key"
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": message}}, operation)
+        return getattr(self._client, operation)(**request)
+
+    def put_object(self, **request: Any) -> Any:
+        return self._ask("put_object", "kms:GenerateDataKey", request)
+
+    def get_object(self, **request: Any) -> Any:
+        return self._ask("get_object", "kms:Decrypt", request)
+
+
+@pytest.mark.parametrize("permission", ["", "kms:GenerateDataKey", "kms:Decrypt"])
+def test_a_key_that_may_not_be_used_is_named_by_the_permission(on_bucket: Terminal, permission: str) -> None:
+    objects: Any = on_bucket.store.objects
+    objects.client = EncryptsWithKey(objects.client)
+    objects.client.refused = permission
+
+    (found,) = [check for check in check_objects(on_bucket.store) if check.name == "permissions"]
+
+    if permission:
+        assert f"{permission} (AccessDenied)" in found.what
+    else:
+        assert found.what.endswith("; the key: kms:GenerateDataKey, kms:Decrypt")
+
+
 def test_permissions_that_lack_are_bad(on_bucket: Terminal, bucket_server: S3Server) -> None:
     bucket_server.faults.add(Fault("error", verb="PUT", key="*doctor*", code="AccessDenied", times=99))
 
     found = {row["name"]: row for row in rows(on_bucket)}
 
     assert found["permissions"]["verdict"] == "bad"
-    assert "write (AccessDenied)" in found["permissions"]["what"]
+    assert "s3:PutObject (AccessDenied)" in found["permissions"]["what"]
 
 
 def test_a_bucket_whose_settings_cannot_be_asked_for_is_unknown(on_bucket: Terminal, bucket_server: S3Server) -> None:
@@ -195,7 +355,6 @@ def test_the_lifecycle_rule_is_compared_with_the_lifetime(answer: Any, ttl_days:
 def test_a_buckets_settings_are_judged() -> None:
     blocked = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
     sse = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
-    deny = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
 
     assert judge_public_access({"PublicAccessBlockConfiguration": blocked}).verdict is Verdict.GOOD
     open_bucket = judge_public_access({"PublicAccessBlockConfiguration": {**blocked, "BlockPublicAcls": False}})
@@ -203,7 +362,5 @@ def test_a_buckets_settings_are_judged() -> None:
     assert judge_public_access(None).verdict is Verdict.BAD
     assert judge_encryption({"ServerSideEncryptionConfiguration": sse}).verdict is Verdict.GOOD
     assert judge_encryption(None).verdict is Verdict.BAD
-    assert judge_tls({"Policy": json.dumps({"Statement": [deny]})}).verdict is Verdict.GOOD
-    assert judge_tls(None).verdict is Verdict.NOTICE
     assert judge_versioning({}).verdict is Verdict.GOOD
     assert judge_versioning({"Status": "Enabled"}).verdict is Verdict.NOTICE

@@ -27,7 +27,7 @@ def test_each_session_is_a_line_with_its_agents_and_messages_and_nothing_is_writ
     head, *lines = [line.split() for line in seen.output.splitlines()]
     assert head[:3] == ["ID", "AGENTS", "MESSAGES"]
     assert [line[:3] for line in lines] == [["ada", "1", "4"], ["bob", "2", "4"]]
-    assert all(line[3].startswith("20") and line[5:] == ["-", "-"] for line in lines)
+    assert all(line[3].startswith("20") and line[5:] == ["-", "-", "Question", "0"] for line in lines)
     assert terminal.stored() == before
 
 
@@ -67,8 +67,8 @@ def test_who_holds_the_lease_is_shown_while_it_is_held(terminal: Terminal) -> No
         held = terminal.run("ls")
     free = terminal.run("ls")
 
-    assert held.output.splitlines()[1].endswith("nightly report")
-    assert free.output.splitlines()[1].split()[-1] == "-"
+    assert held.output.splitlines()[1].endswith("nightly report  Question 0")
+    assert free.output.splitlines()[1].split()[-3:] == ["-", "Question", "0"]
 
 
 def test_with_a_lifetime_the_expired_are_left_out_and_the_others_say_when(

@@ -21,10 +21,23 @@ from agent_sessions_client import (
     Client,
     ConnectionLostError,
     EndpointProblemError,
+    Fork,
+    ListedSession,
+    RunningTurn,
+    SessionsPage,
     SigV4Auth,
     Submitted,
 )
 from tests.client.played import Connection, Played, problem, reply
+
+FORK = {
+    "session_id": "other",
+    "forked_from": "a b",
+    "agent_id": "default",
+    "before_message": 4,
+    "message_count": 4,
+    "state": "as then",
+}
 
 
 def answer(value: Any, status: int = 200) -> Connection:
@@ -48,7 +61,8 @@ def test_the_two_clients_have_the_same_methods_with_the_same_arguments() -> None
         return {name: list(inspect.signature(method).parameters) for name, method in public.items()}
 
     assert methods(AsyncClient) == methods(Client)
-    assert set(methods(Client)) >= {"stream", "follow", "send", "submit", "turn", "cancel", "call", "close"}
+    verbs = {"stream", "follow", "send", "submit", "turn", "cancel", "sessions", "rename", "fork", "call", "close"}
+    assert set(methods(Client)) >= verbs
 
 
 def test_a_new_session_is_begun_without_an_id() -> None:
@@ -73,6 +87,9 @@ def test_both_clients_send_the_same() -> None:
         client.submit("demo", "Hi", idempotency_key="k")
         client.cancel("demo", "t1")
         client.call("GET", "/sessions", limit="7")
+        client.sessions(order="recent", cursor="c")
+        client.rename("demo", None)
+        client.fork("demo", before_message=4, idempotency_key="k")
         client.call("DELETE", "/sessions/demo")
 
     async def ask_asynchronously(client: AsyncClient) -> None:
@@ -82,9 +99,13 @@ def test_both_clients_send_the_same() -> None:
             await client.submit("demo", "Hi", idempotency_key="k")
             await client.cancel("demo", "t1")
             await client.call("GET", "/sessions", limit="7")
+            await client.sessions(order="recent", cursor="c")
+            await client.rename("demo", None)
+            await client.fork("demo", before_message=4, idempotency_key="k")
             await client.call("DELETE", "/sessions/demo")
 
-    blocking, asynchronous = Played(answer(reply("x"))), Played(answer(reply("x")))
+    everything = answer(reply("x", sessions=[], next_cursor=None, title=None, **FORK | {"session_id": "demo"}))
+    blocking, asynchronous = Played(everything), Played(everything)
     ask(Client("http://endpoint", transport=blocking))
     asyncio.run(ask_asynchronously(AsyncClient("http://endpoint", transport=asynchronous)))
 
@@ -98,8 +119,46 @@ def test_both_clients_send_the_same() -> None:
         ("POST", "/sessions/demo/messages"),
         ("DELETE", "/sessions/demo/turns/t1"),
         ("GET", "/sessions?limit=7"),
+        ("GET", "/sessions?order=recent&limit=100&cursor=c"),
+        ("PATCH", "/sessions/demo"),
+        ("POST", "/sessions/demo/fork"),
         ("DELETE", "/sessions/demo"),
     ]
+
+
+def test_a_page_of_sessions_leads_to_the_next() -> None:
+    row = {"session_id": "demo", "title": "Mine", "created_at": "t0", "forked_from": None, "last_used_at": "t1"}
+    running = {"turn_id": "t1", "agent_id": "default", "of a newer endpoint": 1}
+    played = Played(
+        answer({"session_ids": ["demo"], "sessions": [{**row, "running_turn": running}], "next_cursor": "c"}),
+        answer({"session_ids": [], "sessions": [], "next_cursor": None}),
+    )
+    client = Client("http://endpoint", transport=played)
+
+    first = client.sessions(order="recent", limit=1)
+    second = client.sessions(order="recent", limit=1, cursor=first.next_cursor)
+
+    assert first.sessions == (ListedSession("demo", "Mine", "t0", None, "t1", RunningTurn("t1", "default")),)
+    assert second == SessionsPage((), None)
+    assert [dict(r.url.params) for r in played.requests] == [
+        {"order": "recent", "limit": "1"},
+        {"order": "recent", "limit": "1", "cursor": "c"},
+    ]
+
+
+def test_a_session_is_renamed_and_forked() -> None:
+    played = Played(answer({"session_id": "a b", "title": "Mine"}), answer(FORK, 201))
+    client = Client("http://endpoint", transport=played)
+
+    assert client.rename("a b", "Mine") == "Mine"
+    assert client.fork("a b", before_turn="t1", fork_id="other") == Fork("other", "a b", "default", 4, 4, "as then")
+
+    assert [json.loads(r.content) for r in played.requests] == [
+        {"title": "Mine"},
+        {"before_turn": "t1", "session_id": "other"},
+    ]
+    assert played.requests[1].url.raw_path == b"/sessions/a%20b/fork"
+    assert played.requests[1].headers["idempotency-key"]
 
 
 def test_an_empty_answer_is_none_and_a_refusal_an_exception() -> None:

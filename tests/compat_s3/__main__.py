@@ -20,7 +20,16 @@ SUITES = (
     "tests/endpoint/test_sessions.py",
     "tests/endpoint/test_repeats.py",
     "tests/endpoint/test_owners.py",
+    "tests/endpoint/test_recent.py",
+    "tests/endpoint/test_forks.py",
     "tests/concurrency/test_races.py",
+    "tests/cli/test_titles_and_forks.py",
+    "tests/cli/test_ls.py",
+    "tests/cli/test_show.py",
+    "tests/cli/test_rm.py",
+    "tests/cli/test_rm_all.py",
+    "tests/cli/test_cp.py",
+    "tests/cli/test_export_import.py",
 )
 
 

@@ -77,7 +77,9 @@ def take_turns(job: dict[str, Any]) -> dict[str, Any]:
     model = ScriptedModel(otherwise=answer(job))
 
     def restore(lease: SessionLease | None) -> Agent:
-        manager = store.session_manager(job["session_id"], durability=job["durability"], lease=lease)
+        modes = {"effects": {"durability": "turn", "fence": "effects"}}
+        mode = modes.get(job["durability"], {"durability": job["durability"]})
+        manager = store.session_manager(job["session_id"], **mode, lease=lease)
         return Agent(
             agent_id="default",
             model=model,

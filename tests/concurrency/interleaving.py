@@ -21,7 +21,8 @@ from tests.concurrency.memory_objects import MemoryObjects
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
+"""For a thread to come to its next pause, on a machine that is busy with other things."""
 
 
 class KilledError(BaseException):
@@ -36,6 +37,7 @@ class Process:
     dead: bool = False
     mortal: bool = True
     error: BaseException | None = None
+    threads: int = 0
 
 
 @dataclass(eq=False)
@@ -48,6 +50,8 @@ class Task:
     ready: Callable[[], bool] = lambda: True
     go: threading.Event = field(default_factory=threading.Event)
     finished: bool = False
+    number: int = 0
+    """Which thread of its process it is, in the order of their beginning."""
 
 
 class Machine(Executor):
@@ -106,17 +110,10 @@ class Machine(Executor):
 
     def _step(self, task: Task) -> None:
         self.history.append(f"{task.process.name}: {task.doing}")
-        task.go.set()
-        assert self._stopped.acquire(timeout=PATIENCE_SECONDS), self.history
+        self._let_go_on(task)
 
     def _spawn(self, process: Process, work: Callable[[], None]) -> None:
-        task = Task(process, work)
-        self._tasks.append(task)
-
         def run() -> None:
-            self._local.task = task
-            task.go.wait()
-            task.go.clear()
             try:
                 if not process.dead:
                     work()
@@ -124,9 +121,49 @@ class Machine(Executor):
                 pass
             finally:
                 task.finished = True
-                self._stopped.release()
+
+        task = Task(process, run, number=process.threads)
+        process.threads += 1
+        self._tasks.append(task)
+        self._begin(task)
+
+    # --- who runs ---------------------------------------------------------------------------------------
+
+    def _begin(self, task: Task) -> None:
+        """Have a thread ready to go on."""
+
+        def run() -> None:
+            self._local.task = task
+            task.go.wait()
+            task.go.clear()
+            task.work()
+            self._stopped.release()
 
         threading.Thread(target=run, daemon=True).start()
+
+    def _running(self) -> Task | None:
+        """The thread that is running; ``None`` outside of the machine's."""
+        task: Task | None = getattr(self._local, "task", None)
+        return task
+
+    def _let_go_on(self, task: Task) -> None:
+        """Let a thread go on to its next pause, or to its end."""
+        task.go.set()
+        assert self._stopped.acquire(timeout=PATIENCE_SECONDS), self.history
+
+    def _let_others_go_on(self, task: Task) -> None:
+        """Pause the thread that is running."""
+        self._stopped.release()
+        task.go.wait()
+        task.go.clear()
+
+    def delivers_late(self) -> bool:
+        """Whether the request that a killed process was about to send is under way, and arrives at some time."""
+        return self.random.random() < 1 / 3
+
+    def loses_answer(self) -> bool:
+        """Whether the answer to a write that took effect is lost."""
+        return self.random.random() < self.lost_answers
 
     # --- for those that run -----------------------------------------------------------------------------
 
@@ -136,21 +173,19 @@ class Machine(Executor):
         Raises:
             KilledError: This process has been killed meanwhile.
         """
-        task: Task | None = getattr(self._local, "task", None)
+        task = self._running()
         if task is None:
             return
         if not task.process.dead:
             task.doing, task.ready = doing, ready
-            self._stopped.release()
-            task.go.wait()
-            task.go.clear()
+            self._let_others_go_on(task)
         if task.process.dead:
             raise KilledError
 
     def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run something on another thread of the same process."""
         future: Future[T] = _Awaited(self)
-        task: Task | None = getattr(self._local, "task", None)
+        task = self._running()
 
         def run() -> None:
             if not future.set_running_or_notify_cancel():
@@ -277,14 +312,14 @@ class InterleavedObjects(MemoryObjects):
             self._machine.pause(name)
         except KilledError:
             # It may have left before the process died, and arrive at any time.
-            if self._machine.random.random() < 1 / 3:
+            if self._machine.delivers_late():
                 self._machine.later(name, lambda: _ignoring_refusal(work))
             raise
         try:
             done = work()
         finally:
             self._machine.pause(f"answer to {name}")
-        if self._machine.random.random() < self._machine.lost_answers:
+        if self._machine.loses_answer():
             raise SessionStorageError("applied, and the answer lost", code="ReadTimeoutError")
         return done
 

@@ -39,7 +39,7 @@ class MemoryObjects(ObjectStore):
 
     def stored(self, key: str) -> StoredObject | None:
         found = self.bodies.get(key)
-        return None if found is None else StoredObject(found[0], _etag(found[0]), found[1], self._now())
+        return None if found is None else StoredObject(found[0], etag(found[0]), found[1], self._now())
 
     def get(self, key: str) -> StoredObject | None:
         return self.stored(key)
@@ -55,7 +55,7 @@ class MemoryObjects(ObjectStore):
         if self.failing < 0:
             self.failing += 1
             raise SessionStorageError("applied, and the answer lost", code="ReadTimeoutError", key=key)
-        return Written(_etag(body), self._now())
+        return Written(etag(body), self._now())
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -78,7 +78,7 @@ class MemoryObjects(ObjectStore):
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
         for key in sorted(key for key in self.bodies if key.startswith(prefix) and key > start_after):
             body, at = self.bodies[key]
-            yield ListedObject(key, _etag(body), at, len(body))
+            yield ListedObject(key, etag(body), at, len(body))
 
     def list_folders(self, prefix: str, *, named: str = "", start_after: str = "") -> Iterator[str]:
         names = {key[len(prefix) :].split("/")[0] for key in self.bodies if key.startswith(f"{prefix}{named}")}
@@ -93,5 +93,5 @@ class MemoryPlace:
         self.layout = Layout()
 
 
-def _etag(body: bytes) -> str:
+def etag(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()

@@ -23,7 +23,7 @@ from lambda_src.turn_resource.accepted import AwaitedTurn, find_turn, is_over
 from lambda_src.turn_resource.taking import TakenTurn
 from lambda_src.turns.turn_events import MessageStored, Restored
 from tests.concurrency.test_followers import sleep
-from tests.concurrency.test_interleavings import World, _held, world_of  # noqa: F401 - a fixture
+from tests.concurrency.test_interleavings import World, held, world_of  # noqa: F401 - a fixture
 
 SEEDS = int(os.environ.get("AGENT_SESSIONS_SEEDS", "100"))
 TURN_ID, KEY = "the-turn", "key"
@@ -71,7 +71,7 @@ def take(scene: Scene, name: str) -> None:
         sleep=partial(sleep, world),
     )
     taken = TakenTurn(scene.store, "chat", "default", TURN_ID, lambda: math.inf)
-    with contextlib.suppress(EndpointError, SessionException), taken, _held(lease, wait_seconds=200):
+    with contextlib.suppress(EndpointError, SessionException), taken, held(lease, wait_seconds=200):
         taken.look_up()
         manager = taken.checked(world.manager("turn", lease))
         agent = world.agent(manager)

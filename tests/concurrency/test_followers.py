@@ -30,7 +30,7 @@ from lambda_src.turns.turn import fold, stream_turn
 from lambda_src.turns.turn_events import MessageStored
 from tests.concurrency import machine_loop
 from tests.concurrency.interleaving import Process
-from tests.concurrency.test_interleavings import World, _held, world_of  # noqa: F401 - a fixture
+from tests.concurrency.test_interleavings import World, held, world_of  # noqa: F401 - a fixture
 from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
 
 SEEDS = int(os.environ.get("AGENT_SESSIONS_SEEDS", "60"))
@@ -72,7 +72,7 @@ def take_turn(world: World, rounds: int) -> dict[str, Any]:
         world.place, "chat", holder="turn", renew_seconds=None, duration_seconds=900, clock=lambda: world.machine.now
     )
     body = TurnBody.model_validate({"prompt": "Work it out."})
-    with _held(lease, wait_seconds=0):
+    with held(lease, wait_seconds=0):
         turn = stream_turn(
             lambda: world.manager("turn", lease),
             build,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from strands import Agent, tool
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 
+from agent_sessions import forking
 from agent_sessions.exceptions import SessionNotFoundError, SessionStorageError
 from agent_sessions.session_store import FileSessionStore, ObjectSessionStore, SessionStore
 from tests.doubles.s3.faults import Fault
@@ -77,17 +78,19 @@ def remember(word: str, tool_context: Any) -> str:
     return f"{word} is noted."
 
 
-def take_turn(store: Any, session_id: str, prompt: str, *script: Any, window: int | None = None) -> tuple[Any, Any]:
+def take_turn(
+    store: Any, session_id: str, prompt: str, *script: Any, window: int | None = None, agent_id: str = "a1"
+) -> tuple[Any, Any]:
     """One turn in a process of its own. Returns what the model saw at first, and the state before the turn."""
     options: dict[str, Any] = {}
     if window is not None:
         options["conversation_manager"] = SlidingWindowConversationManager(window_size=window)
     agent = Agent(
-        agent_id="a1",
+        agent_id=agent_id,
         model=(model := ScriptedModel(*script)),
         tools=[remember],
         callback_handler=None,
-        session_manager=store.session_manager(session_id, durability="turn"),
+        session_manager=store.session_manager(session_id, durability="turn", recent=True),
         **options,
     )
     before = copy.deepcopy(agent.state.get())
@@ -106,6 +109,14 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def recent(store: Any) -> list[str]:
+    return [row.session_id for row in store.list_recent().sessions]
+
+
+def markers_of(folder: Path, session_id: str) -> list[Path]:
+    return [*folder.glob(f"recent/*/session_{session_id}/*")]
+
+
 def test_a_fork_that_dies_at_any_write_leaves_nothing_that_opens(tmp_path: Path) -> None:
     store = a_session(tmp_path)
     before = {name: body for name, body in files(tmp_path).items() if "session_source/" in name}
@@ -120,13 +131,18 @@ def test_a_fork_that_dies_at_any_write_leaves_nothing_that_opens(tmp_path: Path)
             break
         if alive:  # killed behind its last write
             assert len(store.messages("fork").messages) == 8
+            assert "fork" in recent(store)
             store.delete_session("fork")
+            assert markers_of(tmp_path, "fork") == []
             continue
         with pytest.raises(SessionNotFoundError):
             store.describe("fork")
+        assert recent(store) == ["source"]
         store.fork("source", before_message=8, fork_id="fork")
         assert [each.message_id for each in store.messages("fork").messages] == list(range(8))
+        assert "fork" in recent(store)
         store.delete_session("fork")
+        assert markers_of(tmp_path, "fork") == []
 
     assert at > 20
     assert alive == ["fork"]
@@ -152,6 +168,28 @@ def test_a_message_that_is_redacted_meanwhile_is_redacted_in_the_fork(tmp_path: 
 
     said = [each.to_message()["content"] for each in store.messages("fork").messages]
     assert said[2] == [{"text": "[taken back]"}]
+    assert not any(b"Zanzibar" in body for body in files(tmp_path).values())
+
+
+def test_a_title_is_that_of_the_prompt_as_it_was_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileSessionStore(tmp_path)
+    for prompt in ("my secret is Zanzibar", "Bye"):
+        manager = store.session_manager("source", durability="turn", recent=True)
+        Agent(agent_id="a1", model=ScriptedModel("Yes."), callback_handler=None, session_manager=manager)(prompt)
+    assert store.describe("source").title == "my secret is Zanzibar"
+    look = forking._Source.parts_before
+
+    def redact_first(source: Any, *arguments: Any) -> Any:
+        repository: Any = FileSessionStore(tmp_path).session_manager("source")
+        record = repository.read_message("source", "a1", 0)
+        record.message = record.redact_message = {"role": "user", "content": [{"text": "[taken back]"}]}
+        repository.update_message("source", "a1", record)
+        return look(source, *arguments)
+
+    monkeypatch.setattr(forking._Source, "parts_before", redact_first)
+    store.fork("source", before_message=2, fork_id="fork")
+
+    assert store.describe("fork").title == "[taken back]"
     assert not any(b"Zanzibar" in body for body in files(tmp_path).values())
 
 
@@ -203,7 +241,11 @@ def test_a_copy_that_comes_after_another_has_failed_is_not_left() -> None:
         assert store.fork("source", before_message=4, fork_id="fork").message_count == 4
 
 
-TURNS = st.lists(st.sampled_from(["plain", "tool", "redacted"]), min_size=1, max_size=6)
+TURNS = st.lists(
+    st.tuples(st.sampled_from(["a1", "a1", "a2"]), st.sampled_from(["plain", "tool", "redacted"])),
+    min_size=1,
+    max_size=6,
+)
 SCRIPTS: dict[str, list[Any]] = {
     "plain": ["Yes."],
     "tool": [tool_use("remember", word="w"), "Noted."],
@@ -212,19 +254,29 @@ SCRIPTS: dict[str, list[Any]] = {
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kinds=TURNS, window=st.none() | st.integers(2, 6), data=st.data())
+@given(turns=TURNS, window=st.none() | st.integers(2, 6), data=st.data())
 def test_after_a_fork_the_model_sees_what_it_saw_then(
-    kinds: list[str], window: int | None, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    turns: list[tuple[str, str]], window: int | None, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     store = FileSessionStore(tmp_path_factory.mktemp("sessions"))
-    firsts, seen = [], []
-    for number, kind in enumerate(kinds):
-        firsts.append(len(store.messages("source", "a1", limit=1000).messages) if number else 0)
-        seen.append(take_turn(store, "source", f"Prompt {number}", *SCRIPTS[kind], window=window))
-    number = data.draw(st.integers(0, len(kinds) - 1))
 
-    fork = store.fork("source", before_message=firsts[number], fork_id="fork")
+    def take(session_id: str, number: int) -> tuple[Any, Any]:
+        agent_id, kind = turns[number]
+        return take_turn(store, session_id, f"Prompt {number}", *SCRIPTS[kind], window=window, agent_id=agent_id)
+
+    counts = {"a1": 0, "a2": 0}
+    firsts, seen = [], []
+    for number, (agent_id, _) in enumerate(turns):
+        firsts.append(counts[agent_id])
+        seen.append(take("source", number))
+        counts[agent_id] = len(store.messages("source", agent_id, limit=1000).messages)
+    number = data.draw(st.integers(0, len(turns) - 1))
+
+    fork = store.fork("source", turns[number][0], before_message=firsts[number], fork_id="fork")
 
     assert fork.state == "as then"
-    again = take_turn(store, "fork", f"Prompt {number}", *SCRIPTS[kinds[number]], window=window)
-    assert again == seen[number]
+    assert take("fork", number) == seen[number]
+    # What another agent was asked next, it sees as it did then, too.
+    others = (later for later in range(number, len(turns)) if turns[later][0] != turns[number][0])
+    for later in itertools.islice(others, 1):
+        assert take("fork", later) == seen[later]

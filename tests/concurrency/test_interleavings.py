@@ -18,6 +18,7 @@ from strands.agent.conversation_manager import NullConversationManager
 from agent_sessions._objects import ordered_writer as write_behind
 from agent_sessions._objects import tail_and_base as history
 from agent_sessions._objects.object_repository import ObjectSessionRepository
+from agent_sessions._objects.read_ahead import ReadAhead
 from agent_sessions._records import background
 from agent_sessions._records.layout import message_id_of
 from agent_sessions.exceptions import SessionBusyError, SessionConflictError, SessionException, SessionStorageError
@@ -26,6 +27,9 @@ from agent_sessions.repository_session_manager import RepositorySessionManager
 from tests.concurrency.interleaving import InterleavedPlace, Machine
 from tests.conftest import TOTAL
 from tests.doubles.scripted_model import ScriptedModel
+
+MODES = ("message", "turn", "effects")
+"""``effects`` is ``durability="turn"`` with ``fence="effects"``."""
 
 SEEDS = int(os.environ.get("AGENT_SESSIONS_SEEDS", "200"))
 
@@ -51,9 +55,19 @@ class World:
     place: InterleavedPlace
     turns: list[Turn] = field(default_factory=list)
 
-    def manager(self, durability: Any, lease: SessionLease | None = None) -> RepositorySessionManager:
+    def manager(
+        self, durability: Any, lease: SessionLease | None = None, ahead: ReadAhead | None = None
+    ) -> RepositorySessionManager:
+        """A manager of one of :data:`MODES`."""
+        fence: Any = "effects" if durability == "effects" else "model"
+        durability = "turn" if durability == "effects" else durability
         repository = ObjectSessionRepository(
-            self.place.objects, self.place.layout, durability=durability, consolidates=True, lease=lease
+            *(self.place.objects, self.place.layout),
+            durability=durability,
+            fence=fence,
+            consolidates=True,
+            lease=lease,
+            read_ahead=ahead,
         )
         return RepositorySessionManager("chat", repository)
 
@@ -78,7 +92,7 @@ class World:
             self.place, "chat", holder=name, renew_seconds=None, clock=lambda: self.machine.now, sleep=self._sleep
         )
         try:
-            with _held(lease, wait_seconds=40) if leased else contextlib.nullcontext():
+            with held(lease, wait_seconds=40) if leased else contextlib.nullcontext():
                 manager = self.manager(durability, lease if leased else None)
                 agent = self.agent(manager)
                 turn.restored = texts_of(agent)
@@ -89,6 +103,10 @@ class World:
                     agent.messages.append(message)
                     manager.append_message(message, agent)
                     manager.sync_agent(agent)
+                    if manager.awaits_fence(agent):
+                        self.machine.pause("ask the model")
+                        manager._stored(agent).settle_fence()  # what the model's first word waits for
+                        self._check_fence(turn, agent)
                     if said != text:
                         message["content"] = [{"text": text}]
                         manager.redact_latest_message(message, agent)
@@ -100,6 +118,15 @@ class World:
         except (SessionConflictError, SessionBusyError, SessionStorageError) as error:
             turn.refused = error
         return turn
+
+    def _check_fence(self, turn: Turn, agent: Agent) -> None:
+        """An effect follows: what fences it is stored, behind exactly what the model has been shown."""
+        own = next(index for index, message in enumerate(agent.messages) if _said(message) == turn.texts[0])
+        folder = self.place.layout.messages_folder("chat", "default")
+        bodies = [self.place.objects.bodies.get(f"{folder}message_{number}.json") for number in range(own + 1)]
+        assert bodies[own] is not None, f"{turn.name} has an effect before its fence"
+        said = [_said(json.loads(body[0])["message"]) for body in bodies if body is not None]
+        assert said == texts_of(agent)[: own + 1], f"{turn.name}: {said}"
 
     def _sleep(self, seconds: float) -> None:
         until = self.machine.now + seconds
@@ -114,7 +141,7 @@ class World:
 
 
 @contextlib.contextmanager
-def _held(lease: SessionLease, wait_seconds: float) -> Any:
+def held(lease: SessionLease, wait_seconds: float) -> Any:
     lease.acquire(wait_seconds=wait_seconds)
     try:
         yield
@@ -173,12 +200,12 @@ def test_in_any_order_of_requests_every_turn_is_whole_or_refused(
         world = world_of(seed)
         draw = world.machine.random
         for number in range(draw.randrange(3)):
-            world.take_turn(f"before{number}", draw.choice(("message", "turn")), 2)
+            world.take_turn(f"before{number}", draw.choice(MODES), 2)
         world.machine.kills, world.machine.lost_answers = kills, lost_answers
 
         def caller(name: str) -> Callable[[], None]:
             plans = [
-                (draw.choice(("message", "turn")), draw.choice((2, 4)), draw.random() < 0.25)  # noqa: B023 - called now
+                (draw.choice(MODES), draw.choice((2, 4)), draw.random() < 0.25)  # noqa: B023 - called now
                 for _ in range(draw.choice((1, 1, 2)))  # noqa: B023 - called now
             ]
 

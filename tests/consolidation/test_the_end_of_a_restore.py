@@ -9,6 +9,7 @@ import pytest
 from botocore.config import Config
 
 from agent_sessions.exceptions import SessionConflictError, SessionStorageError
+from agent_sessions.turn_request import TurnRequest
 from tests.consolidation.session import BUCKET, KitSession
 from tests.doubles.s3.clock import SettableClock
 from tests.doubles.s3.faults import Fault
@@ -192,12 +193,16 @@ def test_a_process_that_dies_before_it_writes_the_missing_message_leaves_it_to_t
     assert agent.messages == session.log()
 
 
+@pytest.mark.parametrize("fence", ["model", "effects"])
+@pytest.mark.parametrize("key", [None, "key"])
 def test_who_finds_another_message_in_the_last_ones_place_goes_on_behind_it(
-    session: KitSession,
+    session: KitSession, key: str | None, fence: Any
 ) -> None:
     session.turn("first", "turn")
     session.turn_cut_off_in_its_last_round(3, "second")
-    agent = session.open("reply to third", durability="turn")  # restored with a last message that is not stored
+    manager = session.manager("turn", fence=fence)
+    agent = session.open_with(manager, *["reply to third"] * 2)  # restored with a last message that is not stored
+    manager.answer_request(agent, TurnRequest("turn", key, "body"))
     guest = session.open_with_strands("unheard")
     guest_manager: Any = guest._session_manager
     session.server.faults.add(Fault("drop", verb="PUT", key="*/agent.json", times=None))

@@ -11,8 +11,10 @@ from agent_sessions._objects.before_turn import MOST_BYTES
 from agent_sessions.exceptions import NotForkableError, SessionExistsError, SessionNotFoundError
 from agent_sessions.session_pages import Fork
 from agent_sessions.session_store import FileSessionStore, S3SessionStore, SessionStore
-from tests.contract.agents import conversation, model_of, open_agent, texts
+from tests.contract.agents import add, conversation, model_of, open_agent, texts
+from tests.contract.strands_features import needs_pins
 from tests.contract.subjects import Subject
+from tests.contract.test_interrupts import AskFirst, answers, asking
 from tests.contract.test_redaction import BLOCKED, SECRET
 from tests.doubles.scripted_model import tool_use
 
@@ -159,6 +161,40 @@ def test_a_window_is_what_it_was(our_stored_managers: Subject) -> None:
         again = open_agent(subject, "Other.", session_id=f"before-{number}", conversation_manager=window())
         again(f"Prompt {number}")
         assert texts(model_of(again).requests[0].messages) == seen[number]
+
+
+def test_a_question_that_was_open_is_open_in_the_fork_and_can_be_answered_otherwise(ours_stored: Subject) -> None:
+    asked = asking(ours_stored, tool_use("add", a=1, b=2))("1+2?")
+    asking(ours_stored, "Done.")(answers(asked, "yes"))
+
+    fork = store_of(ours_stored).fork("conversation", before_message=2, fork_id="other")
+
+    assert (fork.message_count, fork.state) == (2, "as then")
+    again = open_agent(ours_stored, "Refused.", session_id="other", tools=[add], hooks=[AskFirst()])
+    again(answers(asked, "no"))
+    told = model_of(again).requests[0].messages[-1]["content"][0]["toolResult"]
+    assert told["content"][0]["text"] == "not approved: no"
+    assert not asking(ours_stored)._interrupt_state.activated
+    before = store_of(ours_stored).fork("conversation", before_message=0)
+    first = open_agent(ours_stored, session_id=before.session_id, tools=[add], hooks=[AskFirst()])
+    assert not first._interrupt_state.activated
+
+
+@needs_pins
+def test_pins_are_what_they_were(ours_stored: Subject) -> None:
+    def window() -> SlidingWindowConversationManager:
+        return SlidingWindowConversationManager(window_size=4, pin_first=1)
+
+    for number in range(5):
+        open_agent(ours_stored, f"r{number}", conversation_manager=window())(f"p{number}")
+
+    store_of(ours_stored).fork("conversation", before_message=8, fork_id="other")
+
+    agent = open_agent(ours_stored, "r4", session_id="other", conversation_manager=window())
+    agent("p4")
+    source = open_agent(ours_stored, conversation_manager=window())
+    assert texts(conversation(agent)) == texts(conversation(source))
+    assert texts(conversation(agent))[0] == "p0"
 
 
 def test_another_agent_has_what_it_had_when_the_turn_began(ours_stored: Subject) -> None:

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import boto3
 
@@ -32,16 +31,17 @@ from tests.deploy.emulator import ACCOUNT, Emulator, emulator
 from tests.deploy.function_url import FunctionUrl
 from tests.deploy.lambda_process import DeployedFunction, install_runtime, take_out
 from tests.deploy.own_app import OwnApp
-from tests.deploy.permissions import check_permissions
+from tests.deploy.permissions import check_permissions, invokes_itself
 from tests.deploy.streams import Streams, streaming_model
 from tests.deploy.this_machine import FUNCTION_ENVIRONMENT, FUNCTION_KEY, context_for, interpreter_here
+from tests.deploy.tokens import Tokens
 from tests.deploy.transcript import Transcript
 from tests.deploy.working_copy import copy_and_edit
 from tests.doubles.bedrock_server import BedrockServer
+from tests.doubles.issuer import AUDIENCE, certificate_of_this_machine, running
 from tests.endpoint.function import ALICE
-from tests.infra.policy_evaluator import Decision, Statement, decide
 
-_BUDGET_SECONDS = 150
+_BUDGET_SECONDS = 300
 _FAR_UNDER = 0.5  # of what Lambda takes unzipped: room for a user's own packages
 
 
@@ -96,6 +96,7 @@ class Rehearsal:
             self._change(bedrock)
         self._repeat()
         self._destroy(outputs["BucketName"])
+        self._people()
         self._own_app()
 
     def _deploy(self, **context: str) -> tuple[KitConfig, dict[str, str]]:
@@ -137,7 +138,7 @@ class Rehearsal:
             with FunctionUrl(dataclasses.replace(function, environment=environment)) as url:
                 Streams(url, gate, self.report, SigV4Auth(self._session)).hold()
         self.report.check("permissions: the role lets it invoke its own alias, and nothing else",
-                          lambda: _invokes_itself(self._aws.permissions.role, url.events))  # fmt: skip
+                          lambda: invokes_itself(self._aws.permissions.role, url.events))  # fmt: skip
 
     def _example(self, bedrock: BedrockServer) -> None:
         self.transcript.heading("Another app: a function with the session layer alone reads that session")
@@ -185,6 +186,17 @@ class Rehearsal:
         left = [stack["StackName"] for stack in stacks["StackSummaries"]]
         self.report.check("only the CDK's own stack is left", lambda: expect(left == ["CDKToolkit"], left))
 
+    def _people(self) -> None:
+        self.transcript.heading("For people with tokens of an issuer: auth=jwt, a deployment of its own")
+        certificate = certificate_of_this_machine(self._folder)
+        with running(certificate=certificate) as issuer:
+            config, outputs = self._deploy(stage="people", auth="jwt", jwt_issuer=issuer.url, jwt_audiences=AUDIENCE)
+            check_deployed(self.report, self._session, outputs, config)
+            function = self._function(outputs, "", qualifier="live")
+            # In the place of the certificates of the world's authorities.
+            function.environment["SSL_CERT_FILE"] = str(certificate)
+            Tokens(function, issuer, self.report).hold()
+
     def _own_app(self) -> None:
         self.transcript.heading("An app of one's own: the constructs from the wheel, in a clean environment")
         app = OwnApp(self._folder / "own", self._cdk)
@@ -196,14 +208,6 @@ class Rehearsal:
         self.report.check("nothing was written where it is installed", lambda: expect(not app.written(), app.written()))
         assembly = Assembly(folder, self._folder, self._aws, FUNCTION_KEY, self.transcript, self.report)
         assembly.rehearse(self._cdk, Tool("order_status", {"order_id": "A-17"}))
-
-
-def _invokes_itself(role: list[Statement], events: list[tuple[str, Any]]) -> None:
-    expect(events, "nothing invoked")
-    for invoked, _ in events:
-        alias = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{invoked}"
-        expect(decide(role, "lambda:InvokeFunction", alias, {}) is Decision.ALLOWED, alias)
-        expect(decide(role, "lambda:InvokeFunction", alias.rpartition(":")[0], {}) is not Decision.ALLOWED, alias)
 
 
 def _check_summary(summary: object) -> None:

@@ -10,7 +10,13 @@ from infra.commands.smoke.report import Report, expect
 from infra.config import KitConfig
 from infra.constructs.endpoint_alarms import alarm_specs
 from infra.constructs.endpoint_metrics import NAMESPACE
+from infra.constructs.saved_queries import QUERIES
 from tests.infra.policy_evaluator import Statement
+
+_WHO_MAY_OPEN = {
+    "iam": "of type AWS_IAM; a policy says who may call",
+    "jwt": "of type NONE; there is no policy of callers, and the function knows the issuer",
+}
 
 
 def check_deployed(report: Report, session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
@@ -32,11 +38,13 @@ def check_deployed(report: Report, session: boto3.Session, outputs: dict[str, st
     check("function: as configured, with both layers", lambda: _function(session, outputs, config))
     check("alias: live points to a published version of this code", lambda: _alias(session, outputs))
     check("url: its mode and the function's transport go together", lambda: _streaming(session, outputs, config))
+    check(f"url: {_WHO_MAY_OPEN[config.auth]}", lambda: _opened_by(session, outputs, config))
     check(
         "alias: an event that nobody waits for is tried three times within an hour", lambda: _events(session, outputs)
     )
     check("alarms: ten, as the table says", lambda: _alarms(session, config))
     check("dashboard: it asks for this deployment's metrics", lambda: _dashboard(session, config))
+    check("saved queries: each asks this function's log", lambda: _queries(session, outputs, config))
     check("layers: the newest session layer is found by its parameter", lambda: _parameter(session, outputs, config))
 
 
@@ -132,6 +140,23 @@ def _streaming(session: boto3.Session, outputs: dict[str, str], config: KitConfi
     expect(variables["STREAMING"] == str(config.streaming).lower(), variables)
 
 
+def _opened_by(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
+    signed = config.auth == "iam"
+    client = session.client("lambda")
+    url = client.get_function_url_config(FunctionName=outputs["FunctionName"], Qualifier="live")
+    expect(url["AuthType"] == ("AWS_IAM" if signed else "NONE"), url)
+    # A stack's own resources: who signs needs a policy, and nobody else does.
+    resources = session.client("cloudformation").describe_stack_resources(StackName=config.stack_name)["StackResources"]
+    policies = [entry for entry in resources if entry.get("ResourceType") == "AWS::IAM::ManagedPolicy"]
+    expect(
+        [entry["PhysicalResourceId"] for entry in policies] == ([outputs["CallerPolicyArn"]] if signed else []),
+        policies,
+    )
+    expect(("CallerPolicyArn" in outputs) == signed, outputs)
+    variables = _configuration(session, outputs)["Environment"]["Variables"]
+    expect(variables.get("JWT_ISSUER") == config.jwt_issuer, variables)
+
+
 def _events(session: boto3.Session, outputs: dict[str, str]) -> None:
     found = session.client("lambda").get_function_event_invoke_config(FunctionName=outputs["FunctionName"])
     expect((found["MaximumRetryAttempts"], found["MaximumEventAgeInSeconds"]) == (2, 3600), found)
@@ -162,6 +187,14 @@ def _dashboard(session: boto3.Session, config: KitConfig) -> None:
     expect(bool(ours), body)
     for entry in ours:
         expect(entry[2:6] == ["service", config.stack_name, "stage", config.stage], entry)
+
+
+def _queries(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:
+    found = session.client("logs").describe_query_definitions()["queryDefinitions"]
+    texts = {query["name"]: query["queryString"] for query in found}
+    expect(texts == {f"{config.stack_name}/{query.title}": query.text for query in QUERIES}, sorted(texts))
+    log = _configuration(session, outputs)["LoggingConfig"]["LogGroup"]
+    expect(all(query["logGroupNames"] == [log] for query in found), found)
 
 
 def _parameter(session: boto3.Session, outputs: dict[str, str], config: KitConfig) -> None:

@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 import tests.deploy.emulated_alarms  # noqa: F401 - moto finds the class
 from tests.deploy.emulated_buckets import extend_buckets
 from tests.deploy.emulated_functions import Packages, extend_functions
+from tests.deploy.emulated_queries import extend_logs
 from tests.deploy.emulated_stacks import extend_stacks
 from tests.deploy.permission_check import PermissionCheck
 
@@ -47,6 +48,7 @@ def emulator(function_access_key: str) -> Iterator[Emulator]:
     """
     extend_buckets()
     extend_functions()
+    extend_logs()
     extend_stacks()
     # Its log would stand between the transcript's lines; what goes wrong reaches the client as an error.
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)

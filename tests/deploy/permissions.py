@@ -2,13 +2,14 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from infra.commands.smoke.report import Report, expect
 from tests.deploy.cdk_cli import REGION
 from tests.deploy.emulator import ACCOUNT
 from tests.deploy.permission_check import PermissionCheck
 from tests.doubles.bedrock_server import BedrockServer
-from tests.infra.policy_evaluator import Decision, decide
+from tests.infra.policy_evaluator import Decision, Statement, decide
 
 _STREAM = "bedrock:InvokeModelWithResponseStream"
 _SURELY = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
@@ -51,3 +52,17 @@ def check_permissions(report: Report, permissions: PermissionCheck, bedrock: Bed
     report.check(f"permissions: the role allows what the function asked S3 for ({told})", allowed)
     report.check("permissions: nothing of it beside the prefix", none_elsewhere)
     report.check("permissions: the model, through its profile and not past it", model)
+
+
+def invokes_itself(role: list[Statement], events: list[tuple[str, Any]]) -> None:
+    """See that the role lets the function invoke its alias, and not what has no alias.
+
+    Args:
+        role: The statements of its role.
+        events: What it has invoked: its name with its alias, and the event.
+    """
+    expect(events, "nothing invoked")
+    for invoked, _ in events:
+        alias = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{invoked}"
+        expect(decide(role, "lambda:InvokeFunction", alias, {}) is Decision.ALLOWED, alias)
+        expect(decide(role, "lambda:InvokeFunction", alias.rpartition(":")[0], {}) is not Decision.ALLOWED, alias)

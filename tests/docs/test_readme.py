@@ -217,3 +217,15 @@ def costs(row: str) -> tuple[int, int, int]:
     )
     assert found
     return int(found[1]), int(found[2]), int(found[3])
+
+
+def test_the_times_of_a_restore_are_those_that_were_measured_last() -> None:
+    report = (ROOT / "docs" / "benchmarks" / "report.md").read_text().partition("### Restore, ms")[2]
+    lines = [line for line in report.partition("\n###")[0].splitlines() if line.startswith("| ")]
+    head, *rows = [[cell.strip() for cell in line.split("|")[1:]] for line in lines]
+    measured = {row[0]: row[head.index("1,000")].partition(" ")[0] for row in rows}
+    stated = re.search(r"\| restoring 1,000 messages .*?\| ([\d,]+) ms \| ([\d,]+) ms \| ([\d,]+) ms \|", README)
+
+    assert stated is not None
+    who = ("Strands S3SessionManager", "Strands Snapshot, saved by turn", "kit, durable by turn")
+    assert stated.groups() == tuple(measured[name] for name in who)

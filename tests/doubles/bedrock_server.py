@@ -18,6 +18,7 @@ import json
 import re
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -88,6 +89,10 @@ class BedrockServer:
         input_tokens: usage reported for each request's input.
         output_tokens: usage reported for each request's output.
         port: where to listen on 127.0.0.1; 0 chooses a free one.
+        tls: speak TLS.
+
+    Attributes:
+        left: set once a client has closed its connection before the end of a stream.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class BedrockServer:
         input_tokens: int = 12,
         output_tokens: int = 7,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.script: Script[ConverseRequest] = Script(script, otherwise)
         self.strict_roles = strict_roles
@@ -113,15 +119,17 @@ class BedrockServer:
             },
             "metrics": {"latencyMs": round(think_seconds * 1000)},
         }
+        self.left = threading.Event()
         self.exhausted: ScriptExhaustedError | None = None
         self._http = _Listener(("127.0.0.1", port), _Connection)
+        self._http.tls = tls
         self._http.bedrock = self  # type: ignore[attr-defined] # how the connections find the script
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), name="bedrock", daemon=True)
 
     @property
     def url(self) -> str:
         """The endpoint's URL."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        return f"http{'s' if self._http.tls else ''}://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def requests(self) -> list[ConverseRequest]:
@@ -151,6 +159,18 @@ class BedrockServer:
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # the default of 5 makes a burst of connections wait for a second
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.tls is not None:
+            # The handshake comes with the first read, on the connection's own thread.
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ssl.SSLError):  # a client that has gone away
+            super().handle_error(request, client_address)
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -229,7 +249,11 @@ class _Connection(BaseHTTPRequestHandler):
                 self._send_chunk(frame)
         except BaseException as problem:
             if problem not in parts:
-                raise
+                if not isinstance(problem, ConnectionError):
+                    raise
+                self.bedrock.left.set()
+                self.close_connection = True
+                return
             # Half of a frame, so that the client cannot mistake this for the end.
             torn = eventstream.event("contentBlockStop", {"contentBlockIndex": 0})
             self._send_chunk(torn[: len(torn) // 2])

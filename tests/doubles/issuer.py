@@ -2,20 +2,28 @@
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from tests.planted import plant
+
 AUDIENCE = "https://agent.example.com"
+SUBJECT = "subject-frotz1"
 CONFIGURATION = "/.well-known/openid-configuration"
 KEYS = "/keys"
 
@@ -57,8 +65,9 @@ class Issuer:
         """How often its keys were fetched."""
         return self.asked.count(KEYS)
 
-    def token(self, subject: Any = "ada", *, key: str = "rsa-1", header: Any = None, **claims: Any) -> str:
+    def token(self, subject: Any = SUBJECT, *, key: str = "rsa-1", header: Any = None, **claims: Any) -> str:
         """A token. A claim that is None is left out."""
+        plant(subject)
         now = int(time.time())
         says = {"iss": self.url, "sub": subject, "aud": AUDIENCE, "iat": now, "exp": now + 600, **claims}
         says = {name: value for name, value in says.items() if value is not None}
@@ -71,7 +80,8 @@ class Issuer:
     def unsigned(self, header: dict[str, Any], **claims: Any) -> str:
         """A token whose header is as given, without a signature."""
         now = int(time.time())
-        says = {"iss": self.url, "sub": "ada", "aud": AUDIENCE, "exp": now + 600, **claims}
+        says = {"iss": self.url, "sub": SUBJECT, "aud": AUDIENCE, "exp": now + 600, **claims}
+        says = {name: value for name, value in says.items() if value is not None}
         return f"{_base64(header)}.{_base64(says)}."
 
     def with_public_key(self, **claims: Any) -> str:
@@ -95,9 +105,36 @@ class Issuer:
         return 404, {}, b""
 
 
+def certificate_of_this_machine(folder: Path) -> Path:
+    """A file with the key and the certificate of ``localhost``, signed by itself.
+
+    Whoever is told to believe it (``SSL_CERT_FILE``) reaches an issuer on this machine as one anywhere else: over TLS.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    built = built.serial_number(x509.random_serial_number())
+    built = built.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    built = built.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    pem = serialization.Encoding.PEM
+    file = folder / "localhost.pem"
+    file.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + built.sign(key, hashes.SHA256()).public_bytes(pem)
+    )
+    return file
+
+
 @contextmanager
-def running(path: str = "") -> Iterator[Issuer]:
-    """An issuer that listens, at a path of its server."""
+def running(path: str = "", *, certificate: Path | None = None) -> Iterator[Issuer]:
+    """An issuer that listens, at a path of its server.
+
+    Args:
+        path: The path.
+        certificate: Of ``localhost``, with its key, for TLS.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -114,7 +151,13 @@ def running(path: str = "") -> Iterator[Issuer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    issuer = Issuer(f"http://127.0.0.1:{server.server_address[1]}", path)
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        address = f"https://localhost:{server.server_address[1]}"
+    issuer = Issuer(address, path)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -15,10 +15,12 @@ import argparse
 import asyncio
 import json
 import signal
+import ssl
 import sys
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from agent_sessions._storage.s3_conditions import trust
@@ -31,6 +33,7 @@ from tests.doubles.s3.messages import Request, Response, Verb
 from tests.doubles.s3.request_log import RequestLog
 from tests.doubles.s3.service import S3Service
 from tests.doubles.s3.store import ETagStyle, ObjectStore
+from tests.doubles.tls import HOST, server_context
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -61,6 +64,11 @@ class S3Server:
         etags: ``md5``, or ``random`` at each write as with KMS.
         listing_allowed: Whether callers have ``s3:ListBucket``.
         port: ``0`` takes a free one.
+        tls: Listen with TLS too, on a free port.
+
+    Attributes:
+        url: Where it listens without TLS; empty until it does.
+        tls_url: Where it listens with TLS; empty when it does not.
     """
 
     def __init__(
@@ -72,14 +80,16 @@ class S3Server:
         etags: ETagStyle = "md5",
         listing_allowed: bool = True,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.clock = clock or SettableClock()
         self.store = ObjectStore(self.clock, etags)
         self.service = S3Service(self.store, listing_allowed=listing_allowed)
         self.faults = FaultPlan()
         self.log = RequestLog()
-        self.url = ""
+        self.url = self.tls_url = ""
         self._port = port
+        self._tls = tls
         self._buckets = tuple(buckets)
         self._create_buckets()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,6 +101,11 @@ class S3Server:
     def latency(self) -> Mapping[str, float]:
         """Seconds to an answer by verb."""
         return dict(self._front.latency)
+
+    @property
+    def handshakes(self) -> list[float]:
+        """When each connection with TLS was ready, in monotonic seconds."""
+        return self._front.handshakes
 
     # --- what a test does ---
 
@@ -171,9 +186,13 @@ class S3Server:
     def _run(self, ready: threading.Event, *, in_own_process: bool = False) -> None:
         loop = self._loop = new_event_loop()
         asyncio.set_event_loop(loop)
-        server = loop.run_until_complete(loop.create_server(self._front.connect, "127.0.0.1", self._port, backlog=512))
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        trust(self.url)  # it keeps every condition, and its requests are counted
+        servers = [self._listen(loop, self._port, None)]
+        self.url = f"http://{HOST}:{servers[0].sockets[0].getsockname()[1]}"
+        if self._tls is not None:
+            servers.append(self._listen(loop, 0, self._tls))
+            self.tls_url = f"https://{HOST}:{servers[1].sockets[0].getsockname()[1]}"
+        for url in filter(None, (self.url, self.tls_url)):
+            trust(url)  # it keeps every condition, and its requests are counted
         ready.set()
         if in_own_process:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -182,16 +201,23 @@ class S3Server:
             # A standard input that cannot be waited for, as /dev/null, never ends.
             with suppress(PermissionError):
                 loop.add_reader(sys.stdin, lambda: None if sys.stdin.readline() else loop.stop())
-            print(json.dumps({"url": self.url, "control": f"{self.url}/{control.BUCKET}"}), flush=True)  # noqa: T201
+            announced = {"url": self.url, "tls_url": self.tls_url, "control": f"{self.url}/{control.BUCKET}"}
+            print(json.dumps(announced), flush=True)  # noqa: T201
         try:
             loop.run_forever()
         finally:
             if in_own_process:
                 loop.remove_reader(sys.stdin)
-            server.close()
+            for server in servers:
+                server.close()
             loop.run_until_complete(self._front.close())
-            loop.run_until_complete(server.wait_closed())
+            for server in servers:
+                loop.run_until_complete(server.wait_closed())
             loop.close()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
+        connect = self._front.connect if tls is None else self._front.connect_with_tls
+        return loop.run_until_complete(loop.create_server(connect, HOST, port, backlog=512, ssl=tls))
 
     def _control(self, request: Request) -> Response | None:
         """Answer what is meant for the server itself; ``None`` for what is meant for S3."""
@@ -221,8 +247,15 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--etags", choices=get_args(ETagStyle), default="md5", help="random: as with KMS")
     parser.add_argument("--bucket", action="append", default=[], help="a bucket to begin with; may be repeated")
+    parser.add_argument("--tls", type=Path, metavar="FILE", help="listen with TLS too: a certificate and its key, PEM")
     options = parser.parse_args(arguments)
-    server = S3Server(buckets=options.bucket, latency=options.latency, etags=options.etags, port=options.port)
+    server = S3Server(
+        buckets=options.bucket,
+        latency=options.latency,
+        etags=options.etags,
+        port=options.port,
+        tls=server_context(options.tls) if options.tls else None,
+    )
     with suppress(KeyboardInterrupt):
         server.run_forever()
 

@@ -36,6 +36,7 @@ from tests.doubles.script import (
     stop_reason,
     tool_use,
 )
+from tests.planted import plant
 
 __all__ = [
     "HangUp",
@@ -52,6 +53,9 @@ __all__ = [
     "throttled",
     "tool_use",
 ]
+
+_SHOWN_LAST = 3
+"""Messages of a request that are new: the prompt, or what the model said before and a tool's result."""
 
 OutputModel = TypeVar("OutputModel", bound=BaseModel)
 
@@ -140,6 +144,7 @@ class ScriptedModel(Model):
             BaseException: whatever the script says.
         """
         model_state: dict[str, Any] | None = kwargs.get("model_state")
+        plant(*(message["content"] for message in messages[-_SHOWN_LAST:]))
         parts = self._script.answer(
             Request(
                 messages=copy.deepcopy(messages),
@@ -149,6 +154,7 @@ class ScriptedModel(Model):
                 model_state=copy.deepcopy(model_state or {}),
             )
         )
+        plant(*(part for part in parts if isinstance(part, str | dict)))
         if self._think_seconds:
             await self._sleep(self._think_seconds)
         started = False

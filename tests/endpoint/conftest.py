@@ -13,8 +13,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.doubles.s3_server import S3Server
 from tests.doubles.scripted_model import ScriptedModel
 from tests.endpoint.deployed_role import DeployedRole, deployed_statements
+from tests.endpoint.erasing_world import BUCKET, ErasingWorld, erasing_world
 from tests.endpoint.function import Function, processes
 
 _access_keys = (f"FUNCTION{number}" for number in itertools.count(1))
@@ -25,6 +27,18 @@ CREDENTIALS = {
     "AWS_REGION": "eu-west-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+@pytest.fixture(scope="session")
+def erasing_s3() -> Iterator[S3Server]:
+    with S3Server(buckets=[BUCKET]) as s3:
+        yield s3
+
+
+@pytest.fixture
+def erasing(erasing_s3: S3Server) -> Iterator[ErasingWorld]:
+    with erasing_world(erasing_s3, CREDENTIALS) as world:
+        yield world
 
 
 @pytest.fixture(autouse=True)

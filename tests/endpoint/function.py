@@ -1,6 +1,7 @@
 """A deployed function as seen from outside: an environment, cold starts, and events for its handler."""
 
 import base64
+import gc
 import importlib
 import json
 import os
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 from urllib.parse import urlencode
+
+from tests.planted import emitted, plant, plant_event
 
 ACCOUNT = "123456789012"
 PROBLEM = "urn:agent-session-kit:problem:"
@@ -86,6 +89,8 @@ def http_event(
     base64_encoded: bool = False,
 ) -> dict[str, Any]:
     """A Function URL event, payload version 2.0, as Lambda sends it."""
+    if isinstance(body, dict):
+        plant(body.get("prompt"))
     text = body if isinstance(body, str) or body is None else json.dumps(body)
     if text is not None and base64_encoded:
         text = base64.b64encode(text.encode()).decode()
@@ -131,6 +136,7 @@ def http_event(
 
 def forget_function() -> None:
     """Have the next import of the function begin anew; within :func:`processes`, which brings back what was there."""
+    gc.unfreeze()  # what a function kept for its process's life is garbage with it
     for name in [name for name in sys.modules if name.split(".")[0] == "lambda_src"]:
         del sys.modules[name]
 
@@ -168,7 +174,12 @@ class Function:
         """Invoke the handler, starting the function when it is not running."""
         if self.module is None:
             self.cold_start()
-        return self.module.lambda_handler(event, context or Context())
+        plant_event(event)
+        try:
+            return self.module.lambda_handler(event, context or Context())
+        except Exception as error:
+            emitted("what an event raises", f"{type(error).__name__}: {error}")
+            raise
 
     def http(self, method: str, path: str, body: Any = None, context: Context | None = None, **event: Any) -> Answer:
         """Send an HTTP request through the Function URL."""
@@ -195,6 +206,8 @@ def answer_in(response: Any) -> Answer:
     json.dumps(response)  # what the runtime does with it
     headers = {name.lower(): value for name, value in response["headers"].items()}
     assert response["isBase64Encoded"] is False
+    if headers.get("content-type") == "application/problem+json":
+        emitted("a problem document", f"{response['body']} {headers}")
     return Answer(response["statusCode"], headers, response["body"] or "")
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,12 @@ from tests.endpoint.function import Answer, Context, Function, http_event, text_
 from tests.endpoint.test_conversation import PNG, on_bedrock
 
 Scripted = Callable[..., tuple[Function, ScriptedModel]]
+
+REFUSED = "Another request wrote to this session first. Nothing of this request was stored; send it again."
+CUT_SHORT = (
+    "Another request wrote to this session after this turn had begun. What the turn has stored stays, and its tools "
+    "may have run. Read the conversation before you send the request again."
+)
 
 MODEL_FAULTS: dict[str, tuple[ScriptItem, int, str]] = {
     "throttled": (throttled(), 429, "model-throttled"),
@@ -197,8 +204,61 @@ def test_a_session_error_reaches_the_caller_whenever_it_is_raised(
     monkeypatch.undo()
 
     assert (refused.status, refused.problem) == (status, problem)
-    assert refused.headers.get("retry-after") == retry_after
+    had_begun = problem == "session-conflict" and moment == "later write"  # waiting alone does not help then
+    assert refused.headers.get("retry-after") == (None if had_begun else retry_after)
     assert function.reply("Third")["restored_messages"] in {2, 3}
+
+
+@pytest.mark.parametrize(("moment", "kept"), [("open", 0), ("first write", 0), ("later write", 1)])
+def test_a_conflict_says_whether_the_turn_had_begun(
+    moment: str, kept: int, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, _ = scripted("Hello.", "Hello again.", "Fine.")
+    function.reply("First")
+    fail_at(moment, SessionConflictError("stale"), monkeypatch)
+
+    refused = function.say("Second")
+    monkeypatch.undo()
+
+    assert (refused.status, refused.problem) == (409, "session-conflict")
+    assert (refused.json["detail"], refused.json.get("turn_began")) == ((REFUSED, None), (CUT_SHORT, True))[kept]
+    assert len(function.http("GET", "/sessions/chat/messages").json["messages"]) == 2 + kept
+
+
+@pytest.mark.parametrize(("moment", "began"), [("open", False), ("first write", False), ("later write", True)])
+def test_a_storage_failure_says_whether_the_turn_had_begun(
+    moment: str, began: bool, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, _ = scripted("Hello.", "Hello again.", "Fine.")
+    function.reply("First")
+    fail_at(moment, SessionStorageError("down", code="SlowDown"), monkeypatch)
+
+    failed = function.say("Second")
+    monkeypatch.undo()
+
+    assert (failed.status, failed.problem, failed.headers["retry-after"]) == (503, "storage-failed", "2")
+    assert failed.json.get("turn_began", False) is began
+    assert ("tools that have run would run again" in failed.json["detail"]) is began
+    assert ("is safe" in failed.json["detail"]) is not began
+
+
+def test_a_turn_that_went_on_and_is_refused_at_its_first_message_has_begun_all_the_same(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier request of the same key has stored of it stays."""
+    keyed: Any = {"headers": {"idempotency-key": "one"}}
+    function, _ = scripted("Hello.", otherwise="Fine.")
+    fail_at("later write", SessionStorageError("down", code="SlowDown"), monkeypatch)
+    function.say("First", **keyed)
+    monkeypatch.undo()
+    fail_at("first write", SessionConflictError("stale"), monkeypatch)
+
+    refused = function.say("First", **keyed)
+    monkeypatch.undo()
+
+    assert (refused.problem, refused.json["detail"]) == ("session-conflict", CUT_SHORT)
+    assert refused.json["turn_began"] is True
+    assert text_of(function.reply("First", **keyed)) == "Fine."
 
 
 def fail_at(moment: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,11 +273,11 @@ def fail_at(moment: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(RepositorySessionManager, "initialize", refuse)
         return
     original = RepositorySessionManager.append_message
-    left = [1 if moment == "first write" else 2]
+    written: Counter[Any] = Counter()  # by manager: what is refused at its first message begins once more
 
     def append(manager: Any, message: Any, agent: Any, **options: Any) -> None:
-        left[0] -= 1
-        if not left[0]:
+        written[manager] += 1
+        if written[manager] == (1 if moment == "first write" else 2):
             raise error
         original(manager, message, agent, **options)
 
@@ -445,7 +505,7 @@ class TestRequests:
 
         refused = function.http("PUT", "/sessions/chat", {})
         assert (refused.status, refused.problem) == (405, "method-not-allowed")
-        assert refused.headers["allow"] == "DELETE, GET"
+        assert refused.headers["allow"] == "DELETE, GET, PATCH"
         assert function.http("PATCH", "/sessions/chat/messages").headers["allow"] == "GET, POST"
         assert function.http("TRACE", "/health").headers["allow"] == "GET"
 

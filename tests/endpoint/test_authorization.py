@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from agent_sessions.owner import owner_prefix
+from lambda_src.doors.page_files import page_files
+from lambda_src.doors.page_routes import is_of_page
 from tests.concurrency.killing import EVERYTHING
 from tests.conftest import TOTAL
 from tests.doubles.issuer import AUDIENCE, Issuer, running
@@ -26,11 +28,18 @@ PROMPT = "prompt-plugh42"
 OWNERS_PROMPT = "prompt-of-the-owner-rezrov8"
 SUBJECT = "subject-xyzzy17"
 PERSON = "person-frobozz99"
+CLIENT = "client-7f3a"
 TURN = "00000000-0000-4000-8000-000000000000"
 POOL = "eu-west-1:1f6a2c0e-0000-4b1c-9c3e-7d1f2a3b4c5d"
 ODD_IDS = ("..", "%2E%2E", "%2F", "..%2F..", "%00", "%E9", "%ED%A0%80", "%25", "a%2Fb", "session_chat", "x" * 300)
 LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 NOBODY = (401,)
+
+
+Claims = dict[str, Any]
+AUDIENCE_TOKEN: Claims = {"aud": AUDIENCE}
+CLIENT_TOKEN: Claims = {"aud": None, "client_id": CLIENT, "token_use": "access"}
+"""As Amazon Cognito makes them: without an audience."""
 
 
 @dataclass(frozen=True)
@@ -97,34 +106,43 @@ def unknown(issuer: Issuer) -> dict[str, Asker]:
     }
 
 
-def tokens(issuer: Issuer) -> dict[str, Asker]:
-    """Who is nobody, or somebody else, where callers bring tokens."""
+def tokens(issuer: Issuer, kind: Claims = AUDIENCE_TOKEN) -> dict[str, Asker]:
+    """Who is nobody, or somebody else, where callers bring tokens.
+
+    Args:
+        issuer: Whose tokens.
+        kind: What the claims of a good one are beside issuer, subject and time.
+    """
     import time
 
-    now, good = int(time.time()), issuer.token(SUBJECT)
+    def made(subject: str = SUBJECT, **claims: Any) -> str:
+        return issuer.token(subject, **{**kind, **claims})
+
+    def unsigned(subject: str = SUBJECT) -> str:
+        return issuer.unsigned({"alg": "none", "kid": "rsa-1"}, sub=subject, **kind)
+
+    now, good = int(time.time()), made()
     head, says, signature = good.split(".")
     bad = {
-        "expired": bearing(issuer.token(SUBJECT, exp=now - 3600)),
-        "not yet valid": bearing(issuer.token(SUBJECT, nbf=now + 3600)),
-        "issued in the future": bearing(issuer.token(SUBJECT, iat=now + 3600)),
-        "without an end": bearing(issuer.token(SUBJECT, exp=None)),
-        "wrong issuer": bearing(issuer.token(SUBJECT, iss="https://issuer.example.com")),
-        "wrong audience": bearing(issuer.token(SUBJECT, aud="https://other.example.com")),
-        "no audience": bearing(issuer.token(SUBJECT, aud=None)),
-        "alg none": bearing(issuer.unsigned({"alg": "none", "kid": "rsa-1"}, sub=SUBJECT)),
-        "HS256 with the public key": bearing(issuer.with_public_key(sub=SUBJECT)),
-        "unknown kid": bearing(issuer.token(SUBJECT, header={"kid": "kid-unknown"})),
-        "no kid": bearing(issuer.token(SUBJECT, header={"kid": ""})),
-        "key in the header": bearing(issuer.token(SUBJECT, key="rsa-strange", header={"jku": issuer.base + "/keys"})),
-        "another key under a known kid": bearing(issuer.token(SUBJECT, key="rsa-strange", header={"kid": "rsa-1"})),
-        "ID token": bearing(issuer.token(SUBJECT, token_use="id")),
-        "ID token that says nothing of its use": bearing(issuer.token(SUBJECT, nonce="n-0S6")),
-        "logout token": bearing(issuer.token(SUBJECT, header={"typ": "logout+jwt"})),
-        "logout token without a type": bearing(issuer.token(SUBJECT, events={LOGOUT: {}})),
-        "changed claims": bearing(f"{head}.{issuer.token('another').split('.')[1]}.{signature}"),
+        "expired": bearing(made(exp=now - 3600)),
+        "not yet valid": bearing(made(nbf=now + 3600)),
+        "issued in the future": bearing(made(iat=now + 3600)),
+        "without an end": bearing(made(exp=None)),
+        "wrong issuer": bearing(made(iss="https://issuer.example.com")),
+        "alg none": bearing(unsigned()),
+        "HS256 with the public key": bearing(issuer.with_public_key(sub=SUBJECT, **kind)),
+        "unknown kid": bearing(made(header={"kid": "kid-unknown"})),
+        "no kid": bearing(made(header={"kid": ""})),
+        "key in the header": bearing(made(key="rsa-strange", header={"jku": issuer.base + "/keys"})),
+        "another key under a known kid": bearing(made(key="rsa-strange", header={"kid": "rsa-1"})),
+        "ID token": bearing(made(token_use="id")),
+        "ID token that says nothing of its use": bearing(made(nonce="n-0S6")),
+        "logout token": bearing(made(header={"typ": "logout+jwt"})),
+        "logout token without a type": bearing(made(events={LOGOUT: {}})),
+        "changed claims": bearing(f"{head}.{made('another').split('.')[1]}.{signature}"),
         "no signature": bearing(f"{head}.{says}."),
         "two tokens": bearing(f"{good}, Bearer {good}"),
-        "two headers": Asker({"authorization": f"Bearer {issuer.token('another')},Bearer {good}"}),
+        "two headers": Asker({"authorization": f"Bearer {made('another')},Bearer {good}"}),
         "another scheme": bearing(good, "Basic"),
         "a scheme glued to it": Asker({"authorization": f"Bearer{good}"}),
         "in another header": Asker({"x-authorization": f"Bearer {good}", "x-amzn-oidc-data": good}),
@@ -132,12 +150,28 @@ def tokens(issuer: Issuer) -> dict[str, Asker]:
         "no token": Asker(),
         "a signature": signed(ALICE),
     }
+    if kind["aud"] is not None:
+        bad |= {
+            "wrong audience": bearing(made(aud="https://other.example.com")),
+            "no audience": bearing(made(aud=None)),
+        }
+    if "client_id" in kind:
+        bad |= {
+            "another client": bearing(made(client_id="another")),
+            "no client": bearing(made(client_id=None)),
+            "clients as a list": bearing(made(client_id=[CLIENT])),
+            "a client in capitals": bearing(made(client_id=CLIENT.upper())),
+            "the client as its audience": bearing(made(client_id=None, aud=CLIENT)),
+            "the client as its authorized party": bearing(made(client_id=None, azp=CLIENT)),
+            "ID token of the client": bearing(made(client_id=None, aud=CLIENT, token_use="id")),
+            "a token that does not say what it is for": bearing(made(token_use=None)),
+        }
     return {
         **{name: refused(asker, *NOBODY) for name, asker in bad.items()},
-        "another subject": bearing(issuer.token("another")),
-        "another subject in lower case": bearing(issuer.token("another"), "bearer"),
+        "another subject": bearing(made("another")),
+        "another subject in lower case": bearing(made("another"), "bearer"),
         "the owner, on behalf": refused(bearing(good, **{"session-owner": PERSON}), 400),
-        "another subject, on behalf": refused(bearing(issuer.token("another"), **{"session-owner": SUBJECT}), 400),
+        "another subject, on behalf": refused(bearing(made("another"), **{"session-owner": SUBJECT}), 400),
     }
 
 
@@ -187,10 +221,28 @@ def worlds(issuer: Issuer) -> dict[str, World]:
                 },
             },
         ),
-        "jwt": World(
-            {"ENDPOINT_AUTH": "jwt", "JWT_ISSUER": issuer.url, "JWT_AUDIENCES": AUDIENCE},
+        "users of a pool share their role": World(
+            {"COGNITO_IDENTITY_OWNERS": "false"},
+            signed(ALICE, of_pool("a")),
+            {
+                **unknown(issuer),
+                "another role of the same user": signed(BOB, of_pool("a")),
+                "another role": signed(BOB),
+                "the same id in another account": signed(Caller(ALICE.unique_id, account="999999999999"), of_pool("a")),
+                "whom the role speaks for": signed(ALICE, of_pool("a"), **{"session-owner": PERSON}),
+                "the user as a name": signed(BOB, of_pool("b"), **{"session-owner": of_pool("a")["identityId"]}),
+            },
+        ),
+        "jwt": World(  # with the chat page, which everybody may load
+            {"ENDPOINT_AUTH": "jwt", "JWT_ISSUER": issuer.url, "JWT_AUDIENCES": AUDIENCE}
+            | {"PAGE": "true", "PAGE_CLIENT_ID": "page"},
             bearing(issuer.token(SUBJECT)),
             tokens(issuer),
+        ),
+        "jwt of clients": World(
+            {"ENDPOINT_AUTH": "jwt", "JWT_ISSUER": issuer.url, "JWT_CLIENT_IDS": CLIENT},
+            bearing(issuer.token(SUBJECT, **CLIENT_TOKEN)),
+            tokens(issuer, CLIENT_TOKEN),
         ),
         "none": World(
             {"ENDPOINT_AUTH": "none"},
@@ -206,6 +258,7 @@ def worlds(issuer: Issuer) -> dict[str, World]:
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
     with running() as issuer:
+        issuer.configuration |= {f"{name}_endpoint": f"{issuer.base}/{name}" for name in ("authorization", "token")}
         yield issuer
 
 
@@ -215,21 +268,27 @@ def routes_of(function: Function) -> list[tuple[str, str, bool]]:
     routes = [*router._static_routes, *router._dynamic_routes]
     named = {(route.method, route.path) for route in routes}
     paths = [(method, path.replace("<session_id>", "chat").replace("<turn_id>", TURN)) for method, path in named]
+    paths = [(method, path.replace("/assets/.+", f"{page_files().assets_path}/style.css")) for method, path in paths]
     assert not [path for _, path in paths if "<" in path], "a parameter that this test does not know"
-    return sorted((method, path, path in router.public) for method, path in paths)
+    return sorted((method, path, router.is_public(path)) for method, path in paths)
 
 
 def send(function: Function, asker: Asker, method: str, path: str, *, prompt: str = PROMPT, **options: Any) -> Answer:
     body: dict[str, Any] | None = {"prompt": prompt} if method in {"POST", "PUT", "PATCH"} else None
     if path.endswith("/fork"):
         body = {"before_message": 0}
+    if method == "PATCH":
+        body = {"title": prompt}
     event = http_event(method, path, body, caller=None, headers=asker.headers, **options)
     if asker.authorizer is not None:
         event["requestContext"]["authorizer"] = asker.authorizer
     return answer_in(function.invoke(event))
 
 
-@pytest.mark.parametrize("auth", ["iam", "identity pool", "on behalf", "jwt", "none"])
+@pytest.mark.parametrize(
+    "auth",
+    ["iam", "identity pool", "users of a pool share their role", "on behalf", "jwt", "jwt of clients", "none"],
+)
 def test_nobody_but_the_owner_gets_anything_of_a_session(
     auth: str,
     issuer: Issuer,
@@ -270,6 +329,8 @@ def test_nobody_but_the_owner_gets_anything_of_a_session(
     unharmed = send(function, world.owner, "GET", "/sessions/chat/messages").json["messages"]
     assert [message["message_id"] for message in unharmed] == [0, 1]
     assert send(function, world.owner, "GET", "/sessions").json["session_ids"] == ["chat"]
+    of_page = {path for _, path, is_public in routes if is_public and is_of_page(path)}
+    assert len(of_page) == (2 if "PAGE" in world.settings else 0), "its document and a file, for everybody"
     has_read: set[str] = set()
     for method, path, _ in sorted(routes, key=lambda route: route[0] == "DELETE"):
         answer = send(function, world.owner, method, path)

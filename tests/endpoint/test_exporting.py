@@ -70,10 +70,11 @@ def exported(function: Function) -> tuple[str, list[Any]]:
 
 
 def bodies(folder: Path) -> dict[str, bytes]:
+    """The records of the sessions in a folder. Marks of recent use are made anew where sessions come to."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*.json")
-        if ".locks" not in path.parts and path.name != "lease.json"
+        if not {".locks", "recent"} & set(path.relative_to(folder).parts) and path.name != "lease.json"
     }
 
 
@@ -227,14 +228,14 @@ def test_a_session_that_is_used_all_the_time_is_left_out_and_named(
 ) -> None:
     put(folder, "calm")
     put(folder, "used")
-    listed = session_export._listed
+    listed = session_export.listed_records
 
-    def used(objects: Any, prefix: str) -> Any:
-        if "session_used" in prefix:
-            put(folder, "used", text=f"{len(list(listed(objects, prefix)))}")
-        return listed(objects, prefix)
+    def used(place: Any, session_id: str) -> Any:
+        if session_id == "used":
+            put(folder, "used", text=f"{len(list(listed(place, session_id)))}")
+        return listed(place, session_id)
 
-    monkeypatch.setattr(session_export, "_listed", used)
+    monkeypatch.setattr(session_export, "listed_records", used)
     text, ends = exported(function)
 
     assert [(end["sessions"], end["left_out"]) for end in ends] == [(1, ["used"])]

@@ -26,8 +26,12 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
         ({"AUTH": "iam"}, r"AUTH='iam' is not known. Allowed: local \(the default: one owner\), jwt .*, dev"),
         ({"JWT_ISSUER": "https://login.example.com"}, "JWT_ISSUER is for AUTH=jwt, and AUTH is local"),
         ({"AUTH": "dev", "JWT_AUDIENCES": "x"}, "JWT_AUDIENCES is for AUTH=jwt, and AUTH is dev"),
-        ({"CORS_ORIGINS": "*"}, r"CORS_ORIGINS: '\*' is no origin. Allowed: scheme, host and port"),
-        ({"CORS_ORIGINS": f"{PAGE}, {PAGE}/"}, "CORS_ORIGINS: 'https://app.example.com/' is no origin"),
+        ({"CORS_ORIGINS": "*"}, r"CORS_ORIGINS: '\*': every page of that kind could call; name each origin. Allowed: "),
+        (
+            {"CORS_ORIGINS": f"{PAGE}, {PAGE}/"},
+            "CORS_ORIGINS: 'https://app.example.com/' is no origin as browsers send",
+        ),
+        ({"CORS_ORIGINS": f"{PAGE}:443"}, "CORS_ORIGINS: 'https://app.example.com:443': browsers leave out the port"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(variables: dict[str, str], said: str, tmp_path: Path) -> None:
@@ -151,3 +155,10 @@ def test_without_origins_nothing_is_said() -> None:
 def test_the_deployed_url_tells_browsers_the_same() -> None:
     for name in ("METHODS", "REQUEST_HEADERS", "EXPOSED_HEADERS", "MAX_AGE_SECONDS"):
         assert getattr(cors, name) == getattr(deployed, name)
+
+
+def test_a_page_may_use_every_method_that_the_endpoint_takes() -> None:
+    contract = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
+    taken = {method.upper() for path in contract["paths"].values() for method in path if method != "parameters"}
+
+    assert set(deployed.METHODS) == taken

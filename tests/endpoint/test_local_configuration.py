@@ -33,6 +33,7 @@ def test_real_parts_reach_the_endpoints_settings(tmp_path: Path) -> None:
         "SESSION_STORE": "s3://bucket/prefix",
         "AGENT_MODEL": "bedrock:some.model:0",
         "ENDPOINT_AUTH": "local",
+        "PAGE": "true",
     }
     assert read.settings_on_aws == ["STORE", "MODEL"]
 

@@ -174,6 +174,7 @@ STORAGE_FAILURES: dict[str, Callable[[], BaseException]] = {
 }
 
 
+@pytest.mark.emits_on_purpose("an exception", reason="the storage's own failures quote here")
 @pytest.mark.parametrize("storage", STORAGE_FAILURES)
 @pytest.mark.parametrize("model", MODEL_FAILURES)
 def test_no_word_reaches_the_log_whatever_fails_together_with_a_write(

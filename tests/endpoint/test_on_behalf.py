@@ -1,13 +1,16 @@
 """Callers that speak for others, and users behind an identity pool: whose space a request is in."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from agent_sessions.owner import owner_prefix, part_prefix
+from agent_sessions_cli.commands import agent_sessions
 from tests.doubles.scripted_model import ScriptedModel
 from tests.endpoint.function import ACCOUNT, ALICE, BOB, Function, http_event
 from tests.endpoint.test_plain_events import raised
@@ -24,7 +27,7 @@ def as_(name: str) -> dict[str, str]:
 
 
 def owners_in(folder: Path) -> set[str]:
-    return {str(path.parent.relative_to(folder)) for path in folder.rglob("session_*") if path.is_dir()}
+    return {str(path.parents[1].relative_to(folder)) for path in folder.rglob("session_*/session.json")}
 
 
 def test_a_caller_speaks_for_many_whose_sessions_never_meet(scripted: Scripted, tmp_path: Path) -> None:
@@ -52,12 +55,31 @@ def test_neither_the_caller_nor_those_it_speaks_for_see_each_other_s_sessions(sc
     assert function.http("DELETE", "/sessions/of-the-backend", headers=as_("ada")).status == 404
 
 
-def test_the_name_splits_the_caller_s_own_space_and_nobody_else_s(scripted: Scripted, tmp_path: Path) -> None:
+_IS_A_PREFIX = "the name is the prefix of another owner, which its own keys and log lines have"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("ada", "..", "/"), id="words"),
+        pytest.param(
+            (part_prefix(OWN, "ada"), f"../{OWN}/"),
+            id="another owner's prefix",
+            marks=[
+                pytest.mark.emits_on_purpose("a key", reason=_IS_A_PREFIX),
+                pytest.mark.emits_on_purpose("a record of the log", reason=_IS_A_PREFIX),
+                pytest.mark.emits_on_purpose("the output", reason=_IS_A_PREFIX),
+            ],
+        ),
+    ],
+)
+def test_the_name_splits_the_caller_s_own_space_and_nobody_else_s(
+    names: tuple[str, ...], scripted: Scripted, tmp_path: Path
+) -> None:
     function, _ = scripted(otherwise="Hello.")
     function.reply("Hi", headers=as_("ada"))
 
-    # Another caller that uses the same name, or the prefix of the first one as a name.
-    for name in ("ada", part_prefix(OWN, "ada"), f"../{OWN}/", "..", "/"):
+    for name in names:
         assert function.http("GET", "/sessions", caller=BOB, headers=as_(name)).json["session_ids"] == []
         function.reply("Hi", caller=BOB, headers=as_(name))
 
@@ -181,6 +203,32 @@ def test_where_identities_are_no_owners_their_role_s_sessions_stay_where_they_ar
 
     assert '"restored_messages":2' in function.invoke(through_pool(user_of_pool(ADA)))["body"]
     assert owners_in(tmp_path / "sessions") == {OWN}
+
+
+def test_a_role_s_session_is_given_to_its_user_as_the_page_on_upgrading_says(
+    scripted: Scripted, tmp_path: Path
+) -> None:
+    function, _ = scripted(otherwise="Hello.")
+    function.reply("Hi", "ada-chat", caller=ALICE)  # as earlier releases stored it: under the role
+    upgrading = (Path(__file__).parents[2] / "docs" / "UPGRADING.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\$ agent-sessions (cp .*--to-issuer.*)$", upgrading, re.MULTILINE)
+    in_place_of = {
+        "s3://bucket/sessions": (tmp_path / "sessions").as_uri(),
+        "--issuer 123456789012 --owner AROAEXAMPLE ": f"--issuer {ACCOUNT} --owner {ALICE.unique_id} ",
+        "eu-west-1:POOL": POOL,
+        "eu-west-1:IDENTITY": ADA,
+    }
+    assert all(words in command for words in in_place_of)
+    for words, ours in in_place_of.items():
+        command = command.replace(words, ours)
+
+    copied = CliRunner().invoke(agent_sessions, command.split())
+
+    assert copied.exit_code == 0, copied.output
+    answer = function.invoke(through_pool(user_of_pool(ADA), path="/sessions/ada-chat/messages"))
+    assert '"restored_messages":2' in answer["body"]
+    other = function.invoke(through_pool(user_of_pool(BEN), "GET", "/sessions/ada-chat"))
+    assert other["statusCode"] == 404
 
 
 @pytest.mark.parametrize("identity", [None, {}, {"amr": None, "identityId": None, "identityPoolId": None}])

@@ -35,6 +35,7 @@ def test_it_names_every_route_of_the_design(contract: Any) -> None:
         ("/sessions", "get"),
         ("/sessions", "delete"),
         ("/sessions/{session_id}", "get"),
+        ("/sessions/{session_id}", "patch"),
         ("/sessions/{session_id}", "delete"),
         ("/sessions/{session_id}/messages", "post"),
         ("/sessions/{session_id}/messages", "get"),
@@ -92,6 +93,8 @@ def test_what_is_answered_is_what_is_documented(contract: Any, scripted: Scripte
     _check(contract, session, "get", function.http("GET", "/sessions/none"))
     _check(contract, messages, "get", function.http("GET", "/sessions/chat/messages"))
     _check(contract, "/sessions", "get", function.http("GET", "/sessions"))
+    _check(contract, "/sessions", "get", function.http("GET", "/sessions", query={"order": "recent"}))
+    _check(contract, session, "patch", function.http("PATCH", "/sessions/chat", {"title": "Hi"}))
     _check(contract, session, "delete", function.http("DELETE", "/sessions/chat"))
     _check(contract, "/health", "get", function.http("GET", "/health"))
 

@@ -120,3 +120,25 @@ class TestSnapStart:
         function, _ = scripted("Hello.")
 
         assert text_of(function.reply("Hi")) == "Hello."
+
+
+def test_requests_to_s3_say_who_sends_them_from_where(s3_store: dict[str, str]) -> None:
+    function = Function({**CREDENTIALS, **s3_store, "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"})
+    function.cold_start()
+    function.http("GET", "/sessions")
+    said: list[str] = []
+
+    def note(request: Any, **_: Any) -> None:
+        said.append(request.headers["User-Agent"].decode())
+
+    function.module.endpoint._store.objects.client.meta.events.register("before-send.s3", note)
+
+    function.http("GET", "/sessions")
+    function.http("GET", "/sessions")
+
+    first, *others = said
+    assert set(others) == {first}
+    assert first.startswith("Boto3/")
+    assert "exec-env/AWS_Lambda_python3.13" in first
+    assert first.count("Botocore/") == 1
+    assert "strands-agents" in first

@@ -1,9 +1,11 @@
 """One request sent more than once: one turn, one reply."""
 
 import base64
+import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -11,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from strands import Agent, ToolContext, tool
 
 from agent_sessions.lease import SessionLease
-from agent_sessions.session_store import SessionStore
+from agent_sessions.s3_session_manager import S3SessionManager
+from agent_sessions.session_store import S3SessionStore, SessionStore
 from local.server import LocalServer
 from tests.doubles.s3_server import Fault, S3Server
 from tests.doubles.scripted_model import Pause, ScriptedModel, tool_use
@@ -228,7 +232,7 @@ def test_a_turn_of_strands_own_manager_in_between_does_not_hide_the_reply(script
 
     function, model = scripted("One.")
     first = function.reply("1", **KEYED)
-    (folder,) = [path.parent for path in (tmp_path / "sessions").rglob("session_chat")]
+    (folder,) = [path.parents[1] for path in (tmp_path / "sessions").rglob("session_chat/session.json")]
     theirs = FileSessionManager("chat", storage_dir=str(folder))
     Agent(agent_id="default", model=ScriptedModel("Theirs."), session_manager=theirs, callback_handler=None)("Hi")
 
@@ -480,8 +484,225 @@ def test_a_whole_turn_whose_record_was_not_written_is_not_taken_again_after_anot
     assert function.say("pay 200", **KEYED).problem == "idempotency-key-reused"
 
 
+def test_a_repeat_whose_turn_was_cut_off_unseen_begins_once_more_and_finds_it(on_s3: Any) -> None:
+    """Nobody left a note of it with the lease: what the repeat meets is its own prompt, where it was to store one."""
+    function, s3 = on_s3
+    function.reply("hi")
+    s3.faults.add(Fault("error", verb="PUT", key="*/agent.json", times=None, code="SlowDown"))
+    assert function.say("pay 100", **KEYED).status == 503
+    s3.faults.clear()
+    (lease,) = [key for key in s3.objects("sessions") if key.endswith("lease.json")]
+    s3.client().delete_object(Bucket="sessions", Key=lease)
+
+    again = function.reply("pay 100", **KEYED)
+
+    assert text_of(again) == "Fine."
+    assert said(function) == ["user: hi", "assistant: Fine.", "user: pay 100", "assistant: Fine."]
+    called = len(function.models["script"].requests)
+    assert function.reply("pay 100", **KEYED) == again
+    assert len(function.models["script"].requests) == called
+
+
+def test_another_prompt_with_a_key_goes_on_behind_a_turn_that_was_cut_off_unseen(on_s3: Any) -> None:
+    function, s3 = on_s3
+    function.reply("hi")
+    s3.faults.add(Fault("error", verb="PUT", key="*/agent.json", times=None, code="SlowDown"))
+    assert function.say("pay 100").status == 503
+    s3.faults.clear()
+    (lease,) = [key for key in s3.objects("sessions") if key.endswith("lease.json")]
+    s3.client().delete_object(Bucket="sessions", Key=lease)
+
+    reply = function.reply("weather?", **KEYED)
+
+    assert reply["restored_messages"] == 4
+    prompts = [line for line in said(function) if line.startswith("user")]
+    assert prompts == ["user: hi", "user: pay 100", "user: weather?"]
+
+
+@pytest.mark.parametrize("options", [{}, KEYED], ids=["no key", "a key"])
+def test_a_turn_that_another_writer_has_overtaken_begins_once_more(on_s3: Any, options: Any) -> None:
+    """The other one has no lease, and comes between this turn's restore and its first message."""
+    function, s3 = on_s3
+    function.reply("hi")
+    (record,) = [key for key in s3.objects("sessions") if key.endswith("session.json")]
+    overtaken: list[Any] = []
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        agent = default_agent(session_manager, settings)
+        if not overtaken:
+            other = S3SessionManager("chat", "sessions", prefix=record.split("/session_")[0], client=s3.client())
+            overtaken.append(Agent(model=ScriptedModel("Theirs."), session_manager=other, callback_handler=None))
+            overtaken[0]("from elsewhere")
+        return agent
+
+    default_agent = function.part("agent").build_agent
+    function.part("agent").build_agent = build
+
+    reply = function.reply("ours", **options)
+
+    assert reply["restored_messages"] == 4
+    assert said(function)[2:] == ["user: from elsewhere", "assistant: Theirs.", "user: ours", "assistant: Fine."]
+
+
+def elsewhere_on(s3: S3Server, *script: Any) -> Agent:
+    """The agent of the session \"chat\", opened by somebody who takes no lease."""
+    (record,) = [key for key in s3.objects("sessions") if key.endswith("session.json")]
+    manager = S3SessionManager("chat", "sessions", prefix=record.split("/session_")[0], client=s3.client())
+    return Agent(
+        agent_id="default", model=ScriptedModel(*script), session_manager=manager, tools=[], callback_handler=None
+    )
+
+
+@pytest.mark.parametrize("options", [{}, KEYED], ids=["no key", "a key"])
+def test_a_turn_whose_tool_has_run_does_not_begin_once_more(
+    on_s3: Any, options: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The turn answers an interrupt, so it has no message to tell; its tool acts, and asks again."""
+    function, s3 = on_s3
+    paid: list[str] = []
+
+    @tool(context=True)
+    def pay(tool_context: ToolContext) -> str:
+        """Pay."""
+        tool_context.interrupt("sure")
+        paid.append("100")
+        meddling = elsewhere_on(s3)
+        meddling.state.set("meddled", len(paid))
+        meddling._session_manager.sync_agent(meddling)  # type: ignore[union-attr] # it has one
+        tool_context.interrupt("really")
+        return "paid"
+
+    def build(session_manager: Any, settings: Any) -> Any:
+        agent = default_agent(session_manager, settings)
+        agent.tool_registry.register_tool(pay)
+        return agent
+
+    default_agent = function.part("agent").build_agent
+    function.part("agent").build_agent = build
+    function.models["script"] = ScriptedModel(tool_use("pay"), otherwise="Fine.")
+    (asked,) = function.reply("pay 100")["interrupts"]
+    answers = [{"interrupt_id": asked["interrupt_id"], "response": "yes"}]
+
+    refused = function.http("POST", SESSION, {"interrupt_responses": answers}, **options)
+
+    assert (refused.status, refused.problem) == (409, "session-conflict")
+    assert "its tools may have run" in refused.json["detail"]
+    assert (refused.json["turn_began"], refused.headers.get("retry-after")) == (True, None)
+    assert paid == ["100"]
+    assert '"TurnsCutOff":1' in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_prompt_with_a_key_that_is_stored_is_answered_whatever_stands_before_it(on_s3: Any) -> None:
+    """The reply before it was in a copy alone, and a guest's message stands in its place."""
+    function, s3 = on_s3
+    reply_behind_record(function, s3, "hi")
+    (reply,) = [key for key in s3.objects("sessions") if key.endswith("message_1.json")]
+    record = json.loads(s3.objects("sessions")[reply])
+    del record["kit"]
+    record["message"] = {"role": "user", "content": [{"text": "a guest"}]}
+    s3.client().put_object(Bucket="sessions", Key=reply, Body=json.dumps(record).encode())
+
+    assert text_of(function.reply("pay 100", **KEYED)) == "Fine."
+
+    assert said(function) == ["user: hi", "user: a guest", "user: pay 100", "assistant: Fine."]
+
+
+@pytest.mark.parametrize("options", [{}, KEYED], ids=["no key", "a key"])
+def test_a_turn_that_ended_while_the_lease_was_being_taken_is_gone_on_behind(on_s3: Any, options: Any) -> None:
+    """What the session holds is asked for beside the lease: here the lease is answered late."""
+    function, s3 = on_s3
+    function.reply("hi")
+    function.reply("hi again")  # a process asks ahead when it has restored something
+    (record,) = [key for key in s3.objects("sessions") if key.endswith("session.json")]
+    other = S3SessionManager("chat", "sessions", prefix=record.split("/session_")[0], client=s3.client())
+    elsewhere = Agent(model=ScriptedModel("Theirs."), session_manager=other, callback_handler=None)
+    s3.log.take()
+    s3.faults.add(Fault("hold", verb="PUT", key="*/lease.json", times=None))
+
+    with ThreadPoolExecutor(1) as threads:
+        taken = threads.submit(function.reply, "ours", **options)
+        assert s3.log.wait_for(lambda entries: {"agent.json", "history.json"} <= names_read(entries))
+        elsewhere("from elsewhere")
+        s3.faults.clear()
+        reply = taken.result()
+
+    assert reply["restored_messages"] == 6
+    assert said(function)[4:] == ["user: from elsewhere", "assistant: Theirs.", "user: ours", "assistant: Fine."]
+
+
+@pytest.mark.parametrize("options", [{}, KEYED], ids=["no key", "a key"])
+def test_a_session_that_was_erased_while_the_lease_was_being_taken_begins_anew(on_s3: Any, options: Any) -> None:
+    function, s3 = on_s3
+    function.reply("hi")
+    function.reply("hi again")
+    s3.log.take()
+    s3.faults.add(Fault("hold", verb="PUT", key="*/lease.json", times=None))
+
+    with ThreadPoolExecutor(1) as threads:
+        taken = threads.submit(function.reply, "ours", **options)
+        assert s3.log.wait_for(lambda entries: {"agent.json", "history.json"} <= names_read(entries))
+        (record,) = [key for key in s3.objects("sessions") if key.endswith("session.json")]
+        store = S3SessionStore(s3.client(), "sessions", record.split("/session_")[0])
+        store.delete_session("chat")
+        s3.faults.clear()
+        reply = taken.result()
+
+    assert reply["restored_messages"] == 0
+    assert said(function) == ["user: ours", "assistant: Fine."]
+
+
+def names_read(entries: Any) -> set[str]:
+    return {entry.key.rsplit("/", 1)[-1] for entry in entries if entry.verb == "GET"}
+
+
+def reply_behind_record(function: Any, s3: Any, prompt: str, reply: str = "message_1.json", **options: Any) -> Any:
+    """Take a turn whose reply is stored after the agent's record, which has a copy of it: else it may come first."""
+    held = s3.faults.add(Fault("hold", verb="PUT", key=f"*/{reply}"))
+    written = 2 if reply == "message_1.json" else 1  # the first turn creates the record
+    s3.faults.add(
+        Fault("call", verb="PUT", key="*/agent.json", nth=written, applied=True, callback=lambda _: held.release())
+    )
+    answer = function.reply(prompt, **options)
+    s3.faults.clear()
+    return answer
+
+
+@pytest.mark.parametrize("options", [{}, KEYED], ids=["no key", "a key"])
+def test_a_turn_reads_four_objects_with_a_key_and_without(on_s3: Any, options: Any) -> None:
+    function, s3 = on_s3
+    function.reply("hi")
+    # A client that restores for the first time asks for one thing after the other.
+    reply_behind_record(function, s3, "hello", "message_3.json")
+    s3.log.take()
+
+    function.reply("pay 100", **options)
+
+    read = [entry.key.rsplit("/", 1)[-1] for entry in s3.log.take() if entry.verb == "GET"]
+    assert sorted(read) == ["agent.json", "history.json", "message_3.json", "session.json"]
+
+
+def test_a_repeat_costs_what_the_page_on_concurrency_says(on_s3: Any) -> None:
+    function, s3 = on_s3
+    function.reply("hi")
+    reply_behind_record(function, s3, "pay 100", "message_3.json", **KEYED)
+    s3.log.take()
+
+    function.reply("pay 100", **KEYED)
+
+    sent = Counter(entry.verb for entry in s3.log.take())
+    assert sent == {"PUT": 1, "GET": 7, "DELETE": 1}
+
+
+def test_a_reply_whose_last_message_is_in_a_copy_alone_is_found(on_s3: Any) -> None:
+    function, s3 = on_s3
+    first = reply_behind_record(function, s3, "pay 100", **KEYED)
+    (last,) = [key for key in s3.objects("sessions") if key.endswith("message_1.json")]
+    s3.client().delete_object(Bucket="sessions", Key=last)  # as if its writer had died behind the agent's record
+
+    assert function.reply("pay 100", **KEYED) == first
+
+
 def test_a_reply_is_found_behind_a_turn_of_strands_and_one_of_the_kit(on_s3: Any) -> None:
-    from strands import Agent
     from strands.session.s3_session_manager import S3SessionManager as StrandsS3SessionManager
 
     function, s3 = on_s3
@@ -506,8 +727,6 @@ def s3_options(s3: S3Server) -> dict[str, Any]:
 
 
 def test_another_message_in_the_replys_place_is_never_the_reply(on_s3: Any) -> None:
-    import json
-
     function, s3 = on_s3
     function.reply("question of A", **KEYED)
     (key,) = [key for key in s3.objects("sessions") if key.endswith("message_1.json")]

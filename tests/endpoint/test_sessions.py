@@ -58,6 +58,24 @@ def test_a_conversation_is_read_in_pages_in_order(store: dict[str, str]) -> None
         ]
 
 
+def test_a_conversation_is_read_from_its_end_and_names_its_turns(scripted: Scripted) -> None:
+    function, _ = scripted("One.", [tool_use("calculator", expression="6*7")], "Two.", "Three.")
+    replies = [function.reply(f"Question {number}") for number in range(3)]
+
+    count = function.http("GET", "/sessions/chat").json["agents"][0]["message_count"]
+    newest = function.http("GET", "/sessions/chat/messages", query={"cursor": count - 4, "limit": 4}).json
+    older = function.http("GET", "/sessions/chat/messages", query={"cursor": 0, "limit": count - 4}).json
+    read = [*older["messages"], *newest["messages"]]
+
+    assert newest["next_cursor"] is None
+    assert [message["message_id"] for message in read] == list(range(8))
+    begun = {message["message_id"]: message["turn"] for message in read if "turn" in message}
+    assert begun == {
+        first_id: {"turn_id": reply["turn_id"], "restored_messages": first_id}
+        for first_id, reply in zip((0, 2, 6), replies, strict=True)
+    }
+
+
 def test_tool_calls_and_bytes_are_shown_as_json(scripted: Scripted) -> None:
     function, _ = scripted(tool_use("calculator", expression="6*7"), "It is 42.")
     function.reply([{"text": "6*7?"}, {"image": {"format": "png", "source": {"bytes": PNG}}}])
@@ -127,7 +145,8 @@ def test_sessions_are_listed_in_pages_by_id(store: dict[str, str]) -> None:
         second = function.http("GET", "/sessions", query={"limit": 2, "cursor": first["next_cursor"]}).json
 
         assert first["session_ids"] == ["a", "b"]
-        assert second == {"session_ids": ["c"], "next_cursor": None}
+        assert (second["session_ids"], second["next_cursor"]) == (["c"], None)
+        assert [row["session_id"] for row in second["sessions"]] == ["c"]
 
 
 @pytest.mark.parametrize("path", ["/sessions", "/sessions/chat"])
@@ -152,7 +171,7 @@ def test_a_cursor_says_nothing_of_the_session_it_leads_to(store: dict[str, str])
 
         assert "secret" not in cursor
         rest = function.http("GET", "/sessions", query={"limit": 1, "cursor": cursor}).json
-        assert rest == {"session_ids": ["your secret plan"], "next_cursor": None}
+        assert (rest["session_ids"], rest["next_cursor"]) == (["your secret plan"], None)
 
 
 def test_a_deleted_session_is_gone_and_its_id_starts_afresh(store: dict[str, str]) -> None:
@@ -178,7 +197,7 @@ def test_reading_makes_no_session(store: dict[str, str]) -> None:
         for path in ("/sessions/none", "/sessions/none/messages"):
             answer = function.http("GET", path)
             assert (answer.status, answer.problem) == (404, "not-found")
-        assert function.http("GET", "/sessions").json == {"session_ids": [], "next_cursor": None}
+        assert function.http("GET", "/sessions").json == {"session_ids": [], "sessions": [], "next_cursor": None}
 
 
 def test_with_several_agents_a_conversation_must_be_named(scripted: Scripted) -> None:

@@ -204,13 +204,24 @@ def test_with_tokens_the_url_is_open_and_the_function_knows_whose_tokens_it_take
     assert settings.jwt_client_ids == ("web", "app")
 
 
+def test_the_page_is_there_when_it_is_switched_on_and_the_outputs_say_where() -> None:
+    without, with_page = synthesize(**TOKENS), synthesize(**TOKENS, page="true", page_client_id="web")
+    variables = function(with_page)["Environment"]["Variables"]
+    settings = load_settings({**variables, "SESSION_STORE": "s3://bucket"})
+
+    assert (settings.page, settings.page_client_id, settings.page_scope) == (True, "web", "openid")
+    assert with_page.outputs["PageUrl"] == with_page.outputs["EndpointUrl"]
+    assert "PageUrl" not in without.outputs
+    assert not {"PAGE", "PAGE_CLIENT_ID", "PAGE_SCOPE"} & set(function(without)["Environment"]["Variables"])
+
+
 def test_no_page_may_call_unless_its_origin_is_named() -> None:
     assert "Cors" not in synthesize().properties("AWS::Lambda::Url")
     cors = synthesize(cors_origins=["https://app.example.com"]).properties("AWS::Lambda::Url")["Cors"]
 
     assert cors["AllowOrigins"] == ["https://app.example.com"]
     assert cors["AllowCredentials"] is False
-    assert cors["AllowMethods"] == ["GET", "POST", "DELETE"]
+    assert cors["AllowMethods"] == ["GET", "POST", "PATCH", "DELETE"]
     assert {"authorization", "content-type", "idempotency-key", "last-event-id", "prefer"} <= set(cors["AllowHeaders"])
     assert {"Retry-After", "Location", "Idempotency-Key"} <= set(cors["ExposeHeaders"])
 

@@ -112,6 +112,9 @@ WRONG: dict[str, list[object]] = {
     "jwt_audiences": ["a b", "a,,b", ["a b"], [7], {"a": 1}],
     "jwt_client_ids": ["a b", [""]],
     "jwt_jwks_url": ["ftp://login.example.com", "https://"],
+    "page": ["perhaps", "2"],
+    "page_client_id": ["a b", "é"],
+    "page_scope": ["openid  email", 'open"id', " openid"],
     "cors_origins": [
         "*",
         "https://*.example.com",
@@ -198,6 +201,12 @@ def test_lists_come_as_lists_or_with_commas() -> None:
         ({"jwt_client_ids": "a"}, "jwt_issuer, "),
         ({"jwt_jwks_url": "https://login.example.com/keys"}, "jwt_issuer, "),
         ({**TOKENS, "jwt_client_ids": "a", "allow_public": "true"}, "auth: "),
+        ({"page": "true", "page_client_id": "a"}, "page: "),
+        ({"page": "true", "page_client_id": "a", "auth": "none", "allow_public": "true"}, "page: "),
+        ({**TOKENS, "jwt_client_ids": "a", "page": "true"}, "page_client_id: with"),
+        ({**TOKENS, "jwt_client_ids": "a", "page": "true", "page_client_id": "b"}, "page_client_id: it has"),
+        ({**TOKENS, "jwt_client_ids": "a", "page_client_id": "a"}, "page_client_id, page_scope: "),
+        ({**TOKENS, "jwt_client_ids": "a", "page_scope": "openid"}, "page_client_id, page_scope: "),
         ({**TOKENS, "jwt_client_ids": "a", "cognito_identity_owners": "false"}, "cognito_identity_owners: "),
     ],
 )

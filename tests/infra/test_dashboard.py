@@ -42,13 +42,13 @@ def test_every_metric_that_is_shown_is_one_that_the_function_writes() -> None:
 
 
 def test_tokens_cost_what_the_model_s_list_says_or_what_its_user_says() -> None:
-    assert "FILL(input, 0) * 0.000001 + FILL(output, 0) * 0.000005" in expressions()["tokens"]
+    assert "FILL(input, 0) * 0.000001 + FILL(output, 0) * 0.000005" in expressions()["USD for tokens"]
     own = {"usd_per_million_input_tokens": "2.5", "usd_per_million_output_tokens": "10"}
-    assert "FILL(input, 0) * 0.0000025 + FILL(output, 0) * 0.00001" in expressions(**own)["tokens"]
+    assert "FILL(input, 0) * 0.0000025 + FILL(output, 0) * 0.00001" in expressions(**own)["USD for tokens"]
 
 
 def test_of_a_model_without_a_known_price_the_requests_alone_have_one() -> None:
-    assert list(expressions(agent_model="bedrock:eu.amazon.nova-lite-v1:0")) == ["S3 requests"]
+    assert list(expressions(agent_model="bedrock:eu.amazon.nova-lite-v1:0")) == ["USD for S3"]
 
 
 def test_without_a_dashboard_there_is_none_and_without_alarms_it_shows_none() -> None:

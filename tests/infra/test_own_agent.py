@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,18 @@ def test_two_endpoints_share_bucket_and_layers_and_cdk_nag_finds_nothing(agent: 
     assert len(template.of_type("AWS::S3::Bucket")) == 1
     assert len(template.of_type("AWS::Lambda::LayerVersion")) == 2
     assert len(template.of_type("AWS::Lambda::Url")) == 2
+    variables = [f["Properties"].get("Environment", {}) for f in template.of_type("AWS::Lambda::Function")]
+    names = [of["Variables"]["POWERTOOLS_SERVICE_NAME"] for of in variables if of]
+    assert names == ["Mine", "Mine-Support"], "the metrics of one would be the other's"
+    watched = Counter(
+        value
+        for alarm in template.of_type("AWS::CloudWatch::Alarm")
+        for value in set(re.findall(r"'Name': 'service', 'Value': '([^']*)'", str(alarm["Properties"])))
+    )
+    assert set(watched) == set(names)
+    assert watched["Mine"] == watched["Mine-Support"] > 0
+    titles = [query["Properties"]["Name"] for query in template.of_type("AWS::Logs::QueryDefinition")]
+    assert len(set(titles)) == len(titles)
 
 
 def test_layers_that_do_not_hold_what_the_function_needs_are_refused_by_name(agent: Path, tmp_path: Path) -> None:

@@ -19,6 +19,14 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {},
     {"stage": "prod", "encryption": "kms", "bucket_versioning": True, "session_ttl_days": 0, "max_concurrency": 10},
     {"auth": "none", "allow_public": True, "agent_model": "bedrock:eu.amazon.nova-lite-v1:0", "python_version": "3.12"},
+    {
+        "auth": "jwt",
+        "jwt_issuer": "https://login.example.com",
+        "jwt_audiences": "https://agent.example.com",
+        "cors_origins": "https://chat.example.com",
+        "page": True,
+        "page_client_id": "page",
+    },
 ]
 
 
@@ -53,6 +61,23 @@ def test_the_outputs_name_what_a_user_needs_next() -> None:
         *("EndpointUrl", "CallerPolicyArn", "BucketName", "FunctionName", "SessionLayerArn", "RuntimeLayerArn"),
     }
     assert all("Description" in output for output in template.source["Outputs"].values())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auth": "none", "allow_public": True},
+        {"auth": "jwt", "jwt_issuer": "https://login.example.com", "jwt_audiences": "https://agent.example.com"},
+    ],
+    ids=["none", "jwt"],
+)
+def test_there_is_no_policy_of_callers_where_nobody_signs(settings: dict[str, Any]) -> None:
+    template = synthesize(**settings)
+
+    assert template.of_type("AWS::IAM::ManagedPolicy") == []
+    assert set(template.outputs) == {
+        *("EndpointUrl", "BucketName", "FunctionName", "SessionLayerArn", "RuntimeLayerArn"),
+    }
 
 
 def test_production_cannot_be_destroyed_by_accident() -> None:

@@ -1,5 +1,6 @@
 """What can happen to a function on S3, one thing a function: the metric that counts it, and how to bring it about."""
 
+import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ def storage_failure(load: Load) -> None:
 
 def throttled_model(load: Load) -> None:
     """The model's provider asks to slow down."""
-    assert load.send("POST", "/sessions/chat/messages", {"prompt": "throttle"})["statusCode"] == 429
+    assert load.send("POST", "/sessions/chat/messages", {"prompt": "overburden"})["statusCode"] == 429
 
 
 def cut_off(load: Load) -> None:
@@ -38,6 +39,19 @@ def cut_off(load: Load) -> None:
     path = f"/sessions/{uuid.uuid4().hex}/messages"
     load.send("POST", path, {"prompt": "Say hello"})
     assert load.send("POST", path, {"prompt": "meddle"})["statusCode"] == 409
+
+
+def begun_again(load: Load) -> None:
+    """Another process writes between a turn's restore and its first message."""
+    path, folder = "/sessions/chat/messages", f"{FOLDER}/session_chat/agents/agent_default/messages"
+    load.send("POST", path, {"prompt": "Say hello"})
+
+    def overtake(_: Any) -> None:
+        foreign = json.loads(load.s3.objects(BUCKET, folder)[f"{folder}/message_0.json"]) | {"message_id": 2}
+        load.s3.store.put(BUCKET, f"{folder}/message_2.json", json.dumps(foreign).encode())
+
+    load.s3.faults.add(Fault("call", verb="PUT", key="*/message_2.json", callback=overtake))
+    assert load.send("POST", path, {"prompt": "Say hello"}, idempotency_key="1")["statusCode"] == 200
 
 
 def taken_over(load: Load) -> None:
@@ -72,6 +86,7 @@ FAULTS: dict[str, Callable[[Load], None]] = {
     "StorageFailures": storage_failure,
     "ModelThrottles": throttled_model,
     "TurnsCutOff": cut_off,
+    "TurnsBegunAgain": begun_again,
     "LeasesTakenOver": taken_over,
     "RenewalsFailed": renewal_failed,
 }

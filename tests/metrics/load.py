@@ -150,7 +150,7 @@ class Load:
         self.ledger.note(self.send("GET", "/sessions/none-of-mine"))
         self.ledger.note(self.send("POST", f"/sessions/{own}/messages", {"prompt": 5}))
         self.ledger.note(
-            self.send("POST", f"/sessions/{own}/messages", {"prompt": "throttle"}), Turns=1, ModelThrottles=1
+            self.send("POST", f"/sessions/{own}/messages", {"prompt": "overburden"}), Turns=1, ModelThrottles=1
         )
         self.ledger.note(self.send("POST", f"/sessions/{own}/messages", {"prompt": "break"}), Turns=1, ModelErrors=1)
         self.ledger.note(self.send("POST", f"/sessions/{own}/messages", {"prompt": "meddle"}), Turns=1, TurnsCutOff=1)
@@ -215,6 +215,6 @@ class Load:
 _PROMPTS: dict[str, Any] = {
     "note": tool_use("note"),
     "meddle": tool_use("meddle"),
-    "throttle": throttled(),
+    "overburden": throttled(),
     "break": RuntimeError("the model's client is broken"),
 }

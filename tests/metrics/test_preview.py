@@ -3,8 +3,10 @@
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from tests.metrics.preview import PICTURE, widgets
-from tests.metrics.widgets import draw, lines_of
+from tests.metrics.widgets import draw, lines_of, short
 
 METRICS: list[list[Any]] = [
     [{"label": "cost", "expression": "FILL(a, 0) * 2 + (FILL(b, 0) - FILL(a, 0)) * 0.5"}],
@@ -33,3 +35,11 @@ def test_a_picture_is_drawn_of_any_values() -> None:
     drawn = draw(widgets(), [{"Turns": [1.0, 1.0], "TurnDuration": [12.5, 90.0]}, {}], {"Internal errors": True})
 
     assert ET.fromstring(drawn).tag.endswith("svg")  # noqa: S314 - our own
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0, "0"), (0.00496, "0.005"), (7.5, "7.5"), (799.4, "799"), (3160, "3.16k"), (12_600, "12.6k"), (1.5e6, "1.5M")],
+)
+def test_a_number_fits_beside_its_axis(value: float, written: str) -> None:
+    assert short(value) == written

@@ -12,6 +12,8 @@ Periods = Sequence[Mapping[str, Sequence[float]]]
 Line = list[float | None]
 
 UNIT_WIDTH, UNIT_HEIGHT, GAP = 50, 36, 6
+_LEGEND_LETTER = 6.2
+"""The width of a letter of the legend, on average."""
 _COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#17becf")
 _STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #414d5c }
@@ -103,6 +105,14 @@ def _value(node: ast.expr, values: Mapping[str, float | None]) -> float:
     raise NotImplementedError(ast.unparse(node))
 
 
+def short(value: float) -> str:
+    """A number that fits beside an axis: ``0``, ``0.0099``, ``7.5``, ``770``, ``3.2k``, ``1.5M``."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}" if value >= 1 or value == 0 else f"{value:.2g}"
+
+
 # --- drawing --------------------------------------------------------------------------------------------
 
 
@@ -141,7 +151,7 @@ def _numbers(box: _Box, lines: Sequence[tuple[str, bool, Line]]) -> list[str]:
     for number, (label, _, line) in enumerate(lines):
         x = box.x + 14 + number * width
         total = sum(value for value in line if value is not None)
-        text = f"{total:,.0f}" if total == int(total) else f"{total:.5f}"
+        text = f"{total:,.0f}" if total == int(total) else f"{total:.3g}"
         parts.append(f'<text class="number" x="{x:.0f}" y="{box.y + 110}">{text}</text>')
         parts.append(f'<text x="{x:.0f}" y="{box.y + 134}">{escape(label)}</text>')
     return parts
@@ -160,7 +170,7 @@ def _graph(box: _Box, lines: Sequence[tuple[str, bool, Line]]) -> list[str]:
         parts.append(f'<path class="grid" d="M{left} {y:.0f}H{right}"/>')
         for side, x, anchor in ((False, left - 6, "end"), (True, right + 6, "start")):
             if any(on is side for _, on, _ in lines):
-                value = f"{highest[side] * step / 4:.3g}"
+                value = short(highest[side] * step / 4)
                 parts.append(f'<text x="{x}" y="{y + 4:.0f}" text-anchor="{anchor}">{value}</text>')
     legend, row = left - 40, bottom + 18
     for number, (label, side, line) in enumerate(lines):
@@ -174,9 +184,9 @@ def _graph(box: _Box, lines: Sequence[tuple[str, bool, Line]]) -> list[str]:
         if path:
             parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="{colour}"/>' for x, y in points]
-        if legend + 16 + 5.6 * len(label) > box.x + box.width:
+        if legend + 16 + _LEGEND_LETTER * len(label) > box.x + box.width:
             legend, row = left - 40, row + 13
         parts.append(f'<rect x="{legend}" y="{row}" width="10" height="10" fill="{colour}"/>')
         parts.append(f'<text x="{legend + 14}" y="{row + 9}" style="font-size:10px">{escape(label)}</text>')
-        legend += 22 + round(5.6 * len(label))
+        legend += 22 + round(_LEGEND_LETTER * len(label))
     return parts

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import httpx
+import pytest
 from httpx_sse import EventSource
 
+from agent_sessions._objects.turn_writer import TurnWriter
+from agent_sessions.exceptions import SessionConflictError
+from agent_sessions.types import SessionMessage
 from tests.doubles.scripted_model import ScriptedModel
 from tests.endpoint.function import PROBLEM, Function
 
@@ -130,3 +134,18 @@ class Gate:
     def pass_through(self) -> None:
         self.reached.set()
         assert self.opened.wait(30)
+
+
+@contextmanager
+def another_writer_comes_first(monkeypatch: pytest.MonkeyPatch, *, message_id: int = 0) -> Iterator[None]:
+    """Turns are refused at this message, and at those behind it."""
+    append = TurnWriter.append
+
+    def refuse(writer: TurnWriter, record: SessionMessage) -> Any:
+        if record.message_id >= message_id:
+            raise SessionConflictError("another writer came first")
+        return append(writer, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TurnWriter, "append", refuse)
+        yield

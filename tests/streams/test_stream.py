@@ -10,14 +10,13 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # comes without types
 
-from agent_sessions._objects.object_journal import ObjectJournal
-from agent_sessions.exceptions import SessionConflictError
 from agent_sessions.lease import SessionLease
 from tests.doubles.s3_server import S3Server
 from tests.doubles.scripted_model import Pause, reasoning, tool_use
+from tests.endpoint.function import PROBLEM
 from tests.endpoint.orchestra import chain, models
 from tests.streams.conftest import Serve
-from tests.streams.served import EVENTS, Event, names, problem_of, told_text
+from tests.streams.served import EVENTS, Event, another_writer_comes_first, names, problem_of, told_text
 
 CALCULATION = (["Let me see. ", tool_use("calculator", expression="6*7")], [reasoning("42, surely."), "It is 42."])
 
@@ -223,28 +222,78 @@ def test_a_turn_that_is_refused_at_its_first_message_tells_nothing(
 ) -> None:
     served = serve("Hello.")
 
-    def refuse(*_: Any) -> Any:
-        raise SessionConflictError("another writer came first")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ObjectJournal, "append", refuse)
+    with another_writer_comes_first(monkeypatch):
         answer = served.say("Hi", accept=EVENTS)
 
     assert (answer.status_code, problem_of(answer)) == (409, "session-conflict")
+    assert "Nothing of this request was stored" in answer.json()["detail"]
+    assert "turn_began" not in answer.json()
     assert served.model.requests == []
 
 
+def test_a_turn_that_is_overtaken_after_its_first_message_says_that_it_began(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve(*CALCULATION)
+
+    with another_writer_comes_first(monkeypatch, message_id=1):
+        events = served.tell("6*7?")
+
+    problem = events[-1].data
+    assert (names(events)[-1], problem["type"]) == ("problem", f"{PROBLEM}session-conflict")
+    assert "this turn had begun" in problem["detail"]
+    assert problem["turn_began"] is True
+    assert served.said() == ["user: 6*7?"]
+
+
+def test_the_reply_is_told_before_the_lease_is_given_back_and_the_stream_ends_after(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve("Hello.")
+    has_reply, given_back = threading.Event(), threading.Event()
+    release = SessionLease.release
+
+    def release_late(lease: SessionLease, *, whole: bool = True) -> None:
+        assert has_reply.wait(30), "the reply waits for the lease"
+        release(lease, whole=whole)
+        given_back.set()
+
+    monkeypatch.setattr(SessionLease, "release", release_late)
+    with httpx.stream(
+        "POST", f"{served.url}/sessions/chat/messages", json={"prompt": "Hi"}, headers={"accept": EVENTS}, timeout=60
+    ) as response:
+        lines = response.iter_lines()
+        assert any(line == "event: reply" for line in lines)
+        assert not given_back.is_set()
+        has_reply.set()
+        rest = [line for line in lines if line.startswith("event:")]
+
+    assert rest == []
+    assert given_back.is_set()
+
+
 def test_a_stream_on_which_nothing_happens_is_kept_awake(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = serve(["Wait.", Pause(0.5), " Done."])
-    monkeypatch.setattr(served.function.part("doors.event_stream"), "HEARTBEAT_SECONDS", 0.1)
+    served = serve(["Wait.", Pause(1), " Done."])
+    heard = threading.Event()
+
+    async def wait(_seconds: float) -> None:
+        assert await asyncio.to_thread(heard.wait, 60)
+
+    monkeypatch.setattr(served.model, "_sleep", wait)
+    monkeypatch.setattr(served.function.part("doors.event_stream"), "HEARTBEAT_SECONDS", 0.01)
+    lines: list[str] = []
 
     with httpx.stream(
         "POST", f"{served.url}/sessions/chat/messages", json={"prompt": "Hi"}, headers={"accept": EVENTS}, timeout=60
     ) as response:
-        lines = list(response.iter_lines())
+        for line in response.iter_lines():
+            lines.append(line)
+            # The model goes on when three have come, however long that takes.
+            if "event: text" in lines and lines[lines.index("event: text") :].count(": heartbeat") >= 3:
+                heard.set()
 
-    assert lines.count(": heartbeat") >= 3
-    assert lines.index(": heartbeat") > lines.index("event: text")
+    assert heard.is_set()
+    assert "event: reply" in lines
 
 
 def test_half_a_character_is_never_told(serve: Serve) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from agent_sessions.exceptions import SessionConflictError
 from agent_sessions.lease import SessionLease
 from agent_sessions.session_store import SessionStore
 from lambda_src.doors.prefer import prefers_async
@@ -16,7 +17,7 @@ from tests.doubles.scripted_model import Pause, ScriptedModel
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import ALICE, Function, http_event
 from tests.streams.conftest import Serve
-from tests.streams.served import Served, names, problem_of, text_of
+from tests.streams.served import Served, another_writer_comes_first, names, problem_of, text_of
 
 ASYNC: Any = {"prefer": "respond-async"}
 
@@ -313,6 +314,39 @@ def test_lambda_s_retry_begins_a_turn_that_was_refused_before(deployed: Any) -> 
 
     assert (refused["status"], refused["problem"]["type"].rpartition(":")[2]) == ("failed", "internal-error")
     assert function.http("GET", place).json["status"] == "answered"
+
+
+def test_an_accepted_turn_that_is_refused_at_its_first_message_says_that_nothing_was_stored(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve("Hello.")
+
+    with another_writer_comes_first(monkeypatch):
+        refused = wait_for(served, turn_of(served.say("Hi", **ASYNC)), "failed")["problem"]
+
+    assert refused["type"].endswith("session-conflict")
+    assert refused["detail"].endswith("Nothing of this request was stored; send it again.")
+    assert refused["turn_began"] is None
+
+
+def test_an_accepted_turn_that_is_overtaken_after_it_began_says_that_tools_may_have_run(deployed: Any) -> None:
+    """The turn has its fence, and no message that would have told of it."""
+    function, _ = deployed("Hello.")
+    place = accept(function, "Hi").headers["location"]
+    (event,) = function.part("turn_resource.without_caller").boto_session().events
+
+    def overtaken(session_manager: Any, _: Any) -> Any:
+        session_manager.has_fenced_a_turn = lambda: True
+        raise SessionConflictError("another writer came first")
+
+    function.part("agent").build_agent = overtaken
+    with pytest.raises(Exception, match="its tools may have run"):
+        function.invoke(event)
+
+    refused = function.http("GET", place).json["problem"]
+    assert refused["type"].endswith("session-conflict")
+    assert "Read the conversation before you send the request again." in refused["detail"]
+    assert refused["turn_began"] is True
 
 
 def test_an_event_that_comes_after_its_session_was_erased_does_nothing(deployed: Any) -> None:

@@ -96,7 +96,9 @@ class OrchestratorTurn:
         try:
             for message in given:
                 await self._append(message)
-            await tell(BeforeModelCallEvent(agent=conversing, invocation_state=state))  # waits for the fence
+            await tell(BeforeModelCallEvent(agent=conversing, invocation_state=state))
+            # Nodes are agents of their own: what they do is seen at once, and none of them begins before the fence.
+            await self._session.fence_acknowledged()
             run = task.run
             if run is None:
                 async for event in self._happening_in(task.input, state):

@@ -6,23 +6,19 @@ of them the guardrail meant. So each of them goes, wherever it stands.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+from agent_sessions.texts import NAMES, holds, replaced, spellings, texts_in
 
-# What names things, in a state or a message, and is nobody's text. Without it a state could not be restored.
-_NAMES = frozenset(
-    {
-        *("id", "name", "type", "role", "status", "stop_reason", "format", "toolUseId", "node_id", "interrupt_id"),
-        *("completed_nodes", "failed_nodes", "interrupted_nodes", "next_nodes_to_execute", "execution_order"),
-        *("node_history", "handoff_node", "interrupt_ids", "tracking_id"),
-    }
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# What names things in an orchestrator's state, too. Without it a state could not be restored.
+_NAMES = NAMES | {
+    *("node_id", "completed_nodes", "failed_nodes", "interrupted_nodes", "next_nodes_to_execute", "execution_order"),
+    *("node_history", "handoff_node", "interrupt_ids", "tracking_id"),
+}
 _ASKED = "_internal_state"
-_WHOLE_ONLY_BELOW = 8
-"""Shorter texts are taken out only where they stand alone: a prompt `ok` is in many words."""
 
 
 class TakenBack:
@@ -46,34 +42,24 @@ class TakenBack:
             sources: Where the texts may come from that it was made of.
         """
         blocks = list(content)
-        given = [text.strip() for text in _texts_in(blocks)]
+        given = [text.strip() for text in texts_in(blocks, _NAMES)]
         self._replacement = replacement
         self._texts.update(text for text in given if text)
         self._blocks += [
             block for block in blocks if isinstance(block, dict) and not block.keys() & {"text", "toolResult"}
         ]
-        for text in map(str.strip, _texts_in(list(sources))):
-            if text and any(spelt in whole for spelt in _spellings(text) for whole in given):
+        for text in map(str.strip, texts_in(list(sources), _NAMES)):
+            if text and any(spelt in whole for spelt in spellings(text) for whole in given):
                 self._texts.add(text)
 
     def without(self, value: Any) -> Any:
         """A value of JSON without what was taken back."""
-        if not self:
-            return value
-        if isinstance(value, str):
-            return self._replacement if self._holds(value) else value
-        if isinstance(value, list):
-            return self._once([self.without(item) for item in value])
-        if not isinstance(value, dict):
-            return value
-        if value in self._blocks:
-            return {"text": self._replacement}
-        return {name: item if name in _NAMES else self.without(item) for name, item in value.items()}
+        return replaced(value, self._instead_of, _NAMES, self._once) if self else value
 
-    def _holds(self, text: str) -> bool:
-        if text.strip() in self._texts:
-            return True
-        return any(spelt in text for one in self._texts if len(one) >= _WHOLE_ONLY_BELOW for spelt in _spellings(one))
+    def _instead_of(self, found: Any) -> Any:
+        if isinstance(found, str):
+            return self._replacement if holds(found, self._texts) else found
+        return {"text": self._replacement} if found in self._blocks else found
 
     def _once(self, items: list[Any]) -> list[Any]:
         """A list in which the replacement's block stands once where it would stand several times in a row."""
@@ -108,20 +94,3 @@ def take_out_of(orchestrator: Any, taken: TakenBack) -> None:
     for node in nodes.values() if isinstance(nodes, dict) else ():
         if hasattr(node.executor, "nodes"):
             take_out_of(node.executor, taken)
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts_in(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if name not in _NAMES:
-                yield from _texts_in(item)
-
-
-def _spellings(text: str) -> set[str]:
-    """A text as itself, and as it stands in a value that was printed."""
-    return {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}

@@ -140,9 +140,16 @@ class HeldMessages:
         numbers = {id(held): number for number, held in self._messages.items()}
         return [numbers.get(id(message)) for message in messages]
 
-    def latest_of(self, message: Message) -> int | None:
-        """The record stored last of those that hold this very object."""
-        return max((number for number, held in self._messages.items() if held is message), default=None)
+    def redacted_by(self, replacement: Message) -> int | None:
+        """The record that this very object was stored in last; if it was in none, the record stored last of all."""
+        own = max((number for number, held in self._messages.items() if held is replacement), default=None)
+        return self.latest_id if own is None else own
+
+    def is_yet_to_come(self, message: Message, conversation: Sequence[Message]) -> bool:
+        """Whether a message stands in the conversation and is not stored yet."""
+        return any(other is message for other in conversation) and not any(
+            held is message for held in self._messages.values()
+        )
 
     # --- pins -------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from strands.types.content import Message
 
@@ -65,11 +66,11 @@ class Journal(ABC):
         """What is done for a turn as a whole, where that can be done."""
 
     @abstractmethod
-    def open(self) -> tuple[Session, bool]:
+    def open(self) -> tuple[Session | Future[Session], bool]:
         """Read the session, or create it.
 
         Returns:
-            The session, and whether it is new: then nothing of it needs to be looked for.
+            The session, which may be on its way still, and whether it is new: then there is nothing of it to look for.
         """
 
     @abstractmethod

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from agent_sessions._conversation.texts import texts_in, with_texts_replaced
 from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions.texts import holds, replaced, texts_in
 from agent_sessions.types import encode_bytes_values
 from agent_sessions.values import canonical
 
@@ -132,7 +132,7 @@ def _without_words_of(redaction: _Redaction, value: Any) -> Any:
         return value
     texts = {text.strip() for text in texts_in(json.loads(redaction.original))} - {""}
     instead = next(texts_in(cast("dict[str, Any]", redaction.replacement)["content"]), "")
-    return with_texts_replaced(value, texts, instead)
+    return replaced(value, lambda found: instead if isinstance(found, str) and holds(found, texts) else found)
 
 
 def _said(record: SessionMessage) -> str:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from strands.types.content import Message
 
+    from agent_sessions._conversation.journal import Appended
     from agent_sessions.turn_request import TurnRecord
+    from agent_sessions.types import SessionMessage
 
 
 class Later(NamedTuple):
@@ -31,6 +34,17 @@ class Later(NamedTuple):
 
 class WholeTurns:
     """Nothing is done for a turn as a whole: each message is stored when it comes."""
+
+    fences_effects = False
+    """Whether a turn's first message is waited for before the turn's first effect, not before the model is called."""
+
+    def append_beside(self, agent_id: str, record: SessionMessage) -> Future[Appended]:
+        """Store a turn's first message beside the caller; see :meth:`Journal.append`. It is serialised now.
+
+        Raises:
+            NotImplementedError: See :attr:`fences_effects`.
+        """
+        raise NotImplementedError(f"agent_id={agent_id} | every message is waited for")
 
     def key_of_agent(self, agent_id: str) -> str | None:  # noqa: ARG002
         """The key of an agent's record, where there are keys."""

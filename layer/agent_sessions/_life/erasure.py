@@ -25,6 +25,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent_sessions._life.look_alikes import is_anothers
+from agent_sessions._life.recent_markers import RECENT, dated, day_of, erase_markers, with_recent
 from agent_sessions._records.record_format import Record, decode, encode, is_erased, life_of, parse
 from agent_sessions.exceptions import (
     SessionBusyError,
@@ -46,10 +47,12 @@ from agent_sessions.sweeps import Sweeping
 from agent_sessions.types import Session, SessionType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from agent_sessions._records.layout import Layout
     from agent_sessions._records.records import Records
+    from agent_sessions.object_store import ListedObject
     from agent_sessions.sweeps import Swept
 
 logger = logging.getLogger(__name__)
@@ -90,6 +93,8 @@ class SessionErasure:
         self._abandoned = threading.Event()
         self._mark: str | None = None  # the ETag of the mark that stands; ``None`` where no record does
         self._superseded = False
+        self._kit: dict[str, Any] = {}  # what the record that the mark replaces says of markers
+        self._seen_at: datetime | None = None  # the storage's time
         self._leases = 0  # how many erased objects were leases, which make no session
         self.stage = ErasureStage.OPEN
         self.erased = 0
@@ -112,7 +117,7 @@ class SessionErasure:
         ends = None if within_seconds is None else self._clock() + within_seconds
         with self._objects.only_while(lambda: not self._abandoned.is_set()):
             self._close()
-            if not self._sweep(ends):
+            if not self._erase_markers(ends) or not self._sweep(ends):
                 return ErasureReport(self.erased, self._count_left())
             self._open_the_place()
         return ErasureReport(self.erased, 0)
@@ -129,6 +134,8 @@ class SessionErasure:
         if self._would_erase_another(found):
             raise self._not_found()
         while self.stage is not ErasureStage.CLOSED and not self._superseded:
+            if found is not None:
+                self._kit, self._seen_at = kit_in(self._key, found), found.read_at
             if found is not None and is_mark(self._key, found):
                 self._mark, self.stage = found.etag, ErasureStage.CLOSED
             elif found is None and not self._find_more_than_a_lease():
@@ -139,9 +146,12 @@ class SessionErasure:
     def _find_more_than_a_lease(self) -> bool:
         """Look for more than a lease, and count it. Without conditional deletes a lease that was given back stays."""
         lease = self._layout.lease(self._session_id)
-        listed = [entry.key for entry in islice(self._objects.list(self._folder), 2)]
-        self._leases = listed.count(lease)
-        return listed not in ([], [lease])
+        listed = list(islice(self._objects.list(self._folder), COUNTED))
+        keys = [entry.key for entry in listed[:2]]
+        self._leases = keys.count(lease)
+        if listed:
+            self._kit, self._seen_at = of_remains(listed), max(entry.last_modified for entry in listed)
+        return keys not in ([], [lease])
 
     def _would_erase_another(self, found: StoredObject | None) -> bool:
         """Whether the session here has another name, which the store does not tell from this one."""
@@ -159,7 +169,9 @@ class SessionErasure:
         """Put the mark in the place of what was found. Returns what is there instead, if anything is."""
         self.stage = ErasureStage.CLOSING
         try:
-            self._mark = put_mark(self._records, self._layout, self._session_id, expecting(found))
+            self._mark = put_mark(
+                self._records, self._layout, self._session_id, expecting(found), **markers_of(self._kit)
+            )
         except PreconditionFailedError as error:
             self.stage = ErasureStage.OPEN
             if found is not None and error.found is not None and not goes_on(self._key, found, error.found):
@@ -170,6 +182,27 @@ class SessionErasure:
         return None
 
     # --- sweeping ---------------------------------------------------------------------------------------
+
+    def _is_late(self, ends: float | None) -> bool:
+        return ends is not None and self._clock() >= ends
+
+    def _erase_markers(self, ends: float | None) -> bool:
+        """Erase the session's markers. Returns whether none is left; if not, the mark says for another call which."""
+        if self._seen_at is None:
+            return True
+
+        def is_to_end() -> bool:
+            return self._abandoned.is_set() or self._is_late(ends)
+
+        left = erase_markers(
+            self._objects, self._layout, self._session_id, self._kit, self._seen_at, time_is_up=is_to_end
+        )
+        if left is not None and self._mark is not None:
+            with contextlib.suppress(PreconditionFailedError):  # somebody else goes on, or begins anew
+                self._mark = put_mark(
+                    self._records, self._layout, self._session_id, Unchanged(self._mark), **markers_of(left)
+                )
+        return left is None
 
     def _sweep(self, ends: float | None) -> bool:
         """Delete everything below the session except the mark.
@@ -188,7 +221,7 @@ class SessionErasure:
                     code="StillWritten",
                     key=self._key,
                 )
-            if ends is not None and self._clock() >= ends:
+            if self._is_late(ends):
                 return False
         if sweeping.left.count and not self._superseded:
             raise sweeping.left.error(f"session_id={self._session_id}", session_id=self._session_id)
@@ -256,6 +289,27 @@ def put_mark(records: Records, layout: Layout, session_id: str, expect: Expectat
     return records.objects.put(key, body, expect).etag
 
 
+def kit_in(key: str, found: StoredObject | None) -> dict[str, Any]:
+    """What stands under ``kit`` of a session's record or mark; nothing where it is missing or cannot be read.
+
+    If there can be markers of the session, it says since when.
+    """
+    with contextlib.suppress(SessionCorruptError):
+        record = parse(key, found)
+        return {} if record is None else dated(record)
+    return {}
+
+
+def of_remains(listed: Sequence[ListedObject]) -> dict[str, Any]:
+    """What a record would say of markers that was lost, as far as objects of the session's tell."""
+    return with_recent({}, day=day_of(min(entry.last_modified for entry in listed)))
+
+
+def markers_of(kit: dict[str, Any]) -> dict[str, Any]:
+    """What a mark is to say of a session's markers, so that whoever goes on finds them."""
+    return {RECENT: kit[RECENT]} if RECENT in kit else {}
+
+
 def expecting(found: StoredObject | None) -> Expectation:
     """What to expect at a write after this was found."""
     return Unchanged(found.etag) if found is not None else Absent()
@@ -298,8 +352,22 @@ def sweep_for_next_life(
     """
     key, folder = layout.session(session_id), layout.session_folder(session_id)
     ends = clock() + SWEEP_SECONDS
+    kit, seen_at = kit_in(key, found), None if found is None else found.read_at
+    if found is None and (listed := list(islice(records.objects.list(folder), COUNTED))):
+        kit, seen_at = of_remains(listed), max(entry.last_modified for entry in listed)
     # Mark only what was found: another caller may have begun a new life in its place since.
-    mark = put_mark(records, layout, session_id, expecting(found))
+    mark = put_mark(records, layout, session_id, expecting(found), **markers_of(kit))
+    busy = SessionBusyError(
+        f"session_id={session_id} | what was stored under this id before is still being erased",
+        retry_after_seconds=BUSY_SECONDS,
+        holder="the erasure of what was stored under this id before",
+        key=key,
+    )
+    if seen_at is not None:
+        left = erase_markers(records.objects, layout, session_id, kit, seen_at, time_is_up=lambda: clock() >= ends)
+        if left is not None:
+            put_mark(records, layout, session_id, Unchanged(mark), **markers_of(left))
+            raise busy
 
     def stands() -> bool:
         record = records.objects.get(key)
@@ -310,12 +378,7 @@ def sweep_for_next_life(
     sweeping = Sweeping(lambda behind: records.objects.sweep(folder, chosen, still=stands, behind=behind))
     while sweeping.take_step():
         if clock() >= ends:
-            raise SessionBusyError(
-                f"session_id={session_id} | what was stored under this id before is still being erased",
-                retry_after_seconds=BUSY_SECONDS,
-                holder="the erasure of what was stored under this id before",
-                key=key,
-            )
+            raise busy
     if sweeping.left.count:
         raise sweeping.left.error(f"session_id={session_id}", session_id=session_id)
     records.forget(session_id, folder)

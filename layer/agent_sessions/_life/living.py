@@ -12,7 +12,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from agent_sessions._life.last_use import counted_use, find_last_use
-from agent_sessions._life.session_age import used_until
+from agent_sessions._life.session_age import record_used, used_until
 from agent_sessions._records.cursors import CursorKind, read_cursor, write_cursor
 from agent_sessions._records.layout import is_written_by_turns, session_id_of
 from agent_sessions._records.message_records import LISTED_AT_ONCE
@@ -20,13 +20,14 @@ from agent_sessions._records.record_format import is_erased, parse
 from agent_sessions.exceptions import InvalidIdentifierError, SessionCorruptError
 from agent_sessions.expiry import is_expired
 from agent_sessions.identifiers import check_identifier
-from agent_sessions.session_pages import SessionPage
+from agent_sessions.session_pages import SessionGlance, SessionPage, glance_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from agent_sessions._records.layout import Layout
+    from agent_sessions._records.record_format import Record
     from agent_sessions.object_store import ListedObject, ObjectStore, StoredObject
 
 FEWEST_READ, MOST_READ = 16, 128
@@ -64,13 +65,13 @@ def list_living(
     start_after = f"session_{position}" if position is not None else ""
     folders = objects.list_folders(layout.root, named="session_", start_after=start_after)
     names = (name for folder in folders if (name := session_id_of(folder)) is not None)
-    found: list[str] = []
+    found: list[SessionGlance] = []
     passed, count = 0, min(max(limit + 1, FEWEST_READ), MOST_READ)
     while chunk := list(islice(names, count)):
         for name, lives in scan.judge(chunk):
             if lives is None or (lives and len(found) == limit):
                 return _page(found, position)
-            found += [name] * lives
+            found += [scan.glance(name)] * lives
             position = name
         passed += len(chunk)
         if len(found) == limit or time_is_up() or passed >= FOLDERS_A_PAGE:
@@ -79,9 +80,10 @@ def list_living(
     return _page(found, None)
 
 
-def _page(session_ids: list[str], position: str | None) -> SessionPage:
+def _page(found: list[SessionGlance], position: str | None) -> SessionPage:
     """A page, and the name after which the next one begins; ``None`` when nothing follows."""
-    return SessionPage(tuple(session_ids), None if position is None else write_cursor(CursorKind.SESSIONS, position))
+    next_cursor = None if position is None else write_cursor(CursorKind.SESSIONS, position)
+    return SessionPage(tuple(glance.session_id for glance in found), next_cursor, tuple(found))
 
 
 class _Damaged:
@@ -97,6 +99,8 @@ class _Scan:
         self._ttl_days = ttl_days
         self._time_is_up = time_is_up
         self._used: dict[str, bool] = {}  # whether a turn has written within the lifetime, as far as listings show
+        self._undecided: set[str] = set()  # sessions whose record alone is young: it says itself whether that counts
+        self._records: dict[str, Record] = {}  # of what was read last
         self._now: datetime | None = None  # by the storage's clock
         self._in_expired_run = False
         self._listings = 0
@@ -112,6 +116,11 @@ class _Scan:
             lives = stored is not None and self._lives(name, stored)
             self._in_expired_run = not lives
             yield name, lives
+
+    def glance(self, session_id: str) -> SessionGlance:
+        """What the record of a session that was judged says of it; of a damaged one, its id."""
+        record = self._records.pop(session_id, None)
+        return SessionGlance(session_id) if record is None else glance_at(session_id, record.content)
 
     def _read(self, session_ids: list[str]) -> dict[str, StoredObject | _Damaged | None]:
         keys = [self._layout.session(session_id) for session_id in session_ids]
@@ -130,26 +139,30 @@ class _Scan:
         """Whether a session lives. A damaged one counts as living: a caller that opens it is told what is wrong."""
         if isinstance(stored, _Damaged):
             return True
-        self._now = stored.read_at
+        self._now, used = stored.read_at, stored.last_modified
         with contextlib.suppress(SessionCorruptError):
             record = parse(self._layout.session(session_id), stored)
             if record is not None and is_erased(record):
                 return False
+            if record is not None:
+                self._records[session_id] = record
+                used = record_used(record)
             if record is not None and used_until(record) is not None:
                 return self._is_young(
-                    counted_use(self._objects, self._layout, session_id, record, stored.last_modified, self._ttl_days)
+                    counted_use(self._objects, self._layout, session_id, record, used, self._ttl_days)
                 )
-        if self._is_young(stored.last_modified):
+        if self._is_young(used):
             return True
-        if session_id not in self._used and not self._look(session_id):
-            return None
-        return self._used[session_id]
+        # The record of one that is undecided was written anew by somebody who did not use it.
+        is_known = session_id in self._used or session_id in self._undecided
+        return self._used.get(session_id, False) if is_known or self._look(session_id) else None
 
     def _pass_expired(self, session_ids: list[str]) -> None:
         """List on while all that is listed has expired: those records need not be read."""
         for session_id in session_ids:
-            known = self._used.get(session_id)
-            if known or (known is None and not (self._look(session_id) and not self._used[session_id])):
+            if session_id not in self._used and session_id not in self._undecided and not self._look(session_id):
+                return
+            if self._used.get(session_id, True):
                 return
 
     def _look(self, session_id: str) -> bool:
@@ -163,10 +176,13 @@ class _Scan:
         is_cut = len(page) == LISTED_AT_ONCE
         groups = {name: list(entries) for name, entries in groupby(page, self._name_of) if name}
         for name, entries in groups.items():
-            is_used = any(self._is_use(entry) for entry in entries)
-            if is_used or not is_cut or name != self._name_of(page[-1]):
+            young = {self._name_below(entry) for entry in entries if self._is_young(entry.last_modified)}
+            is_used = any(is_written_by_turns(key) for key in young)
+            if not is_used and "session.json" in young:
+                self._undecided.add(name)
+            elif is_used or not is_cut or name != self._name_of(page[-1]):
                 self._used[name] = is_used
-        if session_id not in self._used:
+        if session_id not in self._used and session_id not in self._undecided:
             self._used[session_id] = session_id in groups and self._is_used(session_id)
         return True
 
@@ -174,9 +190,9 @@ class _Scan:
         found = find_last_use(self._objects, self._layout, session_id, is_enough=self._is_young)
         return found is not None and self._is_young(found)
 
-    def _is_use(self, entry: ListedObject) -> bool:
-        _, _, key = entry.key[len(self._layout.root) :].partition("/")
-        return (key == "session.json" or is_written_by_turns(key)) and self._is_young(entry.last_modified)
+    def _name_below(self, entry: ListedObject) -> str:
+        """An object's key below its session's folder."""
+        return entry.key[len(self._layout.root) :].partition("/")[2]
 
     def _is_young(self, at: datetime) -> bool:
         return self._now is None or not is_expired(at, self._now, self._ttl_days)

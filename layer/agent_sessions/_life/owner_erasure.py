@@ -8,7 +8,8 @@ A page has about a thousand keys, of one session or of many. Closing is the mark
 ``erasure``: from then on nobody reads the session, and a turn that runs in it is refused. While somebody holds the
 session's lease, the lease and the mark stay, so that what a refused turn lands late is found in a later pass.
 
-Only what lies in folders of sessions goes: neither spaces of other owners below this one, nor what lies beside.
+Only what lies in folders of sessions goes, and the markers of those used last, which are not counted: neither spaces of
+other owners below this one, nor what lies beside.
 """
 # Over 300 lines: one pass over an owner's keys, which a crash may cut anywhere, and its receipt.
 
@@ -32,6 +33,7 @@ from agent_sessions._life.erasure_progress import (
     digest_of,
     pending_of,
 )
+from agent_sessions._life.recent_markers import erase_all_markers
 from agent_sessions._records.layout import session_id_of
 from agent_sessions._records.record_format import Record, decode, is_erased
 from agent_sessions._records.records import Records
@@ -123,6 +125,9 @@ class OwnerErasure:
         with self._objects.only_while(lambda: not self._abandoned.is_set()):
             self._take_up()
             goes_on = self._pass_all(ends)
+            if not goes_on:
+                is_late = lambda: ends is not None and self._clock() >= ends  # noqa: E731 - a question
+                goes_on = not erase_all_markers(self._objects, self._layout, self._left, is_late)
             if not goes_on and not self._left.count:
                 self._end(keep_receipt=keep_receipt)
             return self.receipt(goes_on=goes_on)

@@ -5,6 +5,8 @@ The session's record says the second, under ``kit``:
 * ``renewed_at``: the age mark. No object of the session is older.
 * ``ages``: the same by ranges of keys, if objects are of different ages; see ``object_ages``.
 * ``adopting``: Strands' managers have kept the session, and turns have not caught up with renewing it yet.
+* ``used_at``: the record has been rewritten since by somebody who did not use the session, as for another title. Its
+  use was then, whatever the record's own age.
 * ``used_until``: what was written after this moment is no use of the session. It stands there while there are objects
   older than the slack: a turn that finds some says so before it writes, and takes it back when it has renewed them.
   Should it fail or die before, the session ends before a lifecycle rule can reach those objects, and not in pieces.
@@ -28,6 +30,9 @@ MARK = "renewed_at"
 """The mark's name under ``kit``."""
 
 USED_UNTIL = "used_until"
+"""See the module."""
+
+USED_AT = "used_at"
 """See the module."""
 
 
@@ -69,6 +74,12 @@ def oldest_in(record: Record) -> datetime | None:
     at = _moment(stated)
     # If the age mark is younger than its record, somebody has copied or edited the record.
     return min(at, record.stored.last_modified) if at else None
+
+
+def record_used(record: Record) -> datetime:
+    """The use of the session that its record shows: when it was written, unless that was no use."""
+    at = _moment(record.kit.get(USED_AT))
+    return record.stored.last_modified if at is None else min(at, record.stored.last_modified)
 
 
 def used_until(record: Record) -> datetime | None:
@@ -121,7 +132,7 @@ def with_ages(kit: dict[str, Any], ages: ObjectAges, *, adopted: bool = True, to
         adopted: See the module.
         too_old: Whether some are older than the slack.
     """
-    dropped = {MARK, "ages", "adopting"} | (set() if too_old else {USED_UNTIL})
+    dropped = {MARK, "ages", "adopting", USED_AT} | (set() if too_old else {USED_UNTIL})
     kept = {name: value for name, value in kit.items() if name not in dropped}
     short = ages.shortened()
     by_ranges = {"ages": short.to_json()} if len(short.ranges) > 1 else {}

@@ -11,17 +11,19 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_sessions._life.look_alikes import is_anothers
 from agent_sessions._life.object_ages import ObjectAges
-from agent_sessions._life.session_age import SessionAge, with_ages
+from agent_sessions._life.recent_markers import with_recent
+from agent_sessions._life.session_age import SessionAge, record_used, used_until, with_ages
 from agent_sessions._life.standing import HasEnded, HasLostItsRecord, Lives, Standing, by_record, by_remains, goes_on
 from agent_sessions._records.layout import is_head
 from agent_sessions._records.own_names import cannot_be_told_apart
 from agent_sessions._records.record_format import (
     Record,
     corrupt,
+    decode,
     encode,
     incarnation_in,
     incarnation_of,
@@ -29,7 +31,7 @@ from agent_sessions._records.record_format import (
     life_of,
 )
 from agent_sessions._records.shapes import session_problem
-from agent_sessions.exceptions import SessionCorruptError, SessionExistsError
+from agent_sessions.exceptions import SessionConflictError, SessionCorruptError, SessionExistsError
 from agent_sessions.expiry import checked_ttl, is_expired
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
 from agent_sessions.types import Session, SessionType
@@ -57,15 +59,49 @@ class SessionLife:
     clock: Callable[[], float] = staticmethod(time.monotonic)
     """Seconds, for work that is bounded in time."""
 
+    keeps_recent = False
+    """Whether sessions that begin here are kept in the list of those used last: see ``recent_markers``."""
+
     def __init__(self, records: Records, layout: Layout, *, ttl_days: float | None = None) -> None:
         self._records = records
         self._layout = layout
         self._ages: dict[str, SessionAge] = {}
+        self._found: dict[str, Record] = {}
         self.ttl_days = records.ttl_days = checked_ttl(ttl_days)
 
     def age(self, session_id: str) -> SessionAge:
-        """What is known of the age of a session that was begun or found."""
+        """What is known of the age of a session that was begun or found. It waits for one that is still being found."""
+        self._records.wait_for_condition(session_id)
         return self._ages[session_id]
+
+    def record(self, session_id: str) -> Record | None:
+        """The record of a session that was begun or found, as it was read or written last. It waits as :meth:`age`."""
+        self._records.wait_for_condition(session_id)
+        return self._found.get(session_id)
+
+    def reread(self, session_id: str) -> Record | None:
+        """The record of a session that was begun or found, as it is now; ``None`` if that life has ended."""
+        self._records.wait_for_condition(session_id)
+        record = self._records.get(self._layout.session(session_id))
+        if record is None or is_erased(record) or not self.is_current(session_id, record):
+            return None
+        self._found[session_id] = record
+        return record
+
+    def change_record(
+        self, session_id: str, change: Callable[[dict[str, Any]], dict[str, Any]], *, is_use: bool
+    ) -> Record | None:
+        """Change what stands under ``kit`` of the record of a session that was begun or found.
+
+        See :func:`~agent_sessions._life.record_changes.change_record`.
+        """
+        from agent_sessions._life.record_changes import change_record
+
+        self._records.wait_for_condition(session_id)
+        changed = change_record(self._records, self._found[session_id], change, is_use=is_use)
+        if changed is not None:
+            self._found[session_id] = changed
+        return changed
 
     # --- beginning and finding --------------------------------------------------------------------------
 
@@ -106,12 +142,16 @@ class SessionLife:
         folder = self._layout.session_folder(session_id)
         for name in ("agents", "multi_agents"):
             self._records.objects.make_folder(f"{folder}{name}/")
+        if self.keeps_recent:
+            session.kit = with_recent(session.kit or {})
         body, _ = encode(key, session.to_dict(), incarnation)
         try:
             written = self._records.put(key, body, expect or Absent())
         except PreconditionFailedError as error:
             raise SessionExistsError(f"Session {session_id} already exists", session_id=session_id, key=key) from error
         self._records.live_in(session_id, incarnation)
+        stored = StoredObject(body, written.etag, written.at, written.at)
+        self._found[session_id] = Record(key, decode(key, stored), stored)
         self._ages[session_id] = SessionAge(oldest=written.at, last_used=written.at, seen_at=written.at)
         return session
 
@@ -122,6 +162,34 @@ class SessionLife:
             return None
         standing = self._classify_record(session_id, record)
         return self._use(session_id, standing) if isinstance(standing, Lives) else None
+
+    def find_life(self, session_id: str, seen: StoredObject) -> Session:
+        """The session, in the life that is read and written already: something of it was seen before.
+
+        It takes one read, and no thread of the store's: all of them may be waiting for this one.
+
+        Args:
+            session_id: The session.
+            seen: An object of that life, which the last turn has written.
+
+        Raises:
+            SessionConflictError: That life has ended, or more has to be read to know that it has not.
+        """
+        key = self._layout.session(session_id)
+        record = self._records.get(key)
+        if record is not None and self.is_current(session_id, record) and not self._is_anothers(session_id, record):
+            used, until = max(record_used(record), seen.last_modified), used_until(record)
+            standing = by_record(record, last_used=min(used, until or used), ttl_days=self.ttl_days)
+            if isinstance(standing, Lives):
+                session = self._use(session_id, standing)
+                self._ages[session_id].last_used = used
+                return session
+        raise SessionConflictError(
+            f"session_id={session_id}, key={key} | the session is not as it was while its lease was being taken; "
+            "reload it",
+            session_id=session_id,
+            key=key,
+        )
 
     def find_or_begin(
         self,
@@ -205,6 +273,7 @@ class SessionLife:
             raise corrupt(record.key, f"not of session {session_id!r}: it says that it is of {session.session_id!r}")
         self._records.live_in(session_id, life_of(record.content))
         self._ages[session_id] = SessionAge.of(record, standing.last_used)
+        self._found[session_id] = record
         return session
 
     def _is_anothers(self, session_id: str, record: Record) -> bool:
@@ -229,7 +298,7 @@ class SessionLife:
         A turn wrote the record, when it began the session or renewed it. If that is too long ago, an object of the last
         turn that is read anyway may be younger. Only if it is not, all objects are looked at.
         """
-        now, used = record.stored.read_at, record.stored.last_modified
+        now, used = record.stored.read_at, record_used(record)
         if likely is not None and is_expired(used, now, self.ttl_days):
             found = likely()
             if found is not None and incarnation_in(found) in {None, incarnation_of(record.content)}:
@@ -249,12 +318,12 @@ class SessionLife:
         Returns:
             Whether the life goes on.
         """
-        if not is_expired(self._ages[session_id].last_used, now, self.ttl_days):
+        if not is_expired(self.age(session_id).last_used, now, self.ttl_days):
             return True
         record = self._records.get(self._layout.session(session_id))
         if record is not None and (is_erased(record) or not self.is_current(session_id, record)):
             return False
-        used = [self._last_written(session_id, now, but=but), record.stored.last_modified if record else None]
+        used = [self._last_written(session_id, now, but=but), record_used(record) if record else None]
         last_used = max((at for at in used if at is not None), default=None)
         if last_used is not None and record is not None:
             last_used = self._counted(session_id, record, last_used)
@@ -262,6 +331,11 @@ class SessionLife:
             return False
         self._ages[session_id].last_used = last_used  # another agent of the session, in another process
         return True
+
+    def lives_on(self, session_id: str) -> bool:
+        """Look whether the life that was begun or found has not ended, with one read."""
+        record = self._records.get(self._layout.session(session_id))
+        return record is not None and not is_erased(record) and self.is_current(session_id, record)
 
     def is_current(self, session_id: str, record: Record) -> bool:
         """Whether a session's record is of the life that was found."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent_sessions._life.recent_markers import RECENT, day_in
 from agent_sessions._objects.assembly import NOTHING, Span, neighbours, span_in
 from agent_sessions._objects.before_turn import BEFORE, FIELDS, Carrier, before_turn
 from agent_sessions._objects.log_removal import without
@@ -30,6 +31,7 @@ class AgentContent:
         joined: See ``StoredAgent``.
         turns: See ``turn_request``.
         unsearched: The messages that nobody has searched for pins.
+        recent_day: The day of the agent's marker: see ``recent_markers``.
     """
 
     def __init__(self) -> None:
@@ -37,6 +39,7 @@ class AgentContent:
         self.joined: list[int] = []
         self.turns: Any = None
         self.unsearched = NOTHING
+        self.recent_day: int | None = None
         self._carrier: Carrier | None = None
         self._fields: dict[str, Any] = {}
         self._as_read: dict[str, Any] = {}
@@ -48,6 +51,7 @@ class AgentContent:
         self._take_kit(record.kit)
         self.unsearched = span_in(record.kit, UNSEARCHED)
         self._as_read = {**self._fields, "kit": {"turns": self.turns}}
+        self.recent_day = day_in(record.kit)
         self._carrier = Carrier.noted_in(record.kit)
         self._is_of_kit = bool(record.kit)
 
@@ -133,6 +137,8 @@ class AgentContent:
             kit["turns"] = self.turns
         if self._carrier is not None:
             kit[BEFORE] = self._carrier.to_dict()
+        if self.recent_day is not None:
+            kit[RECENT] = self.recent_day
         if self.unsearched:
             kit[UNSEARCHED] = list(self.unsearched)
         if log is not None:

@@ -20,7 +20,7 @@ from agent_sessions._objects.stored_messages import StoredMessages
 from agent_sessions._objects.tail_and_base import Entry, Log, read_log, tail_limit, write_log
 from agent_sessions._records.message_records import message_in
 from agent_sessions._records.own_names import checked_agent
-from agent_sessions._records.record_format import kit_of, parse, parsed
+from agent_sessions._records.record_format import kit_of, parsed
 from agent_sessions.exceptions import SessionConflictError
 from agent_sessions.types import SessionAgent, SessionMessage
 from agent_sessions.values import may_hold_marks
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from agent_sessions._records.layout import Layout
+    from agent_sessions._records.record_format import Record
     from agent_sessions._records.records import Records, Version
     from agent_sessions.object_store import StoredObject
 
@@ -91,16 +92,16 @@ class AgentObjects:
         self.replace_content(agent)
         self._records.create_head(self.session_id, self.key, self._with_log(unconfirmed=None))
 
-    def read(self, agent: StoredObject | None) -> SessionAgent | None:
+    def read(self, found: Record | None) -> SessionAgent | None:
         """Take over the agent's record.
 
         Args:
-            agent: The object at the record's key.
+            found: The record that stands at its key, of any life of the session.
 
         Returns:
             The record, or ``None`` when the session has no agent of this id.
         """
-        record = self._records.accept(self.session_id, parse(self.key, agent))
+        record = self._records.accept(self.session_id, found)
         if record is None:
             return self._orphaned()
         self._content.read(checked_agent(record, self.agent_id))
@@ -117,6 +118,15 @@ class AgentObjects:
             asked: The object at the base's key.
         """
         self._base.expect(asked)
+
+    @property
+    def recent_day(self) -> int | None:
+        """The day of the agent's marker, as its record notes it or shall: see ``recent_markers``."""
+        return self._content.recent_day
+
+    @recent_day.setter
+    def recent_day(self, day: int) -> None:
+        self._content.recent_day = day
 
     @property
     def stated_next_id(self) -> int | None:
@@ -177,6 +187,11 @@ class AgentObjects:
     def key_of(self, message_id: int) -> str:
         """The key of a message."""
         return self._messages.key(message_id)
+
+    def read_message(self, message_id: int) -> SessionMessage | None:
+        """A message as it is stored. Costs one read."""
+        record = self._records.own(self.session_id, self.key_of(message_id))
+        return None if record is None else message_in(record)
 
     def content_in_tail(self, message_id: int) -> dict[str, Any] | None:
         """A record of the message as the tail has it."""

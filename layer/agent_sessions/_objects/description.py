@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,14 +10,16 @@ from agent_sessions._life.last_use import last_use, look_at, look_at_records
 from agent_sessions._objects.tail_and_base import read_log
 from agent_sessions._records.cursors import CursorKind, read_cursor, write_cursor
 from agent_sessions._records.layout import agent_id_of, message_id_below
-from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_records, list_agent_ids
+from agent_sessions._records.message_records import LISTED_AT_ONCE, agents_with_records, list_agent_ids, message_in
 from agent_sessions._records.message_search import last_message_id, look_for_messages
-from agent_sessions.exceptions import SessionNotFoundError
+from agent_sessions._records.titles import derived_title
+from agent_sessions.exceptions import SessionCorruptError, SessionNotFoundError
 from agent_sessions.expiry import expires_at
 from agent_sessions.session_pages import AgentSummary, SessionSummary, fork_in
+from agent_sessions.session_title import title_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from agent_sessions._objects.object_repository import ObjectSessionRepository
@@ -73,7 +76,31 @@ def describe_session(repository: ObjectSessionRepository, session_id: str, *, cu
         agents=tuple(AgentSummary(agent_id, count) for agent_id, count in sorted(look.message_counts.items())),
         next_cursor=None if look.next_agent_id is None else write_cursor(CursorKind.AGENTS, look.next_agent_id),
         fork=fork_in(session.kit),
+        title=title_of(repository, session_id, list(look.message_counts)),
     )
+
+
+def title_of(
+    repository: ObjectSessionRepository, session_id: str, agent_ids: Sequence[str] | None = None
+) -> str | None:
+    """What a session is called that was found. If no turn has titled it, the first agent's first message is read.
+
+    Args:
+        repository: Where the session is.
+        session_id: The session.
+        agent_ids: Its agents, if they are known.
+    """
+    record = repository.life.record(session_id)
+    title = title_in(None if record is None else record.kit)
+    if title.shown is not None or title.is_derived:
+        return title.shown
+    if agent_ids is None:
+        agent_ids = list(islice(list_agent_ids(repository.objects, repository.layout, session_id), 1))
+    for agent_id in sorted(agent_ids)[:1]:
+        with contextlib.suppress(SessionCorruptError):
+            first = repository.records.own(session_id, repository.layout.message(session_id, agent_id, 0))
+            return None if first is None else derived_title(message_in(first))
+    return None
 
 
 def _look_at(records: Records, layout: Layout, session_id: str, after_agent_id: str | None) -> _Look:

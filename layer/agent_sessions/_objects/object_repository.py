@@ -12,6 +12,7 @@ from agent_sessions._life.session_life import SessionLife
 from agent_sessions._objects.log_removal import drop_log
 from agent_sessions._objects.object_journal import ObjectJournal
 from agent_sessions._objects.orchestrators import state_in, state_of
+from agent_sessions._objects.redacted_titles import drop_title, redact_title
 from agent_sessions._records.message_records import list_message_ids, message_in
 from agent_sessions._records.own_names import checked_agent, checked_multi_agent
 from agent_sessions._records.record_format import Record, parsed
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from agent_sessions._conversation.journal import Journal
     from agent_sessions._life.erasure import SessionErasure
-    from agent_sessions._objects.turn_writer import Durability
+    from agent_sessions._objects.read_ahead import ReadAhead
+    from agent_sessions._objects.turn_writer import Durability, Fence
     from agent_sessions._records.layout import Layout
     from agent_sessions.lease import SessionLease
 
@@ -45,6 +47,8 @@ class ObjectSessionRepository(SessionRepository):
         layout: How they are named.
         durability: When a message appended by a session manager is durable: ``message``: when it has been appended;
             ``turn``: at the latest when the turn has ended, writing while the model works.
+        fence: What a turn's first message is waited for before: ``model``: its model is called; ``effects``: the turn
+            has an effect. See :class:`~agent_sessions.s3_session_manager.S3SessionManager`.
         consolidates: Whether to keep derived copies for a restore in one round trip. Where reading an object costs
             next to nothing, as on a disk, they are not worth their bytes.
         agent_id: The agent a session manager expects, whose records are then asked for together with the session's.
@@ -53,6 +57,9 @@ class ObjectSessionRepository(SessionRepository):
         ttl_days: Days after its last use at which a session expires; ``0`` or ``None`` for never.
         time_left: Tells the seconds until whoever waits for a turn has to be answered. What can wait for the next turn,
             such as renewing a long session, then ends in time. When not given, nobody says.
+        recent: Whether turns keep the session in the list of those used last, and give it a title: see
+            ``SessionStore.list_recent``.
+        read_ahead: What was asked for while the lease was being taken: see ``SessionStore.read_ahead``.
     """
 
     def __init__(
@@ -61,27 +68,40 @@ class ObjectSessionRepository(SessionRepository):
         layout: Layout,
         *,
         durability: Durability = "message",
+        fence: Fence = "model",
         consolidates: bool = False,
         agent_id: str | None = None,
         lease: SessionLease | None = None,
         ttl_days: float | None = None,
         time_left: Callable[[], float] | None = None,
+        recent: bool = False,
+        read_ahead: ReadAhead | None = None,
     ) -> None:
         if durability not in {"message", "turn"}:
             raise ValueError(f"durability={durability!r} | must be 'message' or 'turn'")
+        if fence not in {"model", "effects"}:
+            raise ValueError(f"fence={fence!r} | must be 'model' or 'effects'")
+        if fence == "effects" and durability != "turn":
+            raise ValueError(
+                f"fence='effects', durability={durability!r} | only with durability='turn' may the model be called "
+                "before a turn's first message is stored"
+            )
         self.objects = objects
         self.layout = layout
         self.records = Records(objects, layout)
         self._ttl_days = ttl_days
         self.life = SessionLife(self.records, layout, ttl_days=ttl_days)
+        self.life.keeps_recent = self._recent = recent
         self._is_read_by_a_journal = False
         self._consolidates = consolidates
         self._journal_options = {
             "durability": durability,
+            "fence": fence,
             "consolidates": consolidates,
             "agent_id": agent_id,
             "lease": lease,
             "time_left": time_left,
+            "read_ahead": read_ahead,
         }
 
     def session_journal(self, session_id: str) -> Journal:
@@ -109,6 +129,7 @@ class ObjectSessionRepository(SessionRepository):
         if self._is_read_by_a_journal:
             records = Records(self.objects, self.layout)
             life = SessionLife(records, self.layout, ttl_days=self._ttl_days)
+            life.keeps_recent = self._recent
         self._is_read_by_a_journal = True
         return ObjectJournal(records, self.layout, life, session_id, **self._journal_options)  # type: ignore[arg-type] # the keywords of this constructor
 
@@ -221,10 +242,12 @@ class ObjectSessionRepository(SessionRepository):
             # The derived copies must not go on showing what has just been replaced.
             self.records.delete(self.layout.history(session_id, agent_id))
             drop_log(self.records, session_id, self.layout.agent(session_id, agent_id))
+        drop_title(self.records, self.layout, self.life, session_id, agent_id, session_message)
         self.records.update(session_id, key, session_message.to_dict())
         if self._consolidates:
             # Whoever was restored in between may have read the old message.
             drop_log(self.records, session_id, self.layout.agent(session_id, agent_id))
+        redact_title(self.records, self.layout, self.life, session_id, agent_id, session_message)
 
     def list_messages(
         self,

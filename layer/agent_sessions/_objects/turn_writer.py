@@ -4,7 +4,8 @@ A turn in time, with ``durability="turn"``; n is its first message, m its last::
 
     restore      GET  session.json, agent.json, history.json
        │              A crash leaves everything as it was.
-    fence        PUT  message n                 If-None-Match: *   waited for, before the model is called
+    fence        PUT  message n                 If-None-Match: *   waited for, before the model is called; with
+       │              fence="effects" the model is called meanwhile, and it is waited for before the first effect.
        │              Whoever has written since the restore stands there already, and this writer is refused.
        │              A crash from here on leaves messages behind what agent.json tells of. The next turn meets them
        │              at its own fence, or asks (``RestoredEnd``), and goes on behind them.
@@ -38,6 +39,7 @@ from agent_sessions._conversation.journal import Appended
 from agent_sessions._objects.before_turn import BEFORE, not_kept
 from agent_sessions._objects.ordered_writer import OrderedWriter
 from agent_sessions._objects.tail_and_base import Entry
+from agent_sessions._records.background import submit
 from agent_sessions._records.message_records import message_in
 from agent_sessions._records.record_format import new_nonce
 from agent_sessions.exceptions import SessionConflictError, SessionException, SessionNotFoundError
@@ -45,15 +47,20 @@ from agent_sessions.types import SessionMessage, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from agent_sessions._life.upkeep import Upkeep
     from agent_sessions._objects.agent_objects import AgentObjects
+    from agent_sessions._objects.recent_turn import RecentTurn
     from agent_sessions._objects.restored_end import RestoredEnd
     from agent_sessions._records.records import Records
     from agent_sessions.types import SessionAgent
 
 Durability = Literal["message", "turn"]
 """When a message is durable: when ``append_message`` has returned, or at the latest when the turn has ended."""
+
+Fence = Literal["model", "effects"]
+"""What a turn's first message is waited for before: the model's call, or the turn's first effect."""
 
 REWRITE_ATTEMPTS = 5
 """Tries of a change to a stored message that somebody else keeps changing."""
@@ -84,6 +91,7 @@ class TurnWriter:
         durability: See :data:`Durability`.
         holds_lease: Tells whether nobody else may be taking a turn.
         tell_stored: Told the id of each new message that is stored, in order, on whatever thread has stored it.
+        recent: Keeps the session in the list of those used last.
 
     Attributes:
         agent: The agent's objects.
@@ -99,6 +107,7 @@ class TurnWriter:
         durability: Durability,
         holds_lease: Callable[[], bool],
         tell_stored: Callable[[int], object],
+        recent: RecentTurn,
     ) -> None:
         self.agent = agent
         self.end: RestoredEnd | None = None
@@ -108,6 +117,7 @@ class TurnWriter:
         self._durability = durability
         self._holds_lease = holds_lease
         self._tell_stored = tell_stored
+        self._recent = recent
         self._writer = OrderedWriter(records.objects)
         self._unsent: dict[int, _Unsent] = {}  # messages that have not been acknowledged
         self._under_way = False  # between the invocation's begin and its end
@@ -133,10 +143,12 @@ class TurnWriter:
             if unconfirmed is not None and unconfirmed[0].is_reference:
                 self._writer.wait()  # too large for a copy, from which it could be written after a crash
                 unconfirmed = None
+            self._recent.end()
             if self._record_changed:
                 self._write_record(unconfirmed)
                 self._record_changed = False
             self._writer.wait()
+            self._recent.settle()
             self._upkeep.finish()
         except SessionException:
             self._record_changed = True
@@ -150,6 +162,7 @@ class TurnWriter:
         self._upkeep.stop()
         with contextlib.suppress(Exception):  # it has been raised where it happened
             self._writer.wait()
+            self._recent.settle()
         self.agent.abandon()
 
     def _last_unsent(self) -> tuple[Entry, str] | None:
@@ -180,6 +193,11 @@ class TurnWriter:
         if appended is not Appended.NOT_YET:
             self._record_appended(record.message_id)
         return appended
+
+    def append_beside(self, record: SessionMessage) -> Future[Appended]:
+        """Store a turn's first message, as it is now, beside the caller. Until that is known, ask for nothing else."""
+        copy = SessionMessage.from_dict(record.to_dict())
+        return submit(self._records.objects, lambda: self.append(copy))
 
     def _record_appended(self, message_id: int) -> None:
         """A message has been waited for. A turn's first is its fence."""
@@ -220,6 +238,8 @@ class TurnWriter:
                 return Appended.NOT_YET
             raise
         self._upkeep.note_created(key, version)
+        if opens:
+            self._recent.begin(version.written_at, record)
         if end is not None:
             if not end.confirm():
                 # It stays where it is: somebody may have gone on behind it already.
@@ -246,6 +266,9 @@ class TurnWriter:
                 key=self.agent.key,
             )
         self._write_record()
+        known = self._records.known(self.agent.key)
+        if known is not None:
+            self._recent.begin(known.written_at)
 
     def rewrite(
         self, message_id: int, change: Callable[[SessionMessage], SessionMessage | None], *, redacts: bool
@@ -278,6 +301,7 @@ class TurnWriter:
                 return
             changed.updated_at = utc_now()
             content = changed.to_dict()
+            self._recent.before_rewriting(changed, redacts=redacts)
             try:
                 self.agent.record_message(content, self._records.update(self._session_id, key, content))
             except SessionConflictError:
@@ -286,6 +310,7 @@ class TurnWriter:
                     raise
             else:
                 self._record_changed = True
+                self._recent.note_rewritten(changed, redacts=redacts)
                 if redacts:
                     self.agent.note_rewritten(content)
                     self.agent.forget_redacted(message_id)

@@ -18,6 +18,7 @@ class CursorKind(StrEnum):
 
     SESSIONS = "s"
     AGENTS = "a"
+    RECENT = "r"
 
 
 def write_cursor(kind: CursorKind, name: str) -> str:

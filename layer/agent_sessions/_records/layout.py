@@ -8,7 +8,11 @@
         lease.json, agents/agent_<agent_id>/history.json, agents/agent_<agent_id>/cancel.json     ours
         turns/turn_<turn_id>.json                                                                 ours
 
-Beside the sessions lies ``erasure.json``, ours: how far an erasure of all of them has come.
+Beside the sessions lie, ours: ``erasure.json``, how far an erasure of all of them has come; and for each session that
+is to be found among those used last, a marker for the day of its last turn. Days are counted down, so that a listing
+begins with the latest:
+
+    <prefix>/recent/<day>/session_<session_id>/agent_<agent_id>.json
 
 The same names are keys in a bucket and relative paths in a folder.
 """
@@ -29,6 +33,9 @@ _WRITTEN_BY_TURNS = re.compile(
     re.DOTALL,
 )
 _KEPT_WITH_THEM = re.compile(r"agents/agent_[^/]+/(history\.json|quarantine/[^/]+)\Z", re.DOTALL)
+_MARKER = re.compile(r"(?P<day>[0-9]{5})/session_(?P<session_id>[^/]+)/agent_(?P<agent_id>[^/]+)\.json\Z", re.DOTALL)
+_LAST_DAY = 99_999
+"""From which days since 1970 are counted down: five digits last until 2243."""
 _SESSION_FOLDER = re.compile(r"session_(?P<session_id>[^/]+)/?\Z", re.DOTALL)
 
 
@@ -50,6 +57,23 @@ class Layout(NamedTuple):
     def erasure(self) -> Key:
         """The record of the last erasure of all sessions here. It belongs to none of them."""
         return Key(f"{self.root}erasure.json")
+
+    def recent(self) -> Key:
+        """The folder of the markers of all sessions here, with its trailing slash."""
+        return Key(f"{self.root}recent/")
+
+    def recent_day(self, day: int) -> Key:
+        """The folder of a day's markers, with its trailing slash. A day is counted in days since 1970, UTC."""
+        return Key(f"{self.recent()}{_LAST_DAY - day:05}/")
+
+    def recent_session(self, day: int, session_id: str) -> Key:
+        """The folder of a session's markers for a day, with its trailing slash."""
+        return Key(f"{self.recent_day(day)}session_{check_identifier('session', session_id)}/", session_id)
+
+    def recent_marker(self, day: int, session_id: str, agent_id: str) -> Key:
+        """The marker of an agent that took a turn on a day."""
+        name = f"agent_{check_identifier('agent', agent_id)}.json"
+        return Key(f"{self.recent_session(day, session_id)}{name}", session_id)
 
     def session_folder(self, session_id: str) -> Key:
         """The folder of a session, with its trailing slash: ``user1`` is no prefix of ``user10`` then."""
@@ -105,6 +129,26 @@ class Layout(NamedTuple):
 
     def _of_agent(self, session_id: str, agent_id: str, rest: str) -> Key:
         return Key(f"{self.agent_folder(session_id, agent_id)}{rest}", session_id)
+
+
+class Marker(NamedTuple):
+    """What the key of a marker says.
+
+    Attributes:
+        day: Days since 1970, UTC.
+        session_id: The session.
+        agent_id: An agent that took a turn on this day.
+    """
+
+    day: int
+    session_id: str
+    agent_id: str
+
+
+def marker_of(key_below_recent: str) -> Marker | None:
+    """What a key below the markers' folder says, or ``None`` when it is no marker's."""
+    found = _MARKER.match(key_below_recent)
+    return Marker(_LAST_DAY - int(found["day"]), found["session_id"], found["agent_id"]) if found else None
 
 
 def message_id_of(key: str) -> int | None:

@@ -25,6 +25,9 @@ _T = TypeVar("_T", SessionAgent, SessionMessage)
 KIT_FORMAT = 1
 """Version of what stands under ``kit``."""
 
+INCOMING = "incoming"
+"""Under ``kit`` of a mark: a session is being brought in."""
+
 
 class Record(NamedTuple):
     """A record as it was read.
@@ -117,6 +120,11 @@ def incarnation_of(content: dict[str, Any]) -> str | None:
 def is_erased(record: Record) -> bool:
     """Whether a session's record says that the session is being erased."""
     return bool(record.kit.get("erased"))
+
+
+def is_incoming(record: Record) -> bool:
+    """Whether a mark stands where a session is being brought in: see ``agent_sessions.incoming_session``."""
+    return is_erased(record) and record.kit.get(INCOMING) is True
 
 
 def life_of(content: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ is not of this life, and is not read. A record without one was written by Strand
 It also carries a nonce, new at every write: equal contents are different versions then, on stores whose ETag is a
 digest too, and a writer recognises its own write when the answer to it was lost.
 """
+# Over 300 lines: what is known of versions, and what each refused write means.
 
 from __future__ import annotations
 
@@ -42,6 +43,7 @@ from agent_sessions.object_store import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
     from datetime import datetime
 
     from agent_sessions._records.layout import Layout
@@ -83,6 +85,29 @@ class Records:
         # Nonces of writes whose fate is unknown: an update of ours must not lose against ourselves.
         self._unanswered: dict[str, str] = {}
         self._stopped = False
+        self._condition: Future[Any] | None = None
+        self._condition_of: str | None = None
+
+    def write_only_after(self, condition: Future[Any], session_id: str) -> None:
+        """From now on, write nothing before something is known; if it fails, nothing at all, and that is why.
+
+        Args:
+            condition: What is to be known.
+            session_id: The session that it is to be known of.
+        """
+        self._condition, self._condition_of = condition, session_id
+
+    def wait_for_condition(self, session_id: str | None = None) -> None:
+        """Wait until it is known whether anything may be written: see :meth:`write_only_after`.
+
+        Args:
+            session_id: Wait only if it is to be known of this session.
+
+        Raises:
+            SessionException: Nothing may.
+        """
+        if self._condition is not None and session_id in {None, self._condition_of}:
+            self._condition.result()
 
     def stop(self) -> None:
         """From now on, write nothing, and repeat no write that is on its way."""
@@ -93,7 +118,9 @@ class Records:
 
         Raises:
             SessionStorageError: With the code ``Abandoned``: see :meth:`stop`.
+            SessionException: What :meth:`write_only_after` waits for has failed.
         """
+        self.wait_for_condition()
         if self._stopped:
             raise SessionStorageError(f"key={key} | stopped, nothing was sent", code="Abandoned", key=key)
         with self.objects.only_while(lambda: not self._stopped):

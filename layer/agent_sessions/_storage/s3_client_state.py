@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from agent_sessions._storage import s3_authorities
 from agent_sessions.exceptions import SessionStorageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _this_thread = threading.local()
 
 def prepare(client: S3Client) -> None:
     """Have a client call this module before it sends. It may be called any number of times."""
+    s3_authorities.read_once(client)
     with _pools_lock:
         events = client.meta.events
         events.register("before-send.s3.PutObject", _send_at_once, unique_id=_send_at_once.__qualname__)
@@ -53,8 +55,8 @@ def pool_of(client: S3Client) -> ThreadPoolExecutor:
 
 
 def hints_of(client: S3Client) -> dict[str, str]:
-    """See :attr:`ObjectStore.hints`."""
-    return _hints.setdefault(client, {})
+    """See :attr:`ObjectStore.hints`; ``unused`` says that nothing has been restored with this client yet."""
+    return _hints.setdefault(client, {"unused": "yes"})
 
 
 @contextmanager

@@ -25,10 +25,14 @@ class Connection(asyncio.Protocol):
     Args:
         on_request: Called with each whole request; it ends in ``respond``, ``drop`` or ``cut``.
         opened: The connections that are open, kept up to date here.
+        ready: Called when requests can come: with TLS, after the handshake.
     """
 
-    def __init__(self, on_request: OnRequest, opened: set["Connection"]) -> None:
+    def __init__(
+        self, on_request: OnRequest, opened: set["Connection"], ready: Callable[[], None] | None = None
+    ) -> None:
         self._on_request = on_request
+        self._ready = ready
         self._opened = opened
         self._buffer = bytearray()
         self._head: tuple[str, str, dict[str, str]] | None = None
@@ -39,6 +43,8 @@ class Connection(asyncio.Protocol):
         """Take the transport; asyncio has set TCP_NODELAY on it."""
         self._transport = cast("asyncio.Transport", transport)
         self._opened.add(self)
+        if self._ready is not None:
+            self._ready()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the transport. A request under way still takes effect, as it does at S3."""
@@ -74,10 +80,16 @@ class Connection(asyncio.Protocol):
             if self._head is None and not self._read_head():
                 return
             method, target, headers = cast("tuple[str, str, dict[str, str]]", self._head)
-            length = int(headers.get("content-length", 0))
-            if len(self._buffer) < length:
-                return
-            body = bytes(self._buffer[:length])
+            if "chunked" in headers.get("transfer-encoding", ""):  # as botocore writes objects over TLS
+                found = _unchunked(self._buffer)
+                if found is None:
+                    return
+                body, length = found
+            else:
+                length = int(headers.get("content-length", 0))
+                if len(self._buffer) < length:
+                    return
+                body = bytes(self._buffer[:length])
             del self._buffer[:length]
             self._head = None
             self._is_busy = True
@@ -105,6 +117,23 @@ class Connection(asyncio.Protocol):
         if headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
+
+
+def _unchunked(buffer: bytearray) -> tuple[bytes, int] | None:
+    """The body of chunks (RFC 9112, 7.1) at the buffer's beginning, and what they take up; ``None`` if one is missing.
+
+    botocore sends neither extensions nor trailers here: its trailers are within the body, in aws-chunked.
+    """
+    body, position = bytearray(), 0
+    while (end := buffer.find(b"\r\n", position)) >= 0:
+        size = int(buffer[position:end], 16)
+        start, position = end + 2, end + 2 + size + 2
+        if len(buffer) < position:
+            return None
+        if size == 0:
+            return bytes(body), position
+        body += buffer[start : start + size]
+    return None
 
 
 def _serialise(response: Response, date: str, *, is_head: bool) -> bytes:

@@ -40,6 +40,7 @@ def _route(server: "S3Server", method: str, path: str, body: Mapping[str, Any]) 
         ("DELETE", "faults"): server.faults.clear,
         ("GET", "log"): lambda: [asdict(entry) for entry in server.log.entries],
         ("DELETE", "log"): lambda: [asdict(entry) for entry in server.log.take()],
+        ("DELETE", "handshakes"): lambda: _take_handshakes(server),
         ("POST", "expire"): lambda: asdict(server.expire(**body)),
         ("POST", "objects"): lambda: _put_objects(server, body),
         ("POST", "copy"): lambda: server.store.copy_bucket(body["source"], body["target"]),
@@ -75,6 +76,12 @@ def _add_fault(server: "S3Server", body: Mapping[str, Any]) -> dict[str, int]:
 def _release_fault(server: "S3Server", index: int) -> dict[str, int]:
     server.faults.rules[index].release()
     return {"id": index}
+
+
+def _take_handshakes(server: "S3Server") -> list[float]:
+    taken = list(server.handshakes)
+    server.handshakes.clear()
+    return taken
 
 
 def _state(server: "S3Server") -> dict[str, Any]:

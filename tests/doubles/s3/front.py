@@ -29,6 +29,7 @@ class Front:
 
     def __init__(self, service: S3Service, faults: FaultPlan, log: RequestLog, clock: Clock, control: Control) -> None:
         self.latency: dict[str, float] = {}
+        self.handshakes: list[float] = []
         self._service = service
         self._faults = faults
         self._log = log
@@ -40,6 +41,13 @@ class Front:
     def connect(self) -> Connection:
         """Make the protocol of a new connection."""
         return Connection(self._on_request, self._opened)
+
+    def connect_with_tls(self) -> Connection:
+        """Make the protocol of a new connection with TLS, and note when its handshake is over."""
+        return Connection(self._on_request, self._opened, ready=self._note_handshake)
+
+    def _note_handshake(self) -> None:
+        self.handshakes.append(asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """Let go of everybody."""

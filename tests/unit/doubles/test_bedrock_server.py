@@ -34,6 +34,7 @@ from tests.doubles.bedrock_server import (
     tool_use,
 )
 from tests.doubles.script import ScriptExhaustedError
+from tests.doubles.tls import Authority
 
 MODEL_ID = "global.anthropic.claude-haiku-4-5-20251001-v1:0"
 PNG = base64.b64decode(
@@ -409,3 +410,13 @@ class TestProcess:
 
         with pytest.raises(ValueError, match="txet"):
             main(["--script", str(tmp_path / "script.json")])
+
+
+def test_with_tls_it_answers_whoever_trusts_its_authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
+    with BedrockServer("Hello.", tls=authority.server_context()) as server:
+        agent = Agent(model=model_at(server), callback_handler=None)
+
+        assert server.url.startswith("https://")
+        assert str(agent("Hi")).strip() == "Hello."

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError, ResponseStreamingError
+from botocore.exceptions import ClientError, ConnectionClosedError, ResponseStreamingError, SSLError
 
+from bench.stand_in import StandIn
 from tests.doubles.s3.lifecycle import removal_time
 from tests.doubles.s3.request_log import LogEntry, rounds
 from tests.doubles.s3_server import Fault, S3Server, SettableClock
+from tests.doubles.tls import Authority
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -516,3 +519,31 @@ def test_a_process_of_its_own_is_steered_over_http() -> None:
         # The end of its standard input is the end of the server: no orphans.
         process.communicate(timeout=30)
         assert process.returncode == 0
+
+
+# --- TLS ---
+
+
+def test_with_tls_it_is_the_same_store_and_every_handshake_is_noted(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with S3Server(buckets=["bucket"], tls=authority.server_context()) as server:
+        trusting = S3Server.connect(server.tls_url, config=ONCE, verify=str(authority.bundle))
+        put(server.client(config=ONCE), body=b"without TLS")
+
+        assert [get(trusting), get(trusting)] == [b"without TLS", b"without TLS"]
+        assert len(server.handshakes) == 1
+        with pytest.raises(SSLError):  # botocore's own bundle knows nothing of the authority
+            get(S3Server.connect(server.tls_url, config=ONCE))
+
+
+def test_a_process_of_its_own_announces_where_it_speaks_tls_and_hands_out_its_handshakes(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with StandIn(tls=authority.server_file) as stand_in:
+        stand_in.client().create_bucket(Bucket="bucket")
+        trusting = S3Server.connect(stand_in.tls_url, verify=str(authority.bundle))
+        began = time.monotonic()
+        put(trusting)
+
+        (ready,) = stand_in.take_handshakes()
+        assert began < ready < time.monotonic()
+        assert stand_in.take_handshakes() == []

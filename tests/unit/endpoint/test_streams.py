@@ -173,5 +173,17 @@ def test_nothing_is_told_behind_the_end() -> None:
         feed.take(0)
 
 
+def test_a_completed_turn_has_replied_and_its_stream_ends_when_nothing_is_left_to_do() -> None:
+    feed = Feed()
+    feed.put(RESTORED)
+    feed.put(COMPLETED)
+
+    assert [feed.take(1), feed.take(1)] == [RESTORED, COMPLETED]
+    assert feed.take(0.01) is None, "the lease is being given back"
+    feed.end(Replied({"the same": "reply"}))
+    with pytest.raises(EOFError):
+        feed.take(1)
+
+
 def test_while_nothing_happens_nothing_is_taken() -> None:
     assert Feed().take(0.01) is None

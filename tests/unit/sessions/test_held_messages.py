@@ -21,7 +21,7 @@ def test_a_callers_dictionary_that_was_stored_twice_stands_for_both_and_the_late
     message = user("again")
     records = held(message, message)
 
-    assert records.latest_of(message) == 1
+    assert records.redacted_by(message) == 1
     assert records.standing_for(1) == [0, 1]
 
 

@@ -35,15 +35,25 @@ def test_a_name_that_is_not_offered_is_an_attribute_error() -> None:
         _ = agent_sessions.S3Session
 
 
+def printed_by(code: str) -> str:
+    """What some code prints in a process of its own, which has the session library."""
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(LAYER)}, capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
+
+
 def test_importing_the_package_or_one_pure_name_imports_no_boto3() -> None:
     look = "import sys; print(sorted({name.split('.')[0] for name in sys.modules} & {'boto3', 'botocore', 'strands'}))"
 
     for start in ("import agent_sessions", "from agent_sessions import owner_prefix, SessionConflictError"):
-        run = subprocess.run(
-            [sys.executable, "-c", f"{start}; {look}"],
-            env={"PYTHONPATH": str(LAYER)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert run.stdout.strip() == "[]"
+        assert printed_by(f"{start}; {look}") == "[]"
+
+
+def test_a_session_manager_is_imported_without_what_only_agents_need() -> None:
+    """Nor the event loop: a function that opens a session in a cold start pays for every module."""
+    needless = {"asyncio", "agent_sessions.session_pages", "agent_sessions._conversation.stored_agent"}
+    needless |= {"agent_sessions._conversation.restoring", "agent_sessions._objects.turn_writer"}
+    look = f"import sys; print(sorted(set(sys.modules) & {needless}))"
+
+    assert printed_by(f"import agent_sessions.s3_session_manager; {look}") == "[]"

@@ -6,6 +6,7 @@ import decimal
 import enum
 import json
 import math
+import re
 import sys
 import uuid
 from pathlib import Path
@@ -182,6 +183,37 @@ def test_a_refusal_never_quotes_a_value() -> None:
     assert (error.path, error.type_name) == ("state.when", "datetime.date")
     assert "1999" not in str(error)
     assert "sending it again will not help" in str(error)
+
+
+WORDS = "Ada's plugh77"
+PLACES: dict[str, tuple[Any, str]] = {
+    "a state": ({WORDS: [0, {"xyzzy77": {1}}]}, "state[…][1][…] (set)"),
+    "two keys that are one": ({WORDS: {1: "a", "1": "b"}}, "state[…] (dict)"),
+    "a key that is none": ({WORDS: {(WORDS, 2): "a"}}, "state[…] (tuple)"),
+    "an integer": ({"xyzzy77": 10**4400}, "state[…] (int)"),
+    "what is nested too deeply": ({WORDS: nested(MAX_DEPTH + 1)}, "state[…]"),
+}
+
+
+@pytest.mark.parametrize(("state", "shown"), PLACES.values(), ids=PLACES.keys())
+def test_a_refusal_says_where_without_keys_that_may_be_somebody_s_words(state: Any, shown: str) -> None:
+    with pytest.raises(UnstorableValueError) as caught:
+        SessionAgent("a1", state, {}).to_dict()
+
+    assert str(caught.value).startswith(shown)
+    assert not re.search("plugh77|xyzzy77", str(caught.value))
+    assert re.search("plugh77|xyzzy77", caught.value.path)
+
+
+def test_a_refusal_shows_the_names_that_every_message_has() -> None:
+    use: Any = {"toolUseId": "t", "name": "note", "input": {"lines": [{"xyzzy77": {1}}]}}
+
+    with pytest.raises(UnstorableValueError, match=re.escape("message.content[0].toolUse.input[…][0][…] (set)")):
+        SessionMessage({"role": "assistant", "content": [{"toolUse": use}]}, 0).to_dict()
+
+
+def test_a_refusal_that_somebody_else_makes_shows_the_beginning_of_the_path() -> None:
+    assert str(UnstorableValueError("state.xyzzy77[2]", "set", "no JSON")).startswith("state[…] (set)")
 
 
 def test_a_message_is_refused_with_the_path_to_the_block() -> None:
