@@ -1,6 +1,7 @@
 """What a page must never do: lose a message, send it twice, or refuse to open a conversation for what is in it."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,12 @@ def come_back(chat: Chat) -> None:
     """Another window was in front, and this one is again: it sees what was said since. One look follows another."""
     with chat.page.expect_response("**/turns/*"):
         chat.page.evaluate(COME_BACK)
+
+
+def wait_until_held(chat: Chat, held: list[Any]) -> None:
+    """The test has what the page asked for in its hands."""
+    while not held:
+        chat.page.wait_for_timeout(20)
 
 
 def test_a_first_message_with_a_large_file_is_sent_also_when_the_page_is_loaded_again_meanwhile(
@@ -456,3 +463,93 @@ def test_a_message_whose_conversation_is_left_at_once_goes_out_once(
     chat.expect_answer("Further.")
     assert chat.prompts() == ["Hi", "Go on"]
     assert len(script.asked) == 2
+
+
+def test_what_is_typed_in_the_moment_after_new_conversation_is_the_new_ones(open_page: Open) -> None:
+    chat = Chat(open_page())
+    chat.ask("Hi", "echo: Hi")
+    first = chat.session_id
+    chat.page.evaluate(
+        """() => {
+            document.getElementById("new").click();
+            const field = document.getElementById("prompt");
+            field.value = "And now?";
+            field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+            field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+        }"""
+    )
+
+    chat.expect_answer("echo: And now?")
+    assert chat.session_id != first
+    assert chat.prompts() == ["And now?"]
+    chat.row("Hi").get_by_role("link").click()
+    chat.expect_answer("echo: Hi")
+    expect(chat.field).to_have_value("")
+
+
+def test_what_is_sent_while_its_conversation_is_loaded_stands_below_it(open_page: Open, script: Script) -> None:
+    script.say("Hello.", tool_use("ask", question="May I?"))
+    chat = Chat(open_page())
+    chat.ask("Hi", "Hello.")
+    held: list[Any] = []
+    chat.page.route("**/messages?*", lambda route: route.fallback() if held else held.append(route))
+    chat.page.reload()
+    wait_until_held(chat, held)
+
+    chat.send("Delete it")
+
+    expect(chat.said).to_have_text([re.compile("Delete it")])
+    chat.send("At once")
+    expect(chat.field).to_have_value("At once")  # it waits
+    assert len(script.asked) == 1
+    held[0].continue_()
+    expect(chat.page.get_by_role("form", name="Question of the agent")).to_be_visible()
+    expect(chat.said).to_have_text([re.compile("Hi"), re.compile("Delete it")])
+    assert chat.prompts() == ["Hi", "Delete it"]
+
+
+def test_what_was_said_elsewhere_before_a_message_stands_above_it(open_page: Open) -> None:
+    first = Chat(open_page())
+    first.ask("Hi", "echo: Hi")
+    second = Chat(open_page(f"/#/s/{first.session_id}"))  # another window, which tells the first one nothing
+    second.expect_answer("echo: Hi")
+    second.ask("There", "echo: There")
+
+    first.ask("Here", "echo: Here")
+
+    expect(first.said).to_have_text([re.compile(said) for said in ("Hi", "There", "Here")])
+    expect(first.answers).to_have_count(3)
+
+
+def test_a_look_that_comes_back_when_a_message_is_on_its_way_shows_nothing_twice(open_page: Open) -> None:
+    chat = Chat(open_page())
+    chat.ask("Hi", "echo: Hi")
+    held: list[Any] = []
+    chat.page.route("**/messages?*", lambda route: route.fallback() if held else held.append(route))
+    chat.page.evaluate(COME_BACK)
+    wait_until_held(chat, held)
+
+    chat.ask("Go on", "echo: Go on")
+    with chat.page.expect_response("**/messages?*"):
+        held[0].continue_()
+    chat.page.evaluate(COME_BACK)
+
+    chat.ask("Further", "echo: Further")
+    expect(chat.said).to_have_text([re.compile(said) for said in ("Hi", "Go on", "Further")])
+
+
+def test_a_message_that_arrived_and_was_never_answered_stands_there_once(open_page: Open, watched: Watched) -> None:
+    watched.allow("Failed to load resource")
+    chat = Chat(open_page())
+    chat.ask("Hi", "echo: Hi")
+    answers: list[Any] = []
+    chat.page.route("**/messages", lambda route: answers.append(route.fetch()))  # it never comes back
+    chat.send("Go on")
+    wait_until_held(chat, answers)
+    chat.page.unroute_all()
+
+    chat.page.reload()
+
+    chat.expect_answer("echo: Go on")
+    expect(chat.said).to_have_text([re.compile("Hi"), re.compile("Go on")])
+    assert chat.prompts() == ["Hi", "Go on"]

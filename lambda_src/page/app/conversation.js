@@ -146,6 +146,8 @@ export class Conversation {
     this.turns = [];
     this.nextId = 0;
     this._firstId = 0;
+    this.turnsBegun = 0; // by this page
+    this.isLoaded = false; // whether what was said before is here
     this._left = new AbortController();
   }
 
@@ -181,12 +183,25 @@ export class Conversation {
   /** Load what has been said since. Returns whether there was anything. */
   async catchUp() {
     const began = this.nextId;
+    const { turnsBegun } = this;
     for (let cursor = began; cursor != null; ) {
       const page = await this._page(cursor, 200);
+      if (this.turnsBegun !== turnsBegun) break; // a turn of ours has begun, and tells itself
       this._append(page.messages);
       cursor = page.next_cursor;
     }
     return this.nextId > began;
+  }
+
+  /** Show what was said elsewhere before a turn of ours: the messages from `fromId` up to `endId`. */
+  async fill(fromId, endId, before) {
+    const messages = [];
+    for (let cursor = fromId; cursor != null && cursor < endId; ) {
+      const page = await this._page(cursor, Math.min(200, endId - cursor));
+      messages.push(...page.messages.filter((stored) => stored.message_id < endId));
+      cursor = page.next_cursor && Number(page.next_cursor);
+    }
+    for (const group of grouped(messages)) this._put(new Shown(this, group), before);
   }
 
   turn(turnId) {
@@ -237,6 +252,15 @@ export class Conversation {
     this.turns = this.turns.filter((other) => other !== shown);
   }
 
+  /** Where this turn is shown already, as it was found stored, show `shown` instead. Returns what stood there. */
+  replace(turnId, shown) {
+    const stored = this.turns.find((other) => other !== shown && other.turnId === turnId);
+    if (!stored) return null;
+    this.turns = this.turns.filter((other) => other !== shown).map((other) => (other === stored ? shown : other));
+    stored.element.replaceWith(shown.element);
+    return stored;
+  }
+
   /** What is shown when nothing was said yet. */
   empty(element) {
     this._empty?.remove();
@@ -263,6 +287,11 @@ export class Conversation {
     if (last?.messages.length && groups.length && !beginsTurn(groups[0][0])) last.show([...last.messages, ...groups.shift()]);
     for (const group of groups) this._add(new Shown(this, group));
     if (messages.length) this.nextId = messages.at(-1).message_id + 1;
+  }
+
+  _put(shown, before) {
+    this.turns.splice(this.turns.indexOf(before), 0, shown);
+    before.element.before(shown.element);
   }
 
   _add(shown) {

@@ -23,7 +23,7 @@ let described = null; // what the endpoint says of its session
 const sessions = new Sessions({
   ondeleted(sessionId) {
     otherTabs?.postMessage({ sessionId });
-    if (shown?.sessionId === sessionId) location.hash = "";
+    if (shown?.sessionId === sessionId) go("");
   },
   onrenamed(sessionId, title) {
     if (shown?.sessionId === sessionId) setTitle(title);
@@ -49,6 +49,25 @@ function decoded(text) {
 
 const link = (sessionId, agentId) => linkTo(sessionId, agentId === first ? null : agentId);
 
+const WAITS = "What was sent before goes out first"; // a conversation has one request on its way
+
+let opened = null; // the place that is shown
+
+/** Go to a conversation at once: `hashchange` comes later, and what is typed until then would be the old place's. */
+function go(hash, { instead = false } = {}) {
+  if (instead) location.replace(hash);
+  else location.hash = hash;
+  open();
+}
+
+document.addEventListener("click", (event) => {
+  const hash = event.target.closest?.("a")?.getAttribute("href");
+  const isElsewhere = event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
+  if (!hash?.startsWith("#/s/") || isElsewhere || event.defaultPrevented) return;
+  event.preventDefault();
+  if (hash !== location.hash) go(hash);
+});
+
 /** What can be done in the message field, and with messages that were not taken. */
 function allow(state) {
   composer.set(state);
@@ -62,6 +81,7 @@ function noQuestions() {
 }
 
 async function open() {
+  opened = location.hash;
   const { sessionId, agentId } = place();
   turn?.leave();
   turn = null;
@@ -84,13 +104,16 @@ async function open() {
     return;
   }
   if (isChosen) $("title").focus();
+  allow({ blocked: WAITS });
   const kept = await unanswered(sessionId, agentId);
   if (conversation.isLeft) return;
+  if (!kept) allow({});
   if (kept?.fresh && kept.body) take(kept);
   else await load(conversation, kept);
 }
 
 async function load(conversation, kept) {
+  conversation.isLoading = true;
   const waiting = setTimeout(() => conversation.isLeft || conversation.empty(h("p", { class: "loading", role: "status" }, "Loading")), 150);
   try {
     const session = await askJson("GET", pathOf(conversation.sessionId));
@@ -101,16 +124,22 @@ async function load(conversation, kept) {
     showAgents(conversation.agentId);
     const agent = session.agents.find((other) => other.agent_id === conversation.agentId);
     if (!agent && !kept && !place().isNamed && session.agents.length) {
-      location.replace(linkTo(conversation.sessionId, session.agents[0].agent_id));
+      go(linkTo(conversation.sessionId, session.agents[0].agent_id), { instead: true });
       return;
     }
     if (agent) await conversation.open(agent.message_count);
+    if (conversation.isLeft) return;
     clearTimeout(waiting);
+    conversation.isLoaded = true;
+    kept ??= await unanswered(conversation.sessionId, conversation.agentId); // sent while it was being loaded
     conversation.empty(agent || kept ? null : greeting());
     await resume(conversation, kept);
+    if (conversation.isToLook) await catchUp();
   } catch (error) {
     clearTimeout(waiting);
     if (error.name === "AbortError" || conversation.isLeft) return;
+    conversation.isLoading = false;
+    kept ??= await unanswered(conversation.sessionId, conversation.agentId);
     if (error.kind === "not-found" && kept?.body) return take(kept);
     showNoConversation(conversation, kept, error);
   }
@@ -126,7 +155,7 @@ function showNoConversation(conversation, kept, error) {
       { class: "greeting", role: "alert" },
       h("h2", {}, gone ? "This conversation is not here" : title),
       h("p", {}, gone ? "It was deleted, it has expired, or it is another person's. Where nothing was said yet, there is none either." : detail),
-      h("button", { type: "button", class: "primary", onclick: () => (error.kind === "unauthenticated" ? signInAgain() : gone ? (location.hash = "") : open()) }, gone ? "New conversation" : error.kind === "unauthenticated" ? "Sign in" : "Try again"),
+      h("button", { type: "button", class: "primary", onclick: () => (error.kind === "unauthenticated" ? signInAgain() : gone ? go("") : open()) }, gone ? "New conversation" : error.kind === "unauthenticated" ? "Sign in" : "Try again"),
     ),
   );
   if (error.kind === "unreachable") setTimeout(() => !conversation.isLeft && shown === conversation && open(), 4000);
@@ -159,7 +188,7 @@ async function lookAtLastTurn(conversation) {
     if (error.name === "AbortError") return;
     if (error.kind !== "not-found") throw error;
   }
-  if (conversation.isLeft || turn) return;
+  if (conversation.isLeft || turn || conversation.last !== last) return;
   const seen = JSON.stringify([last.turnId, view.status, last.messages.length]);
   if (conversation.seen === seen && view.status !== "running") return; // nothing is said or asked twice
   conversation.seen = seen;
@@ -178,7 +207,7 @@ async function catchUp() {
   const conversation = shown;
   if (!conversation?.sessionId || turn) return;
   conversation.isToLook = true; // a look under way may have passed what was said just now: another one follows it
-  if (conversation.catching) return;
+  if (conversation.catching || !conversation.isLoaded) return;
   conversation.catching = true;
   try {
     while (conversation.isToLook && !conversation.isLeft && !turn) {
@@ -207,15 +236,27 @@ function start(body) {
   keep(request);
   const title = body.prompt?.map((block) => block.text).filter(Boolean).join(" ").replace(/\s+/g, " ");
   sessions.used(sessionId, { title, running: true });
-  if (fresh) location.hash = link(sessionId, shown.agentId);
-  else take(request);
+  if (fresh) go(link(sessionId, shown.agentId));
+  else if (shown.isLoaded) take(request);
+  else if (shown.isLoading) wait(request);
+  else open();
+}
+
+/** What is sent while its conversation is being loaded goes out below what is found there. */
+function wait(request) {
+  allow({ blocked: WAITS });
+  shown.waiting = shown.ask(request.body.prompt);
 }
 
 /** Take the turn of a request, or follow it, and show what happens. `known` is where it is shown already. */
 function take(request, known) {
   const conversation = shown;
   const content = request.body?.prompt ?? null;
-  const place = known ?? conversation.ask(content);
+  const place = known ?? conversation.waiting ?? conversation.ask(content);
+  conversation.waiting = null;
+  conversation.isLoaded = true;
+  conversation.turnsBegun += 1;
+  const from = conversation.nextId; // what is said before its first message is somebody else's
   hideQuestions();
   if (request.problem) return failed(request, place, new Problem(request.problem));
   let firstId = known?.firstId;
@@ -223,6 +264,10 @@ function take(request, known) {
   let began = false;
   place.answer.element.dataset.state = "waiting";
   allow({ running: true });
+  const itsTurnIs = (turnId) => {
+    place.turnId = turnId;
+    firstId ??= conversation.replace(turnId, place)?.firstId;
+  };
   const sink = {
     began(data) {
       banner("");
@@ -233,12 +278,13 @@ function take(request, known) {
       if (!began) otherTabs?.postMessage({ sessionId: request.sessionId, agentId: request.agentId });
       else isCertain = false;
       began = true;
-      place.turnId = data.turn_id;
+      itsTurnIs(data.turn_id);
     },
     said: (kind, data) => place.answer.say(kind, data),
     tool: (data) => place.answer.tool(data),
     reset: () => place.answer.reset(),
     stored({ message_id: id, role, content: told }) {
+      if (firstId == null && id > from) conversation.fill(from, id, place).catch(() => {});
       firstId ??= id;
       if (id >= conversation.nextId) conversation.nextId = id + 1;
       if (told && id === firstId && role === "user" && !told.some((block) => block.toolResult)) return place.said || place.ask(told);
@@ -251,6 +297,7 @@ function take(request, known) {
     async replied(reply) {
       over();
       place.answer.settle();
+      itsTurnIs(reply.turn_id);
       const text = reply.message.content.map((block) => block.text).filter(Boolean).join("\n\n");
       const isWhole = isCertain && !place.answer.hasTools && !reply.nodes && !reply.left_out && place.answer.text === text;
       if (place.answer.text !== text) place.answer.show([{ message: reply.message }]); // until what is stored is here
@@ -375,7 +422,7 @@ async function branch(stored, content, form) {
   keep({ sessionId: fork.session_id, agentId, key: uniqueName(), body: { prompt: content, ...named } });
   sessions.used(fork.session_id, { title: sessions.known(sessionId)?.title ?? described?.title, running: true });
   Object.assign(sessions.known(fork.session_id), { forked_from: sessionId });
-  location.hash = link(fork.session_id, agentId);
+  go(link(fork.session_id, agentId));
 }
 
 // ---- the frame around it
@@ -413,7 +460,7 @@ function showAgents(agentId) {
 
 $("agents").addEventListener("change", (event) => {
   const agentId = event.target.value;
-  if (shown.sessionId) location.hash = linkTo(shown.sessionId, agentId);
+  if (shown.sessionId) go(linkTo(shown.sessionId, agentId));
   else shown.agentId = agentId;
 });
 
@@ -455,8 +502,7 @@ $("skip").addEventListener("click", (event) => {
   composer.focus();
 });
 $("new").addEventListener("click", () => {
-  if (location.hash.length > 1) location.hash = "";
-  else open();
+  go("");
   composer.focus();
 });
 
@@ -516,7 +562,7 @@ async function begin() {
   openOutbox(signIn.owner);
   if (signedOut.has(signIn.owner)) return signOut(true);
   showWho();
-  window.addEventListener("hashchange", open);
+  window.addEventListener("hashchange", () => location.hash !== opened && open());
   open();
   if (storage.isGone) composer.tell("This browser keeps nothing for this page: what is being sent does not outlive a reload.");
   await sessions.refresh();
