@@ -8,38 +8,28 @@ about what is stored does not write.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from agent_sessions.exceptions import SessionStorageError
-from agent_sessions.sweeps import ListedVersion, Sweeping, Swept, Undeleted, VersionPage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from concurrent.futures import Executor
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from agent_sessions.claims import Claim, LeaseTerms
+    from agent_sessions.sweeps import Choose, ListedVersion, Swept, VersionPage
 
 _T = TypeVar("_T")
 _A = TypeVar("_A")
-
-Choose = Callable[[Sequence[ListedVersion]], Sequence[ListedVersion]]
-"""Chooses, of what a step of a sweep has listed, what is to go."""
 
 ABANDONED = "Abandoned"
 """The code of a request that was not sent because nobody wanted it any more: see :meth:`ObjectStore.only_while`."""
 
 _LISTED_BY_A_STEP = 1_000
-
-
-def all_but(keep: Sequence[str]) -> Choose:
-    """Choose everything but the current versions of some keys."""
-    kept = frozenset(keep)
-    return lambda listed: [entry for entry in listed if not (entry.is_current and entry.key in kept)]
 
 
 # Named tuples, here and in the other modules that every session loads: making one frozen dataclass costs a
@@ -288,6 +278,8 @@ class ObjectStore(ABC):
         Raises:
             SessionStorageError: The storage failed. What single objects' deletion failed for is in the outcome.
         """
+        from agent_sessions.sweeps import Swept, Undeleted
+
         listed, goes_on = self.list_versions(prefix, behind=behind)
         doomed = choose(listed)
         if still is not None and not still():
@@ -308,6 +300,8 @@ class ObjectStore(ABC):
             prefix: What the keys begin with.
             behind: Only keys behind this one: ``behind`` of the page before.
         """
+        from agent_sessions.sweeps import ListedVersion, VersionPage
+
         page = list(islice(self.list(prefix, start_after=behind), _LISTED_BY_A_STEP))
         entries = [ListedVersion(entry.key, entry.etag, size=entry.size) for entry in page]
         return VersionPage(entries, entries[-1].key if len(entries) == _LISTED_BY_A_STEP else None)
@@ -338,6 +332,8 @@ class ObjectStore(ABC):
         Raises:
             SessionStorageError: Names the keys that could not be deleted.
         """
+        from agent_sessions.sweeps import Sweeping, all_but
+
         sweeping = Sweeping(lambda behind: self.sweep(prefix, all_but(keep), still=still, behind=behind))
         # A step that deletes nothing but what was just written leaves that alone: see `still`.
         while sweeping.take_step() and not sweeping.vain_steps:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sessions.exceptions import SessionStorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
 NAMED = 20
 """So many of what is left are named; the others are counted."""
@@ -31,6 +32,16 @@ class ListedVersion(NamedTuple):
     is_current: bool = True
     is_marker: bool = False
     size: int = 0
+
+
+Choose = Callable[[Sequence[ListedVersion]], Sequence[ListedVersion]]
+"""Chooses, of what a step of a sweep has listed, what is to go."""
+
+
+def all_but(keep: Sequence[str]) -> Choose:
+    """Choose everything but the current versions of some keys."""
+    kept = frozenset(keep)
+    return lambda listed: [entry for entry in listed if not (entry.is_current and entry.key in kept)]
 
 
 class VersionPage(NamedTuple):

@@ -29,9 +29,8 @@ from agent_sessions._objects.read_ahead import ReadAhead
 from agent_sessions._records import background
 from agent_sessions.exceptions import SessionBusyError, SessionConflictError, SessionNotFoundError, SessionStorageError
 from agent_sessions.lease import SessionLease
-from agent_sessions.object_store import Choose
 from agent_sessions.repository_session_manager import RepositorySessionManager
-from agent_sessions.sweeps import ListedVersion, Swept
+from agent_sessions.sweeps import Choose, ListedVersion, Swept
 from tests.concurrency.every_order import ChosenMachine, ObservedObjects, Orders, SeenBeforeError, Untried
 from tests.concurrency.interleaving import InterleavedObjects, Machine
 from tests.concurrency.keyed_orders import KeyedCallers

@@ -40,10 +40,9 @@ from agent_sessions.object_store import (
     PreconditionFailedError,
     StoredObject,
     Unchanged,
-    all_but,
 )
 from agent_sessions.session_pages import ErasureReport, ErasureStage
-from agent_sessions.sweeps import Sweeping
+from agent_sessions.sweeps import Sweeping, all_but
 from agent_sessions.types import Session, SessionType
 
 if TYPE_CHECKING:

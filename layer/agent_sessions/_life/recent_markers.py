@@ -26,7 +26,6 @@ from agent_sessions._records.record_format import is_erased, parse
 from agent_sessions.exceptions import InvalidIdentifierError, SessionCorruptError
 from agent_sessions.identifiers import check_identifier
 from agent_sessions.object_store import Absent, PreconditionFailedError
-from agent_sessions.sweeps import Sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -219,6 +218,8 @@ def erase_all_markers(
         living = _living(objects, layout, named)
         doomed = {key for key, marker in markers.items() if marker is None or marker.session_id not in living}
         return [entry for entry in listed if entry.key in doomed]
+
+    from agent_sessions.sweeps import Sweeping
 
     sweeping = Sweeping(lambda behind: objects.sweep(recent, choose, behind=behind))
     while sweeping.take_step() and not sweeping.vain_steps:

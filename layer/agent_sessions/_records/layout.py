@@ -26,17 +26,17 @@ from agent_sessions.identifiers import check_identifier, check_message_id
 from agent_sessions.object_store import Key
 
 _MESSAGE_NAME = re.compile(r"message_(0|[1-9][0-9]*)\.json\Z")
-_HEAD = re.compile(r"(agents/agent_[^/]+/agent|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z", re.DOTALL)
-_AGENT_KEY = re.compile(r"agents/agent_(?P<agent_id>[^/]+)/(?P<rest>.+)\Z", re.DOTALL)
-_WRITTEN_BY_TURNS = re.compile(
-    r"(agents/agent_[^/]+/(agent|messages/message_(0|[1-9][0-9]*))|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z",
-    re.DOTALL,
+# Compiled by what uses them first: most cold starts use none of these.
+_HEAD = r"(agents/agent_[^/]+/agent|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z"
+_AGENT_KEY = r"agents/agent_(?P<agent_id>[^/]+)/(?P<rest>(?s:.+))\Z"
+_WRITTEN_BY_TURNS = (
+    r"(agents/agent_[^/]+/(agent|messages/message_(0|[1-9][0-9]*))|multi_agents/multi_agent_[^/]+/multi_agent)\.json\Z"
 )
-_KEPT_WITH_THEM = re.compile(r"agents/agent_[^/]+/(history\.json|quarantine/[^/]+)\Z", re.DOTALL)
-_MARKER = re.compile(r"(?P<day>[0-9]{5})/session_(?P<session_id>[^/]+)/agent_(?P<agent_id>[^/]+)\.json\Z", re.DOTALL)
+_KEPT_WITH_THEM = r"agents/agent_[^/]+/(history\.json|quarantine/[^/]+)\Z"
+_MARKER = r"(?P<day>[0-9]{5})/session_(?P<session_id>[^/]+)/agent_(?P<agent_id>[^/]+)\.json\Z"
 _LAST_DAY = 99_999
 """From which days since 1970 are counted down: five digits last until 2243."""
-_SESSION_FOLDER = re.compile(r"session_(?P<session_id>[^/]+)/?\Z", re.DOTALL)
+_SESSION_FOLDER = r"session_(?P<session_id>[^/]+)/?\Z"
 
 
 class Layout(NamedTuple):
@@ -147,7 +147,7 @@ class Marker(NamedTuple):
 
 def marker_of(key_below_recent: str) -> Marker | None:
     """What a key below the markers' folder says, or ``None`` when it is no marker's."""
-    found = _MARKER.match(key_below_recent)
+    found = re.match(_MARKER, key_below_recent)
     return Marker(_LAST_DAY - int(found["day"]), found["session_id"], found["agent_id"]) if found else None
 
 
@@ -159,7 +159,7 @@ def message_id_of(key: str) -> int | None:
 
 def agent_id_of(key_in_session: str) -> tuple[str, str] | None:
     """Split a key below a session's folder into the agent's id and the rest, or ``None`` for other keys."""
-    found = _AGENT_KEY.match(key_in_session)
+    found = re.match(_AGENT_KEY, key_in_session)
     return (found.group("agent_id"), found.group("rest")) if found else None
 
 
@@ -171,12 +171,12 @@ def message_id_below(key_below_agent: str) -> int | None:
 
 def is_head(key_in_session: str) -> bool:
     """Whether a key below a session's folder is the record of an agent or an orchestrator: what every turn writes."""
-    return _HEAD.match(key_in_session) is not None
+    return re.match(_HEAD, key_in_session) is not None
 
 
 def is_written_by_turns(key_in_session: str) -> bool:
     """Whether a key below a session's folder is an agent's, a message's or an orchestrator's."""
-    return _WRITTEN_BY_TURNS.match(key_in_session) is not None
+    return re.match(_WRITTEN_BY_TURNS, key_in_session) is not None
 
 
 def lasts_with_session(key_in_session: str) -> bool:
@@ -185,10 +185,10 @@ def lasts_with_session(key_in_session: str) -> bool:
     That is what turns write, what is derived from it, and what was put into quarantine; neither the lease, nor what
     somebody else keeps there, nor the session's own record.
     """
-    return is_written_by_turns(key_in_session) or _KEPT_WITH_THEM.match(key_in_session) is not None
+    return is_written_by_turns(key_in_session) or re.match(_KEPT_WITH_THEM, key_in_session) is not None
 
 
 def session_id_of(folder: str) -> str | None:
     """The session a folder's name stands for, or ``None`` when it is no session's."""
-    found = _SESSION_FOLDER.match(folder)
+    found = re.match(_SESSION_FOLDER, folder)
     return found.group("session_id") if found else None

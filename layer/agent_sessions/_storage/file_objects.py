@@ -32,17 +32,16 @@ from agent_sessions.object_store import (
     PreconditionFailedError,
     StoredObject,
     Written,
-    all_but,
     listed_key,
 )
-from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted, VersionPage
+from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted, VersionPage, all_but
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from agent_sessions.claims import Claim, LeaseTerms
-    from agent_sessions.object_store import Choose
+    from agent_sessions.sweeps import Choose
 
     Collected = list[tuple[str, OSError]]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import time
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ResponseStreamingError
@@ -23,7 +22,6 @@ from agent_sessions._storage.s3_answers import (
     require,
 )
 from agent_sessions._storage.s3_client_state import hints_of, pool_of
-from agent_sessions._storage.s3_deletions import DELETE_BATCH, delete_listed, some_versions
 from agent_sessions.exceptions import ConditionsNotKeptError
 from agent_sessions.object_store import (
     Absent,
@@ -35,10 +33,8 @@ from agent_sessions.object_store import (
     StoredObject,
     Unchanged,
     Written,
-    all_but,
     listed_key,
 )
-from agent_sessions.sweeps import LeftBehind, ListedVersion, Swept, Undeleted, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -48,7 +44,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from agent_sessions._storage.s3_conditions import Conditions
-    from agent_sessions.object_store import Choose
+    from agent_sessions.sweeps import Choose, Swept, Undeleted, VersionPage
 
 CONFLICT_ATTEMPTS = 6
 """Tries of a write that S3 answers with ``409 ConditionalRequestConflict``: another write was in flight."""
@@ -207,11 +203,16 @@ class S3Objects(ObjectStore):
 
     def delete(self, keys: Iterable[str]) -> None:
         """See :meth:`ObjectStore.delete`."""
+        from agent_sessions._storage.s3_deletions import delete_listed
+        from agent_sessions.sweeps import ListedVersion
+
         entries = [ListedVersion(key, None) for key in keys]
         self._require_gone(delete_listed(self.client, self.bucket, entries, conditional=False).left)
 
     def delete_version(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
         """See :meth:`ObjectStore.delete_version`."""
+        from agent_sessions._storage.s3_deletions import delete_listed, some_versions
+
         page = some_versions(self.client, self.bucket, key)
         entries = [entry for entry in page.entries if entry.key == key and entry.etag == etag] if page else []
         if entries and entries[0].version_id is not None:
@@ -259,12 +260,17 @@ class S3Objects(ObjectStore):
 
     def erase_some(self, prefix: str, *, keep: Sequence[str] = (), still: Callable[[], bool] | None = None) -> Erased:
         """See :meth:`ObjectStore.erase_some`."""
+        from agent_sessions.sweeps import all_but
+
         swept = self.sweep(prefix, all_but(keep), still=still)
         self._require_gone(swept.left)
         return Erased(len(swept.gone), swept.changed or swept.behind is not None)
 
     def sweep(self, prefix: str, choose: Choose, *, still: Callable[[], bool] | None = None, behind: str = "") -> Swept:
         """See :meth:`ObjectStore.sweep`."""
+        from agent_sessions._storage.s3_deletions import delete_listed
+        from agent_sessions.sweeps import Swept
+
         conditional = self._conditions(prefix).delete
         page = self.list_versions(prefix, behind=behind)
         doomed = choose(page.entries)
@@ -281,18 +287,16 @@ class S3Objects(ObjectStore):
 
     def list_versions(self, prefix: str, *, behind: str = "") -> VersionPage:
         """See :meth:`ObjectStore.list_versions`."""
+        from agent_sessions._storage.s3_deletions import some_versions
+
         page = some_versions(self.client, self.bucket, prefix, behind=behind)
-        if page is not None:
-            return page
-        # We may not list versions, or the store has none.
-        listed = [
-            ListedVersion(entry.key, entry.etag, size=entry.size)
-            for entry in islice(self.list(prefix, start_after=behind), DELETE_BATCH)
-        ]
-        return VersionPage(listed, listed[-1].key if len(listed) == DELETE_BATCH else None)
+        # None: we may not list versions, or the store has none.
+        return super().list_versions(prefix, behind=behind) if page is None else page
 
     def _require_gone(self, left: Sequence[Undeleted]) -> None:
         if left:
+            from agent_sessions.sweeps import LeftBehind
+
             tally = LeftBehind()
             tally.add(left)
             raise tally.error(f"bucket={self.bucket}")

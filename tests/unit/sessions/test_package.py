@@ -54,6 +54,7 @@ def test_a_session_manager_is_imported_without_what_only_agents_need() -> None:
     """Nor the event loop: a function that opens a session in a cold start pays for every module."""
     needless = {"asyncio", "agent_sessions.session_pages", "agent_sessions._conversation.stored_agent"}
     needless |= {"agent_sessions._conversation.restoring", "agent_sessions._objects.turn_writer"}
+    needless |= {"agent_sessions.sweeps", "agent_sessions._storage.s3_deletions"}
     look = f"import sys; print(sorted(set(sys.modules) & {needless}))"
 
     assert printed_by(f"import agent_sessions.s3_session_manager; {look}") == "[]"
