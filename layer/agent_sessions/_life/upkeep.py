@@ -179,6 +179,11 @@ class Upkeep:
             )
             self._renewal.start()
 
+    @property
+    def is_renewing(self) -> bool:
+        """Whether this turn renews objects."""
+        return self._renewal is not None
+
     def _has_just_renewed(self) -> bool:
         """Whether this process renewed so recently that it was in the same turn, perhaps of a graph."""
         age = self._life.age(self._session_id)

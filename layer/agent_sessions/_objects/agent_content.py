@@ -32,6 +32,7 @@ class AgentContent:
         turns: See ``turn_request``.
         unsearched: The messages that nobody has searched for pins.
         recent_day: The day of the agent's marker: see ``recent_markers``.
+        is_of_kit: Whether the kit wrote what is stored, and not Strands.
     """
 
     def __init__(self) -> None:
@@ -40,20 +41,21 @@ class AgentContent:
         self.turns: Any = None
         self.unsearched = NOTHING
         self.recent_day: int | None = None
+        self._found: frozenset[int] = frozenset()  # pinned, and not held by the agent: for the next restore
         self._carrier: Carrier | None = None
         self._fields: dict[str, Any] = {}
         self._as_read: dict[str, Any] = {}
-        self._is_of_kit = True
+        self.is_of_kit = True
 
     def read(self, record: Record) -> None:
         """Take over what is stored."""
         self._fields = {name: value for name, value in record.content.items() if name != "kit"}
         self._take_kit(record.kit)
-        self.unsearched = span_in(record.kit, UNSEARCHED)
+        self.unsearched, self._found = span_in(record.kit, UNSEARCHED), frozenset()
         self._as_read = {**self._fields, "kit": {"turns": self.turns}}
         self.recent_day = day_in(record.kit)
         self._carrier = Carrier.noted_in(record.kit)
-        self._is_of_kit = bool(record.kit)
+        self.is_of_kit = bool(record.kit)
 
     def replace(self, agent: SessionAgent) -> None:
         """The record shall have this value, from its next writing on."""
@@ -81,7 +83,12 @@ class AgentContent:
 
     def unsearched_below(self, removed: int) -> Span:
         """The messages below the window that nobody has searched for pins: where Strands wrote last, all of them."""
-        return self.unsearched if self._is_of_kit else Span(0, removed)
+        return self.unsearched if self.is_of_kit else Span(0, removed)
+
+    def note_searched(self, found: frozenset[int], left: Span) -> None:
+        """A search for pins has come so far: the next record says so."""
+        self._found |= found
+        self.unsearched = left
 
     @property
     def removed_count(self) -> int:
@@ -129,8 +136,8 @@ class AgentContent:
             log: The copies, if there are to be any.
         """
         kit: dict[str, Any] = {}
-        if self.pinned:
-            kit["pinned"] = sorted(self.pinned)
+        if self.pinned or self._found:
+            kit["pinned"] = sorted(self.pinned | self._found)
         if self.joined:
             kit["joined"] = self.joined
         if self.turns is not None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from agent_sessions._objects.pin_search import PinSearch
     from agent_sessions._records.layout import Layout
     from agent_sessions._records.record_format import Record
     from agent_sessions._records.records import Records, Version
@@ -74,6 +75,7 @@ class AgentObjects:
         self._base = BaseObject(records, layout, session_id, agent_id)
         self._messages = StoredMessages(records, layout, session_id, agent_id)
         self._content = AgentContent()
+        self._search: PinSearch | None = None
 
         self.next_id = 0
         self.from_copies = False
@@ -164,6 +166,7 @@ class AgentObjects:
             removed=removed_message_count,
             pinned=self._content.pinned,
             unsearched=self._content.unsearched_below(removed_message_count),
+            takes_over=not self._content.is_of_kit,
             log=self._log,
             consolidates=self._consolidates,
             with_marks=self._with_marks,
@@ -233,12 +236,30 @@ class AgentObjects:
         """Whether the agent's record has this value already, apart from its timestamps."""
         return self._content.equals(agent)
 
+    def search_pins(self) -> None:
+        """Begin to search messages below the window for pins, beside a turn; each record says how far it has come."""
+        self.stop_search()
+        if self._content.unsearched:
+            from agent_sessions._objects.pin_search import PinSearch
+
+            self._search = PinSearch(self._records, self.session_id, self.key_of, self._content.unsearched)
+            self._search.start()
+
+    def stop_search(self) -> None:
+        """Search no more: what has been searched is known, the rest is left for another turn."""
+        search, self._search = self._search, None
+        if search is not None:
+            search.stop()
+            self._content.note_searched(*search.searched)
+
     def write(self, *, unconfirmed: tuple[Entry, str] | None = None) -> None:
         """Write the agent's record, with the tail in it.
 
         Args:
             unconfirmed: The last message and its nonce, when it is being written at the same time.
         """
+        if self._search is not None:
+            self._content.note_searched(*self._search.searched)
         self._take_over_new_base()
         content = self._with_log(unconfirmed=unconfirmed)
         # Noted before the write: its answer may be lost although it was applied.
@@ -311,6 +332,7 @@ class AgentObjects:
 
     def abandon(self) -> None:
         """The turn has failed: leave no base behind that no record names."""
+        self.stop_search()
         self._base.settle()
         self._base.withdraw()
 

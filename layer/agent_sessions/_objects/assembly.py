@@ -8,9 +8,9 @@ There are two ways, and :func:`way_to_restore` chooses:
   window's beginning on. Copies whose ETag is the listed one are used.
 
 Pinned messages stand below the window, and only the kit's records say which they are. Of a session that Strands wrote,
-the messages below the window have to be searched for pins: all of them at once when they are few, else some with each
-restore, the oldest first, for Strands pins from the beginning (``pin_first``). What is still to be searched stands in
-the agent's record. Strands' own manager restores no pinned message from below the window.
+the messages below the window have to be searched for pins. The restore that takes it over searches the oldest ones, for
+Strands pins from the beginning (``pin_first``). What is still to be searched stands in the agent's record, and turns go
+on with it: see ``pin_search``. Strands' own manager restores no pinned message from below the window.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from agent_sessions._records.record_format import Record
 
 PINS_SEARCHED_AT_ONCE = 128
-"""Messages below the window that a restore searches for pins."""
+"""Messages below the window that are searched for pins by the restore that takes a session over, and by a turn."""
 
 NAMED_AT_ONCE = 1_000
 """Messages of a lost base that are read by their names. To list a longer conversation costs less."""
@@ -64,6 +64,7 @@ class Stated(NamedTuple):
             window.
         pinned: The messages that carry a pin, as far as the agent's record says.
         unsearched: The messages that nobody has searched for pins.
+        takes_over: Whether somebody else wrote the record last: Strands' manager.
         log: What the agent's record says of the conversation.
         consolidates: Whether copies are kept for the next restore.
         with_marks: Whether bytes or floats may be encoded in the copies.
@@ -72,6 +73,7 @@ class Stated(NamedTuple):
     removed: int
     pinned: frozenset[int] = frozenset()
     unsearched: Span = NOTHING
+    takes_over: bool = False
     log: Log | None = None
     consolidates: bool = True
     with_marks: bool = True
@@ -79,14 +81,14 @@ class Stated(NamedTuple):
     @property
     def searched_now(self) -> Span:
         """The messages below the window that this restore searches for pins."""
-        below = Span(self.unsearched.first, min(self.unsearched.end, self.removed))
-        return Span(below.first, min(below.end, below.first + PINS_SEARCHED_AT_ONCE)) if below else NOTHING
+        first, end = self.unsearched.first, min(self.unsearched.end, self.removed)
+        return (self.takes_over and Span(first, min(end, first + PINS_SEARCHED_AT_ONCE))) or NOTHING
 
     @property
     def unsearched_then(self) -> Span:
-        """What is left of them for the next restore."""
-        left = Span(self.searched_now.end, min(self.unsearched.end, self.removed))
-        return left if self.searched_now and left else NOTHING
+        """What is left of them for the turns."""
+        first = self.searched_now.end if self.searched_now else self.unsearched.first
+        return Span(first, min(self.unsearched.end, self.removed)) or NOTHING
 
     @property
     def below(self) -> set[int]:
@@ -123,7 +125,7 @@ class Assembled(NamedTuple):
         tail: The copies of the messages after it, and of pinned ones that it lacks.
         unconfirmed: The nonce of the last message, when its writer may have died before it was stored.
         from_copies: Whether the record has been believed, which may not know of the last messages.
-        unsearched: The messages that the next restore searches for pins.
+        unsearched: The messages that turns have still to search for pins.
     """
 
     messages: list[tuple[int, Message]]
@@ -183,8 +185,9 @@ def read_beside_copies(stated: Stated, log: Log, found: FoundBase | None) -> lis
     wanted = {message_id for message_id, message in copies.items() if message is None}
     if found is None and log.base is not None:
         wanted |= {*_lost(stated, log), *stated.below} - copies.keys()
-    elif stated.searched_now:
-        wanted |= stated.below - copies.keys()
+    else:
+        found_since = stated.pinned - copies.keys()  # by the search of a turn, which copies nothing
+        wanted |= {number for number in neighbours(found_since) if number < stated.removed} - copies.keys()
     return sorted(wanted)
 
 

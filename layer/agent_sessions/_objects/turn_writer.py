@@ -12,6 +12,7 @@ A turn in time, with ``durability="turn"``; n is its first message, m its last::
     writes       PUT  message n+1 … m-1         If-None-Match: *   each when the one before has been acknowledged,
        │                                                           while the model works
        │         PUT  history.json              If-Match           beside them, when the tail has outgrown the base
+       │         GET  messages below the window                    beside them, in a session of Strands' (``PinSearch``)
        │              A crash leaves messages without a gap. The new base is named by no record: nobody believes it,
        │              and the next turn removes it or writes over it.
     last round   PUT  agent.json                If-Match           with copies of n … m in its tail, and m's nonce
@@ -134,6 +135,7 @@ class TurnWriter:
     def close(self) -> None:
         """The turn is ending: what is written from now on may be written at once, by :meth:`finish`."""
         self._closing = True
+        self.agent.stop_search()
 
     def finish(self) -> None:
         """Return when everything of the turn is durable, or raise why it is not."""
@@ -207,6 +209,8 @@ class TurnWriter:
             self._fenced = True
             self._upkeep.start()
             self.agent.start_base(before=message_id)
+            if not self._upkeep.is_renewing:
+                self.agent.search_pins()
 
     def _send(self, message_id: int) -> None:
         unsent = self._unsent[message_id]

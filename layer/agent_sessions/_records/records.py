@@ -113,6 +113,11 @@ class Records:
         """From now on, write nothing, and repeat no write that is on its way."""
         self._stopped = True
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing more is written: see :meth:`stop`."""
+        return self._stopped
+
     def put(self, key: str, body: bytes, expect: Expectation) -> Written:
         """Write an object, as :meth:`ObjectStore.put` does, unless the writer was stopped.
 

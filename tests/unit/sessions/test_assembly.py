@@ -121,37 +121,35 @@ def test_a_base_of_as_many_messages_as_one_request_lists_is_read_by_names() -> N
 
 
 @pytest.mark.parametrize(
-    ("removed", "unsearched", "now", "then"),
+    ("removed", "unsearched", "takes_over", "now", "then"),
     [
-        (0, Span(0, 0), NOTHING, NOTHING),
-        (100, Span(0, 100), Span(0, 100), NOTHING),
-        (128, Span(0, 128), Span(0, 128), NOTHING),
-        (300, Span(0, 300), Span(0, 128), Span(128, 300)),
-        (310, Span(128, 300), Span(128, 256), Span(256, 300)),
-        (320, Span(256, 300), Span(256, 300), NOTHING),
-        (200, Span(128, 300), Span(128, 200), NOTHING),
-        (50, Span(128, 300), NOTHING, NOTHING),
+        (0, Span(0, 0), True, NOTHING, NOTHING),
+        (100, Span(0, 100), True, Span(0, 100), NOTHING),
+        (128, Span(0, 128), True, Span(0, 128), NOTHING),
+        (300, Span(0, 300), True, Span(0, 128), Span(128, 300)),
+        (310, Span(128, 300), False, NOTHING, Span(128, 300)),
+        (200, Span(128, 300), False, NOTHING, Span(128, 200)),
+        (50, Span(128, 300), False, NOTHING, NOTHING),
     ],
 )
-def test_messages_below_the_window_are_searched_some_with_each_restore(
-    removed: int, unsearched: Span, now: Span, then: Span
+def test_only_who_takes_a_session_over_searches_some_messages_below_the_window(
+    removed: int, unsearched: Span, takes_over: bool, now: Span, then: Span
 ) -> None:
-    stated = Stated(removed, unsearched=unsearched)
+    stated = Stated(removed, unsearched=unsearched, takes_over=takes_over)
 
     assert (stated.searched_now, stated.unsearched_then) == (now, then)
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2_000), st.integers(0, 500))
-def test_every_message_below_the_window_is_searched_once(removed: int, slides_on: int) -> None:
-    left, searched = Span(0, removed), list[int]()
-    while left:
-        stated = Stated(removed + slides_on, unsearched=left)
-        assert len(range(*stated.searched_now)) <= PINS_SEARCHED_AT_ONCE
-        searched += range(*stated.searched_now)
-        left = stated.unsearched_then
+@given(st.integers(0, 2_000), st.integers(0, 2_500))
+def test_a_restore_leaves_to_the_turns_what_it_neither_searches_nor_shows(removed: int, removed_then: int) -> None:
+    first = Stated(removed, unsearched=Span(0, removed), takes_over=True)
+    assert len(range(*first.searched_now)) <= PINS_SEARCHED_AT_ONCE
+    assert [*range(*first.searched_now), *range(*first.unsearched_then)] == list(range(removed))
 
-    assert searched == list(range(removed))
+    later = Stated(removed_then, unsearched=first.unsearched_then)
+    assert not later.searched_now
+    assert set(range(*later.unsearched_then)) == set(range(*first.unsearched_then)) & set(range(removed_then))
 
 
 @pytest.mark.parametrize("found", [None, [], [1], [1, 2, 3], "12", [None, 3], [True, 3], {"first": 1}, [5, 2]])
@@ -210,17 +208,27 @@ def test_without_its_base_the_window_and_pinned_messages_are_read() -> None:
     assert list(made.tail) == [19, 20, 21, 29, 30, 31, *range(80, 92)]
 
 
-def test_a_pin_that_a_search_finds_is_copied_for_the_next_restore() -> None:
+def test_a_pin_that_a_search_has_found_is_read_once_and_copied_for_the_next_restore() -> None:
     believed = log([400, 401], first_id=390, next_id=402)
-    stated, found = Stated(395, unsearched=Span(128, 300), log=believed), base(range(390, 400))
+    stated, found = Stated(395, frozenset({200}), Span(256, 300), log=believed), base(range(390, 400))
 
     wanted = read_beside_copies(stated, believed, found)
-    assert wanted == list(range(127, 257))
+    assert wanted == [199, 200, 201]
     made = assemble_from_copies(stated, believed, found, records(wanted, pinned=[200]))
 
     assert ids(split_window(made.messages, 395)[0]) == [200]
     assert list(made.tail) == [199, 200, 201, 400, 401]
     assert made.unsearched == Span(256, 300)
+
+    copied = believed._replace(tail=[*map(copy, [199, 200, 201]), *believed.tail])
+    assert read_beside_copies(stated._replace(log=copied), copied, found) == []
+
+
+def test_without_the_neighbours_of_a_pinned_message_that_is_copied_nothing_is_read() -> None:
+    believed = log([200, 400, 401], first_id=390, next_id=402)
+    stated = Stated(395, frozenset({200}), log=believed)
+
+    assert read_beside_copies(stated, believed, base(range(390, 400))) == []
 
 
 # --- from messages ------------------------------------------------------------------------------------------
