@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent_sessions._life.recent_markers import RECENT, day_of, has_markers, with_recent
+from agent_sessions._objects.agent_content import UNSEARCHED
+from agent_sessions._objects.assembly import Span, span_in
 from agent_sessions._objects.before_turn import BEFORE, FIELDS, Carrier
 from agent_sessions._records.layout import message_id_of
 from agent_sessions._records.message_records import checked_message, list_agent_ids, message_in
@@ -183,7 +185,9 @@ class _Source:
         then = now if message_id is None else self._held_before(agent_id, message_id)
         end = math.inf if message_id is None else message_id
         carrier = Carrier.noted_in(now)
-        kit: dict[str, Any] = {name: [i for i in ids_in(then or now, name) if i < end] for name in ("pinned", "joined")}
+        kit: dict[str, Any] = {"joined": [i for i in ids_in(then or now, "joined") if i < end]}
+        unsearched = span_in(record.kit, UNSEARCHED) if record is not None and record.kit else Span(0, _removed_in(now))
+        kit |= _pins_before(now, then or now, unsearched, end)
         if carrier is not None and carrier.message_id < end:
             kit[BEFORE] = carrier.to_dict()
         if has_markers(self._kit):
@@ -292,6 +296,28 @@ class _Source:
 
 def _begins_turn(record: Record | None) -> bool:
     return record is not None and (BEFORE in record.kit or begins_turn(message_in(record)))
+
+
+def _removed_in(held: dict[str, Any]) -> int:
+    """How many messages a conversation manager has removed."""
+    removed = (held.get("conversation_manager_state") or {}).get("removed_message_count")
+    return removed if isinstance(removed, int) else 0
+
+
+def _pins_before(now: dict[str, Any], then: dict[str, Any], unsearched: Span, end: float) -> dict[str, Any]:
+    """What is known of pins, of the messages before a turn.
+
+    Args:
+        now: What the agent's record holds.
+        then: What it held before the turn.
+        unsearched: The messages that nobody has searched for pins by now.
+        end: The turn's first message.
+    """
+    removed = _removed_in(then)
+    # A pin that is known by now, of a message that was below the window, was there then, and found since.
+    pinned = {i for i in ids_in(then, "pinned") if i < end} | {i for i in ids_in(now, "pinned") if i < removed}
+    left = Span(unsearched.first, min(unsearched.end, removed))
+    return {"pinned": sorted(pinned), UNSEARCHED: list(left or ())}
 
 
 def _nothing_of(now: dict[str, Any]) -> dict[str, Any]:

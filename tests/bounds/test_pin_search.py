@@ -11,12 +11,14 @@ from botocore.config import Config
 from strands import Agent
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 from strands.hooks import AfterInvocationEvent
+from strands.session.s3_session_manager import S3SessionManager as StrandsS3SessionManager
 from strands.types.exceptions import EventLoopException
 
 from agent_sessions.exceptions import SessionException, SessionStorageError
 from agent_sessions.file_session_manager import FileSessionManager
 from agent_sessions.s3_session_manager import S3SessionManager
 from tests.bounds.stored import DAY, session_objects
+from tests.bounds.test_restoring import Ready
 from tests.bounds.world import BUCKET, PREFIX, World
 from tests.contract.agents import texts
 from tests.contract.strands_features import needs_pins
@@ -332,6 +334,53 @@ def test_a_redaction_leaves_what_was_found(taken_over: World) -> None:
     agent = restore(taken_over)
     assert texts(agent.messages)[0] == str(PINNED)
     assert "secret" not in str(agent.messages)
+
+
+# --- forks --------------------------------------------------------------------------------------------------
+
+
+@needs_pins
+def test_a_fork_shows_what_was_pinned_below_its_window_and_searches_the_rest(world: World) -> None:
+    # Given: a session of Strands' that the kit has taken over, and has not searched to its end
+    world.put("s", messages=700, life=None, window=WINDOW, pinned=[5, PINNED])
+    for turn in range(2):
+        restore(world, "reply")(f"prompt {turn}")
+    assert kit(world)["pinned"] == [5]
+
+    # When
+    world.store.fork("s", before_message=700, fork_id="early")
+    world.store.fork("s", before_message=702, fork_id="late")
+
+    # Then
+    for fork in ("early", "late"):
+        assert kit(world, fork)["unsearched"] == [kit(world)["unsearched"][0], 700 - WINDOW - 2]
+        assert texts(build(manager(world, fork)).messages)[0] == "5"
+        for turn in range(2):
+            world.s3.log.take()
+            build(manager(world, fork), until_searched(world, session_id=fork))(f"prompt {turn}")
+        assert texts(build(manager(world, fork)).messages)[:2] == ["5", str(PINNED)]
+
+
+@needs_pins
+def test_a_fork_shows_a_pin_that_was_found_after_its_turn(taken_over: World) -> None:
+    for turn in range(3):
+        taken_over.s3.log.take()
+        restore(taken_over, until_searched(taken_over))(f"prompt {turn}")
+    assert kit(taken_over)["pinned"] == [PINNED]
+
+    taken_over.store.fork("s", before_message=702, fork_id="fork")
+
+    assert texts(build(manager(taken_over, "fork")).messages)[0] == str(PINNED)
+
+
+@needs_pins
+def test_a_fork_of_what_strands_wrote_last_is_searched_from_its_beginning(taken_over: World) -> None:
+    ready: Any = Ready(taken_over.client)
+    build(StrandsS3SessionManager("s", BUCKET, PREFIX, boto_session=ready), "reply")("prompt")
+
+    taken_over.store.fork("s", before_message=700, fork_id="fork")
+
+    assert kit(taken_over, "fork")["unsearched"] == [0, 700 - WINDOW - 1]
 
 
 # --- where there are no threads -----------------------------------------------------------------------------
