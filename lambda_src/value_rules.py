@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
 from agent_sessions.identifiers import MAX_IDENTIFIER_BYTES, check_identifier
+from agent_sessions.session_title import GIVEN_CHARACTERS, NOT_IN_TITLES, SHOWS_NOTHING
 
 MAX_NUMBER = sys.float_info.max
 """The largest number of IEEE 754's double precision, which RFC 8259 names as what one can expect of a reader."""
@@ -55,16 +56,11 @@ MESSAGE_ID = {"type": "integer", "minimum": 0, "maximum": MAX_MESSAGE_ID}
 MESSAGES_CURSOR = {"type": "string", "pattern": "^[0-9]{1,15}$"}
 OPAQUE_CURSOR = {"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": "^[A-Za-z0-9_-]*$"}
 
-_CONTROLS = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029"
-_BLANKS = " \\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000"
-_INVISIBLE = r"\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
-_DIRECTIONS = r"\u202a-\u202e\u2066-\u2069"  # they would turn round what stands beside the title, too
-_NOT_IN_TITLES = f"{_CONTROLS}{_DIRECTIONS}"
 SESSION_TITLE = {
     "type": "string",
     "minLength": 1,
-    "maxLength": 200,
-    "pattern": f"^[^{_NOT_IN_TITLES}]*[^{_NOT_IN_TITLES}{_BLANKS}{_INVISIBLE}][^{_NOT_IN_TITLES}]*$",
+    "maxLength": GIVEN_CHARACTERS,
+    "pattern": f"^[^{NOT_IN_TITLES}]*[^{NOT_IN_TITLES}{SHOWS_NOTHING}][^{NOT_IN_TITLES}]*$",
 }
 
 _AS_IT_IS = r"[!-$&-+\--~]"  # printable ASCII without space, percent and comma

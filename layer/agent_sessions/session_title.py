@@ -7,6 +7,23 @@ from typing import Any, NamedTuple
 TITLE = "title"
 """Under ``kit`` of a session's record: what it is called."""
 
+GIVEN_CHARACTERS = 200
+"""Of a title that somebody gives, at most."""
+
+NOT_IN_TITLES = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+"""Control characters, ends of lines, and what would turn round what stands beside a title, too: for a regular
+expression's class, in the spelling that ECMA 262 and Python share."""
+
+SHOWS_NOTHING = (
+    r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"  # blanks
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    # Beyond the first 65,536, neither language reads what the other one writes: these are the characters themselves.
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Characters that show nothing by themselves: blanks, and Unicode's ``Default_Ignorable_Code_Point``. In the same
+spelling. A category of Unicode would not do: some marks of format are seen, and some letters are not."""
+
 
 class SessionTitle(NamedTuple):
     """What a session is called, as its record says.

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from agent_sessions.session_title import TITLE, SessionTitle, title_in
+from agent_sessions.session_title import (
+    GIVEN_CHARACTERS,
+    NOT_IN_TITLES,
+    SHOWS_NOTHING,
+    TITLE,
+    SessionTitle,
+    title_in,
+)
 
 if TYPE_CHECKING:
     from agent_sessions.types import SessionMessage
 
 DERIVED_CHARACTERS = 80
-GIVEN_CHARACTERS = 200
 
 _LOOKED_AT = 2_000
 """Characters of a prompt that are looked at: it may be a megabyte of text, and may begin with many blanks."""
@@ -21,9 +28,6 @@ _NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
 
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They would turn round what stands beside a title, too."""
-
-_UNSEEN = {"Cf", "Zs"}
-"""Categories of what shows nothing by itself: marks of format, and blanks."""
 
 
 def derived_title(record: SessionMessage) -> str | None:
@@ -37,7 +41,7 @@ def derived_title(record: SessionMessage) -> str | None:
         # At a word's end, unless the words are very long, or the language has no blanks.
         whole, _, _ = cut.rpartition(" ")
         folded = whole if len(whole) > DERIVED_CHARACTERS // 2 else cut[:DERIVED_CHARACTERS]
-    return folded if any(unicodedata.category(character) not in _UNSEEN for character in folded) else None
+    return folded if _shows_something(folded) else None
 
 
 def _without_controls(text: str) -> str:
@@ -46,6 +50,10 @@ def _without_controls(text: str) -> str:
 
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in _NO_TEXT
+
+
+def _shows_something(text: str) -> bool:
+    return re.search(f"[^{NOT_IN_TITLES}{SHOWS_NOTHING}]", text) is not None
 
 
 def checked_title(title: str) -> str:
@@ -59,7 +67,7 @@ def checked_title(title: str) -> str:
         raise ValueError(f"the title has {len(stripped)} characters | must have 1 to {GIVEN_CHARACTERS}")
     if any(_is_control(character) or character in _DIRECTIONS for character in stripped):
         raise ValueError("the title has control characters | must have none")
-    if all(unicodedata.category(character) in _UNSEEN for character in stripped):
+    if not _shows_something(stripped):
         raise ValueError("the title shows nothing | must have a visible character")
     return stripped
 
