@@ -1,393 +1,375 @@
 """Every order of the storage requests of several processes, with at most so many deaths at every point.
 
-:mod:`tests.concurrency.interleaving` draws orders by a seed; here all of them are taken. Two beginnings of a run that
-lead to the same state are one: what each process has seen so far, what it is about to do, and who wrote what the
-storage holds. A process knows nothing else, so it goes on in the same way from there, and one of them is enough.
+:mod:`tests.concurrency.interleaving` draws orders by a seed; here all of them are taken. None is left out because it
+looks like another one. What makes it cheap is that no process runs twice through the same answers:
+
+    a process     is run alone (:mod:`tests.concurrency.lone_process`), once for each row of answers it can be given
+    the storage   answers a request as it does; what it holds is a value
+    a state       is where each process stands, what the storage holds, what is on its way, and the clock
+    an order      is a way through the states; two beginnings that come to one state go on as one
+    an end        is run once more by all processes together (:mod:`tests.concurrency.together`), along the way that led
+                  to it: they must come to the same end, and what is promised is asked there
 """
 
-import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import product
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from greenlet import getcurrent, greenlet
+import math
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent_sessions.object_store import Expectation, ListedObject, PreconditionFailedError, StoredObject, Written
-from tests.concurrency.interleaving import InterleavedObjects, Machine, Process, Task
-from tests.concurrency.memory_objects import etag as _etag
+from tests.concurrency.greenlets import LEASE_SECONDS, START, WRITES, Arrival, Choice, Death, Look, Step, TimePasses
+from tests.concurrency.lone_process import Given, Known, LoneProcess, Request, Woken
+from tests.concurrency.together import Together, subsets
 
-LEASE_SECONDS = 32.0
-"""How far the clock goes on when time passes: every lease has run out by then."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
+    from tests.concurrency.together import MakeCallers
 
-_TOKEN = re.compile(rb"\b(?:[0-9a-f]{64}|[0-9a-f]{32})\b")
-_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-9.]+(?:\+00:00|Z)")
-REQUESTS = ("GET", "PUT", "DELETE", "LIST", "late")
-
-
-class SeenBeforeError(Exception):
-    """The run has reached a state from which everything has been tried."""
+AWAKE = "awake"
+TOLD_EVERY_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Step:
-    """One task goes on."""
+class Dead(NamedTuple):
+    """A process that has died, and what is left of it."""
 
-    task: Task
-
-
-@dataclass(frozen=True)
-class Death:
-    """A process dies. Of the writes it was about to send, some are under way and arrive at some time."""
-
-    process: Process
-    late: frozenset[str]
+    outcome: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class TimePasses:
-    """Everybody is slower than a lease lasts."""
-
-
-Choice = Step | Death | TimePasses
-
-
-class Untried(NamedTuple):
-    """A beginning of a run from which nothing has been tried.
+class State(NamedTuple):
+    """Everything that decides how it goes on.
 
     Attributes:
-        plan: Which of the choices is taken at each step.
-        share: How much of everything follows it, if all that follows each choice were equally much.
+        standing: Where each process stands.
+        asleep: Each thread that sleeps, as process and thread, and what it has seen of what it waits for.
+        late: The requests of processes that have died, as process, thread and request.
+        storage: What the storage holds, by its number.
+        now: The clock.
+        deaths: How many processes may die yet.
+        delays: How often time may pass yet while a process could go on.
     """
 
-    plan: list[int]
-    share: float
+    standing: tuple[Known | Dead, ...]
+    asleep: tuple[tuple[int, int, object], ...]
+    late: tuple[tuple[int, int, int], ...]
+    storage: int
+    now: float
+    deaths: int
+    delays: int
+
+
+class End(NamedTuple):
+    """What is left when all have come to an end.
+
+    Attributes:
+        outcomes: What became of the callers.
+        storage: What the storage holds, by its number.
+        now: The clock.
+        died: Whether a process died.
+    """
+
+    outcomes: tuple[str, ...]
+    storage: int
+    now: float
+    died: bool
 
 
 @dataclass
-class Orders:
-    """The orders that have been tried, and those that have not.
+class Counts:
+    """How much has been tried.
 
     Attributes:
-        runs: How often the callers were started from the beginning.
-        states: Different states they came through.
-        ends: Different states in which all had come to an end.
-        deaths: Runs in which a process died.
+        runs: Beginnings that were followed to an end, or to a state that was known.
+        states: Different states.
+        steps: Ways from one state to another.
+        deaths: Those of them on which a process dies.
+        ends: Different ends, each of them asked what is promised.
+        looks: How often it was looked whether what a process did was allowed by what was stored.
+        left: Ways that were not taken.
+        replays: How often a process was started alone.
     """
 
     runs: int = 0
     states: int = 0
-    ends: int = 0
+    steps: int = 0
     deaths: int = 0
-    seen: set[bytes] = field(default_factory=set)
-    untried: list[Untried] = field(default_factory=lambda: [Untried([], 1.0)])
-
-    @property
-    def share_tried(self) -> float:
-        """How much of everything has been tried, from 0 to 1, if all that follows each choice were equally much."""
-        return 1 - sum(untried.share for untried in self.untried)
+    ends: int = 0
+    looks: int = 0
+    left: int = 0
+    replays: int = 0
 
 
-class ChosenMachine(Machine):
-    """A machine that follows a plan, and behind its end takes what comes first and notes what else there was.
+class EveryOrder:
+    """The orders of some processes.
 
     Args:
-        plan: The beginning to follow.
-        orders: What has been tried.
+        make: Makes the callers of a world.
+        names: The processes.
+        bodies: What the storage holds at the beginning.
         deaths: How many processes may die.
-        delays: How often time may pass while a process waits to go on.
+        delays: How often time may pass while a process could go on.
         alike: Whether the processes do the same: then the first of them may as well be the first that asks.
     """
 
-    def __init__(self, plan: Untried, orders: Orders, *, deaths: int = 0, delays: int = 0, alike: bool = False) -> None:
-        super().__init__(0)
-        self._plan, self._share = plan
-        self._scheduler = getcurrent()
-        self._threads: dict[Task, greenlet] = {}
-        self._task: Task | None = None
-        self._orders = orders
-        self._deaths = deaths
-        self._delays = delays
-        self.taken: list[int] = []
-        self._late: frozenset[str] = frozenset()
-        self._known: dict[Task, str] = {}
-        self._beside: set[Task] = set()
-        self.storage: Callable[[], object] = lambda: ()
-        self.outcome: Callable[[], object] = lambda: ()
-        """What is left of the processes that have ended: what a test will ask of them."""
-        self.died = False
-        self.ended = False
-        self.is_new_end = False
-        self._asked = False
-        self._latest: Process | None = None
-        self._might_have_died: set[Process] = set()  # since their last step
-        self._alike = alike
+    def __init__(
+        self,
+        make: MakeCallers,
+        names: tuple[str, ...],
+        bodies: dict[str, Any],
+        *,
+        deaths: int = 0,
+        delays: int = 0,
+        alike: bool = False,
+    ) -> None:
+        self._make, self._bodies, self._names, self._alike = make, bodies, names, alike
+        self._deaths, self._delays = deaths, delays
+        self.counts = Counts()
+        self.ends: set[End] = set()
+        self._came_by: dict[State, tuple[State, Choice] | None] = {}
+        self._storages: list[dict[str, Any]] = []
+        self._storage_numbers: dict[object, int] = {}
+        self._requests: list[Request] = []
+        self._request_numbers: dict[object, int] = {}
+        self._answers: dict[object, tuple[object, str, int]] = {}
+        self._processes = [LoneProcess(name, make, bodies) for name in names]
+        self._untried: list[tuple[State, Choice]] = []
+        self._beginning = State((), (), (), self._number_storage(bodies), START, deaths, delays)
+        for process in self._processes:
+            self._beginning = self._beginning._replace(standing=(*self._beginning.standing, process.beginning))
+            self._beginning = self._with_sleepers(self._look(self._beginning, process.looks))
+        self._discover(self._beginning, None)
 
-    # --- who runs: threads that take turns are cheaper when there is one ---------------------------------
+    # --- going through them -----------------------------------------------------------------------------
 
-    def _begin(self, task: Task) -> None:
-        self._threads[task] = greenlet(task.work, parent=self._scheduler)
-
-    def _running(self) -> Task | None:
-        return self._task
-
-    def _let_go_on(self, task: Task) -> None:
-        self._task = task
-        self._threads[task].switch()
-        self._task = None
-
-    def _let_others_go_on(self, task: Task) -> None:
-        self._scheduler.switch()
-
-    # --- what a process knows ---------------------------------------------------------------------------
-
-    def observe(self, what: object) -> None:
-        """Note what a thread has seen: with what it knew before, it is all that decides how it goes on."""
-        task = self._running()
-        if task is not None:
-            self._known[task] = _digest(self._known.get(task, ""), what)
-
-    def known(self) -> str:
-        """What the thread which is running has seen, as a digest."""
-        task = self._running()
-        return "" if task is None else _digest(task.process.name, self._known.get(task))
-
-    def _note_step(self, task: Task) -> None:
-        """Note that a thread goes on.
-
-        What a read beside the first thread has found shows when somebody waits for it. What the other threads have
-        done may show at once.
-        """
-        others = None
-        if _reads_beside(task):
-            self._beside.add(task)
-        elif task.doing != "begin":
-            self._beside.discard(task)
-            waited = task.doing.startswith("wait")
-            others = sorted(
-                (other.number, seen)
-                for other, seen in self._known.items()
-                if other.process is task.process and (other not in self._beside or (waited and other.finished))
-            )
-        self._known[task] = _digest(self._known.get(task, ""), (task.doing, others))
-
-    def _state(self) -> bytes:
-        going_on = {task.process for task in self._tasks if not _reads_beside(task)}
-        seen = sorted(
-            (task.process.name, task.number, digest) for task, digest in self._known.items() if task.process in going_on
-        )
-        doing = sorted(
-            (task.process.name, task.process.dead, task.number, task.doing, task.ready()) for task in self._tasks
-        )
-        whole = repr((seen, doing, self.outcome(), self.storage(), self.now, self._deaths, self._delays))
-        return hashlib.sha256(whole.encode()).digest()
-
-    # --- who goes on ------------------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Let everybody go on along the plan and then in one untried order.
+    def explore(
+        self,
+        *,
+        runs: float = math.inf,
+        seed: int | None = None,
+        seconds: float = math.inf,
+        tell: Callable[[Counts], object] = lambda _: None,
+    ) -> Counts:
+        """Take every order; or so many runs, drawn by a seed; or as many as there is time for.
 
         Raises:
-            SeenBeforeError: From here on, everything has been tried.
+            AssertionError: Something that is promised does not hold. It says in which order.
         """
-        self._orders.runs += 1
-        while True:
-            self._tasks = [task for task in self._tasks if not task.finished]
-            if not self._tasks:
-                break
-            choices = list(self._choices())
-            self._take(choices[self._chosen(len(choices))])
-        self.ended = True
-        self._orders.deaths += self.died
-        self.is_new_end = self._remember()
-        if not self.is_new_end:
-            raise SeenBeforeError
-        self._orders.ends += 1
+        draw = None if seed is None else random.Random(seed)
+        told = began = time.monotonic()
+        while self._untried and self.counts.runs < runs and time.monotonic() - began < seconds:
+            which = len(self._untried) - 1 if draw is None else draw.randrange(len(self._untried))
+            self._untried[which], self._untried[-1] = self._untried[-1], self._untried[which]
+            way: tuple[State, Choice] | None = self._untried.pop()
+            self.counts.runs += 1
+            while way is not None:
+                way = self._go(*way)
+            if time.monotonic() - told > TOLD_EVERY_SECONDS:
+                told = time.monotonic()
+                tell(self._counted())
+        return self._counted()
 
-    def _remember(self) -> bool:
-        state = self._state()
-        if state in self._orders.seen:
-            return False
-        self._orders.seen.add(state)
-        return True
+    def _counted(self) -> Counts:
+        self.counts.left = len(self._untried)
+        self.counts.states = len(self._came_by)
+        self.counts.ends = len(self.ends)
+        self.counts.replays = sum(process.runs for process in self._processes)
+        return self.counts
 
-    def _chosen(self, count: int) -> int:
-        step = len(self.taken)
-        if step < len(self._plan):
-            chosen = self._plan[step]
+    def _go(self, state: State, choice: Choice) -> tuple[State, Choice] | None:
+        """Go one step, and say where to go on; nowhere when it is known from there."""
+        self.counts.steps += 1
+        self.counts.deaths += isinstance(choice, Death)
+        try:
+            after = self._after(state, choice)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._told([*self._way_to(state), choice])}") from error
+        if after in self._came_by:
+            return None
+        return self._discover(after, (state, choice))
+
+    def _discover(self, state: State, came_by: tuple[State, Choice] | None) -> tuple[State, Choice] | None:
+        """Note a state, and what may come next there."""
+        self._came_by[state] = came_by
+        choices = list(self._choices(state, came_by[1] if came_by else None))
+        if not choices:
+            self._see_end(state)
+            return None
+        first, *others = choices
+        if came_by is None:
+            others = choices
+        self._untried.extend((state, choice) for choice in reversed(others))
+        return state, first
+
+    def _choices(self, state: State, latest: Choice | None) -> Iterator[Choice]:
+        """What may come next. Whoever has gone on comes first: a part of all orders has those with few changes then."""
+        steps: list[Choice] = [Arrival(self._names[process], thread) for process, thread, _ in state.late]
+        for name, standing in zip(self._names, state.standing, strict=True):
+            if isinstance(standing, Known):
+                steps += [Step(name, thread) for thread in standing.requests]
+                if self._alike and state.standing == self._beginning.standing:
+                    break
+        steps += [Step(self._names[process], thread) for process, thread, seen in state.asleep if seen is AWAKE]
+        went_on = latest.process if isinstance(latest, Step) else None
+        steps.sort(key=lambda step: not isinstance(step, Step) or step.process != went_on)
+        if state.asleep and (state.delays or not steps):
+            steps.append(TimePasses())
+        yield from steps
+        running = any(isinstance(standing, Known) and not standing.has_ended for standing in state.standing)
+        assert steps or not running, f"deadlock\n{self._told(self._way_to(state))}"
+        for name, standing in zip(self._names, state.standing, strict=True):
+            if state.deaths and isinstance(standing, Known):
+                # Elsewhere a death shows nothing that one at the write before, or at the next one, does not show.
+                sending = [thread for thread, ask in standing.requests.items() if ask.name.startswith(WRITES)]
+                if sending:
+                    yield from (Death(name, late) for late in subsets(sending))
+
+    # --- one step ---------------------------------------------------------------------------------------
+
+    def _after(self, state: State, choice: Choice) -> State:
+        if isinstance(choice, TimePasses):
+            asleep = tuple((process, thread, AWAKE) for process, thread, _ in state.asleep)
+            return state._replace(now=state.now + LEASE_SECONDS, delays=max(0, state.delays - 1), asleep=asleep)
+        number = self._names.index(choice.process)
+        if isinstance(choice, Arrival):
+            (late,) = (late for late in state.late if late[:2] == (number, choice.thread))
+            _, _, storage = self._ask(late[2], state.storage, state.now)
+            left = tuple(other for other in state.late if other is not late)
+            return self._with_sleepers(state._replace(late=left, storage=storage))
+        standing = state.standing[number]
+        assert isinstance(standing, Known)
+        if isinstance(choice, Death):
+            late_ones = [(number, thread, self._number_request(standing.requests[thread])) for thread in choice.late]
+            return state._replace(
+                standing=_replaced(state.standing, number, Dead(standing.outcome)),
+                asleep=tuple(sleeper for sleeper in state.asleep if sleeper[0] != number),
+                late=tuple(sorted([*state.late, *late_ones])),
+                deaths=state.deaths - 1,
+            )
+        return self._after_step(state, number, standing, choice.thread)
+
+    def _after_step(self, state: State, number: int, standing: Known, thread: int) -> State:
+        storage, asleep = state.storage, state.asleep
+        if thread in standing.sleeping:
+            answer: object = Woken()
+            told = AWAKE
+            asleep = tuple(sleeper for sleeper in asleep if sleeper[:2] != (number, thread))
         else:
-            if count > 1 and not self._remember():
-                self._abandon()
-                raise SeenBeforeError
-            self._orders.states += count > 1
-            self._share /= count
-            self._orders.untried.extend(Untried([*self.taken, other], self._share) for other in range(1, count))
-            chosen = 0
-        self.taken.append(chosen)
-        return chosen
+            answer, told, storage = self._ask(self._number_request(standing.requests[thread]), state.storage, state.now)
+        known, looks = self._processes[number].next(
+            standing, Given(thread, answer, state.now), (thread, told, state.now)
+        )
+        assert known.error is None, repr(known.error)
+        after = state._replace(standing=_replaced(state.standing, number, known), storage=storage, asleep=asleep)
+        return self._with_sleepers(self._look(after, looks))
 
-    def _choices(self) -> Iterator[Choice]:
-        ready = [task for task in self._tasks if task.ready()]
-        asleep = [task for task in self._tasks if task.doing == "sleep"]
-        assert ready or asleep, f"deadlock: {[(task.process.name, task.doing) for task in self._tasks]}"
-        unseen = [task for task in ready if self._is_seen_by_nobody(task)]
-        if unseen:  # what it does until its next request is seen by nobody else
-            yield Step(unseen[0])
-            return
-        # Behind the end of a plan whoever has gone on goes on: a part of all orders has those with few changes then.
-        ready.sort(key=lambda task: task.process is not self._latest)
-        if self._alike and not self._asked:
-            ready = [task for task in ready if task.process is ready[0].process]
-        yield from (Step(task) for task in ready if self._matters_now(task, ready))
-        if asleep and (self._delays or not ready):
-            yield TimePasses()
-        if not self._deaths:
-            return
-        mortal = {task.process.name: task.process for task in self._tasks if task.process.mortal}
-        for process in mortal.values():
-            # What others do between its last step and its death they may as well do behind it: nobody sees it die.
-            if process in self._might_have_died:
-                continue
-            self._might_have_died.add(process)
-            doing = [task.doing for task in self._tasks if task.process is process]
-            sending = sorted(what for what in doing if what.startswith(("PUT", "DELETE")))
-            # Elsewhere a death shows nothing that one at the write before, or at the next one, does not show.
-            for which in product((False, True), repeat=len(sending)) if sending else ():
-                late = frozenset(what for what, is_late in zip(sending, which, strict=True) if is_late)
-                yield Death(process, late)
-
-    def _is_seen_by_nobody(self, task: Task) -> bool:
-        """Whether a thread does nothing in the storage next, or reads for a process that is at its end."""
-        if _reads_beside(task):
-            return not any(other.number == 0 and other.process is task.process for other in self._tasks)
-        return not task.doing.startswith(REQUESTS) and task.doing != "sleep"
-
-    def _matters_now(self, task: Task, ready: list[Task]) -> bool:
-        """Whether it makes a difference that a thread goes on before another one does.
-
-        When a read beside the first thread is answered does not matter until somebody writes what it reads, or until
-        its process has nothing else to do. (No thread of the library asks whether such a read has come to its end.)
-        """
-        if not _reads_beside(task):
-            return True
-        key = task.doing.removeprefix("GET ")
-        others = [other for other in ready if other.process is task.process and not _reads_beside(other)]
-        return not others or any(key in other.doing and not other.doing.startswith("GET") for other in ready)
-
-    def _take(self, choice: Choice) -> None:
-        if isinstance(choice, Step):
-            self._asked = self._asked or choice.task.doing.startswith(REQUESTS)
-            self._latest = choice.task.process
-            self._might_have_died.discard(choice.task.process)
-            self._note_step(choice.task)
-            self._step(choice.task)
-        elif isinstance(choice, Death):
-            self._deaths -= 1
-            self._late = choice.late
-            self.died = True
-            self._kill(choice.process)
-        else:
-            self.history.append("time passes")
-            self._delays = max(0, self._delays - 1)
-            self.now += LEASE_SECONDS
-            for task in [task for task in self._tasks if task.doing == "sleep"]:
-                task.ready = lambda: True
-
-    def delivers_late(self) -> bool:
-        task = self._running()
-        return task is not None and task.doing in self._late
-
-    def loses_answer(self) -> bool:
-        return False
-
-    def later(self, doing: str, work: Callable[[], None]) -> None:
-        self._spawn(Process(f"late: {doing}, {self.known()}", mortal=False), work)
-
-    def _abandon(self) -> None:
-        """End all threads of a run that nobody needs any more."""
-        self._late = frozenset()
-        while tasks := [task for task in self._tasks if not task.finished]:
-            for task in tasks:
-                task.process.dead = True
-                self._step(task)
-
-
-class ObservedObjects(InterleavedObjects):
-    """Objects that tell the machine which version of them each process sees.
-
-    A version is named by its key, how many were written there before, and what it holds. Random names and times in it
-    count by where they first appeared: runs that differ in nothing else go on alike.
-    """
-
-    def __init__(self, machine: ChosenMachine) -> None:
-        super().__init__(machine)
-        self._chosen = machine
-        self.versions: dict[str, str] = {}
-        self._written: dict[str, int] = {}
-        self._names: dict[bytes, bytes] = {}
-        machine.storage = lambda: sorted(self.versions.items())
-
-    def begin_with(self, bodies: dict[str, Any]) -> None:
-        """Hold what an earlier time has left."""
-        for key, (body, at) in bodies.items():
-            self.bodies[key] = (body, at)
-            self._name_version(key, body)
-
-    def _name_version(self, key: str, body: bytes) -> None:
-        count = self._written[key] = self._written.get(key, 0) + 1
-        found: list[bytes] = []
-
-        def name(token: re.Match[bytes]) -> bytes:
-            found.append(token[0])
-            return self._names.setdefault(token[0], f"{key} {count} {len(found)}".encode())
-
-        known = _TOKEN.sub(name, _TIME.sub(b"", body))
-        self._names[_etag(body).encode()] = f"{key} {count}".encode()
-        self.versions[key] = _digest(f"{key} {count} {self.clock()}", known)
-
-    def get(self, key: str) -> StoredObject | None:
-        found = super().get(key)
-        self._chosen.observe(("get", key, self.versions.get(key)))
+    def _ask(self, request: int, storage: int, now: float) -> tuple[object, str, int]:
+        """What the storage answers, a name for the answer, and what it holds then."""
+        found = self._answers.get((request, storage, now))
+        if found is None:
+            answer, bodies = self._requests[request].ask(self._storages[storage], now)
+            found = self._answers[request, storage, now] = (answer, repr(answer), self._number_storage(bodies))
         return found
 
-    def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
-        found = list(super().list(prefix, start_after=start_after))
-        self._chosen.observe(("list", [self.versions[listed.key] for listed in found]))
-        return iter(found)
+    def _look(self, state: State, looks: list[Look]) -> State:
+        if not looks:
+            return state
+        bodies = dict(self._storages[state.storage])
+        for look in looks:
+            self.counts.looks += 1
+            look(bodies)
+        return state._replace(storage=self._number_storage(bodies))
 
-    def _put(self, key: str, body: bytes, expect: Expectation) -> Written:
-        before = self.stored(key)
+    def _with_sleepers(self, state: State) -> State:
+        """The same state, in which it is known of each sleeper whether what it waits for is another one by now."""
+        bodies = self._storages[state.storage]
+        before = {sleeper[:2]: sleeper[2] for sleeper in state.asleep}
+        asleep = [
+            (number, thread, before.get((number, thread), bodies.get(key)), bodies.get(key))
+            for number, standing in enumerate(state.standing)
+            if isinstance(standing, Known)
+            for thread, key in standing.sleeping.items()
+        ]
+        if not asleep:
+            return state
+        return state._replace(
+            asleep=tuple(
+                (number, thread, seen if seen is not AWAKE and seen == there else AWAKE)
+                for number, thread, seen, there in asleep
+            )
+        )
+
+    # --- values by their numbers ------------------------------------------------------------------------
+
+    def _number_storage(self, bodies: dict[str, Any]) -> int:
+        key = tuple(sorted(bodies.items()))
+        number = self._storage_numbers.setdefault(key, len(self._storages))
+        if number == len(self._storages):
+            self._storages.append(dict(bodies))
+        return number
+
+    def _number_request(self, request: Request) -> int:
+        number = self._request_numbers.setdefault(request.what, len(self._requests))
+        if number == len(self._requests):
+            self._requests.append(request)
+        return number
+
+    # --- ends -------------------------------------------------------------------------------------------
+
+    def _see_end(self, state: State) -> None:
+        """Have the processes come to an end together, and see there what is promised."""
+        outcomes = sorted(outcome for standing in state.standing for outcome in standing.outcome)
+        end = End(tuple(outcomes), state.storage, state.now, state.deaths < self._deaths)
+        if end in self.ends:
+            return
+        self.ends.add(end)
+        way = self._way_to(state)
+        together = Together(self._make, self._bodies, deaths=self._deaths, delays=self._delays)
         try:
-            written = super()._put(key, body, expect)
-        except PreconditionFailedError:
-            self._chosen.observe(("refused", self.versions.get(key)))
-            raise
-        if before is None or before.body != body:
-            self._name_version(key, body)
-        self._chosen.observe(("written", self.versions[key]))
-        return written
+            together.follow(way)
+            assert not together.is_running(), "together, the callers have not come to their end"
+            elsewhere = _differences((end.outcomes, self._storages[end.storage]), together.end())
+            assert not elsewhere, f"together, the callers end elsewhere: {elsewhere}"
+            together.check()
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._told(way)}\n" + "\n".join(together.history)) from error
+        finally:
+            together.abandon()
 
-    def _delete(self, keys: Iterable[str]) -> None:
-        doomed = list(keys)
-        super()._delete(doomed)
-        self._chosen.observe(("deleted", doomed))
-        for key in doomed:
-            self.versions.pop(key, None)
+    def stored_at(self, end: End) -> dict[str, Any]:
+        """What the storage holds at an end."""
+        return self._storages[end.storage]
 
-    def _delete_version(self, key: str, etag: str) -> bool:
-        deleted = super()._delete_version(key, etag)
-        self._chosen.observe(("deleted", key, deleted, self.versions.get(key)))
-        if deleted:
-            self.versions.pop(key, None)
-        return deleted
+    def _way_to(self, state: State) -> list[Choice]:
+        way: list[Choice] = []
+        came_by = self._came_by[state]
+        while came_by is not None:
+            way.append(came_by[1])
+            came_by = self._came_by[came_by[0]]
+        return way[::-1]
+
+    def _told(self, way: list[Choice]) -> str:
+        """An order for somebody who reads it."""
+        state, lines = self._beginning, []
+        for choice in way:
+            what = ""
+            if isinstance(choice, Step):
+                standing = state.standing[self._names.index(choice.process)]
+                assert isinstance(standing, Known)
+                what = "wakes" if choice.thread in standing.sleeping else standing.requests[choice.thread].name
+            lines.append(f"{choice} {what}".rstrip())
+            if choice is not way[-1]:
+                state = self._after(state, choice)
+        return "\n".join(lines)
 
 
-def _reads_beside(task: Task) -> bool:
-    """Whether a thread beside the first reads a copy or a record. Who looks for a message may write it next."""
-    return task.number > 0 and task.doing.startswith("GET") and not task.doing.startswith("GET message_")
+def _replaced(standing: tuple[Known | Dead, ...], number: int, by: Known | Dead) -> tuple[Known | Dead, ...]:
+    return (*standing[:number], by, *standing[number + 1 :])
 
 
-def _digest(before: str, what: object) -> str:
-    return hashlib.sha256(f"{before} {what!r}".encode()).hexdigest()
+def _differences(one: tuple[tuple[str, ...], dict[str, Any]], other: tuple[tuple[str, ...], dict[str, Any]]) -> object:
+    """Where two ends differ."""
+    stored = {key: (one[1].get(key), other[1].get(key)) for key in one[1].keys() | other[1].keys()}
+    changed = {key: values for key, values in stored.items() if values[0] != values[1]}
+    return (*sorted(set(one[0]) ^ set(other[0])), *sorted(changed.items()))

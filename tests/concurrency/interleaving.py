@@ -203,6 +203,9 @@ class Machine(Executor):
             self._spawn(task.process, run)
         return future
 
+    def observe(self, what: object) -> None:
+        """Note what a thread has seen of another one of its process without waiting for it."""
+
     def later(self, doing: str, work: Callable[[], None]) -> None:
         """Have something happen by itself, at any time from now on."""
         self._spawn(Process(f"late: {doing}"), work)
@@ -249,14 +252,24 @@ class _Awaited(Future[T]):
         super().__init__()
         self._machine = machine
 
+    def done(self) -> bool:
+        done = super().done()
+        self._machine.observe(("done", done))
+        return done
+
+    def cancel(self) -> bool:
+        cancelled = super().cancel()
+        self._machine.observe(("cancelled", cancelled))
+        return cancelled
+
     def result(self, timeout: float | None = None) -> T:
-        if not self.done():
-            self._machine.pause("wait for a result", self.done)
+        if not super().done():
+            self._machine.pause("wait for a result", super().done)
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        if not self.done():
-            self._machine.pause("wait for an end", self.done)
+        if not super().done():
+            self._machine.pause("wait for an end", super().done)
         return super().exception(0)
 
 
@@ -273,11 +286,11 @@ class InterleavedObjects(MemoryObjects):
         return self._hints
 
     def get(self, key: str) -> StoredObject | None:
-        self._machine.pause(f"GET {_short(key)}")
+        self._machine.pause(f"GET {short(key)}")
         return super().get(key)
 
     def put(self, key: str, body: bytes, expect: Expectation) -> Written:
-        name = f"PUT {_short(key)} {type(expect).__name__}"
+        name = f"PUT {short(key)} {type(expect).__name__}"
         return self._write(name, lambda: self._put(key, body, expect))
 
     def _put(self, key: str, body: bytes, expect: Expectation) -> Written:
@@ -288,26 +301,33 @@ class InterleavedObjects(MemoryObjects):
 
     def delete(self, keys: Iterable[str]) -> None:
         doomed = list(keys)
-        self._write(f"DELETE {[_short(key) for key in doomed]}", lambda: self._delete(doomed))
+        self._write(f"DELETE {[short(key) for key in doomed]}", lambda: self._delete(doomed))
 
     def _delete(self, keys: Iterable[str]) -> None:
         super().delete(keys)
 
     def delete_version(self, key: str, etag: str, *, instead: bytes | None = None) -> bool:
-        return self._write(f"DELETE {_short(key)}", lambda: self._delete_version(key, etag))
+        return self._write(f"DELETE {short(key)}", lambda: self._delete_version(key, etag))
 
     def _delete_version(self, key: str, etag: str) -> bool:
         return super().delete_version(key, etag)
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[ListedObject]:
-        self._machine.pause(f"LIST {_short(prefix)}")
+        self._machine.pause(f"LIST {short(prefix)}")
         return iter(list(super().list(prefix, start_after=start_after)))
 
     @property
     def executor(self) -> Executor:
         return self._machine
 
-    def _write(self, name: str, work: Callable[[], T]) -> T:
+    def _write(self, name: str, work: Callable[[], T], *, what: object = None) -> T:
+        """Wait for one's turn, and write.
+
+        Args:
+            name: What is done, for those who read an order.
+            work: Does it.
+            what: All that its outcome depends on beside the storage.
+        """
         try:
             self._machine.pause(name)
         except KilledError:
@@ -337,5 +357,6 @@ def _ignoring_refusal(work: Callable[[], object]) -> None:
         work()
 
 
-def _short(key: str) -> str:
+def short(key: str) -> str:
+    """A key as an order names it."""
     return "/".join(key.rstrip("/").split("/")[-1:])

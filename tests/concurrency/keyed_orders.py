@@ -8,7 +8,6 @@ no answer and the recording of the outcome are the endpoint's own.
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,9 @@ from lambda_src.turns.repeats import Asked, OutcomeRecorder
 from lambda_src.turns.replays import Replay
 from lambda_src.turns.turn_events import Completed, Restored, completed
 from lambda_src.turns.unanswered import close_unanswered
-from tests.concurrency.test_interleavings import Turn, World, check_gaps, held, texts_of
+from tests.concurrency.greenlets import START
+from tests.concurrency.test_interleavings import Turn, check_gaps, held, texts_of
+from tests.concurrency.watched_orders import CALLERS, WatchedWorld, said_in, stored_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from strands import Agent
 
     from agent_sessions.repository_session_manager import RepositorySessionManager
-    from tests.concurrency.every_order import ChosenMachine
-    from tests.concurrency.verify import Case
 
 PROMPT = "the prompt"
 
@@ -63,21 +62,15 @@ def request_for(prompt: str) -> Asked:
     return Asked.of(f"the key of {prompt}", body, default_agent_id="default")
 
 
-class KeyedCallers(World):
+class KeyedWorld(WatchedWorld):
     """Callers of one session who all send the same request with the same key."""
 
-    case: Case
-    before: list[str]
-    machine: ChosenMachine
-    effects: int
-
-    def callers(self, case: Case) -> dict[str, Callable[[], object]]:
+    def work(self) -> dict[str, Callable[[], object]]:
         """What each of the processes does, by its name."""
-        self.case, self.before, self._began_at = case, self._texts(), self.machine.now
-        return {name: partial(self.take_keyed_turn, name) for name in ("a", "b")}
+        return {name: partial(self.take_keyed_turn, name) for name in CALLERS}
 
-    def outcome(self) -> object:
-        """What is left of the callers that have ended: all that :meth:`check` asks of them."""
+    def outcome(self) -> Sequence[object]:
+        """What is left of the callers that have begun: all that :meth:`check` asks of them."""
         return [
             (turn.name, turn.replied, type(turn.refused).__name__, turn.reply, turn.effects)
             for turn in self.turns
@@ -86,9 +79,8 @@ class KeyedCallers(World):
 
     # --- a request --------------------------------------------------------------------------------------
 
-    def live_through(self, case: Case, names: Sequence[str]) -> None:
+    def live_through(self, names: Sequence[str]) -> None:
         """Take the turns of a past, one after the other: each answers a request of its own."""
-        self.case = case
         for name in names:
             self.before = self._texts()
             assert self.take_keyed_turn(name, f"{name}.0", f"{name}.1").replied
@@ -159,22 +151,31 @@ class KeyedCallers(World):
 
     def _show(self, turn: KeyedTurn, agent: Agent) -> None:
         """Have the turn's first effect: behind the prompt, which is stored where the model was shown it."""
-        shown, stored = texts_of(agent), self._texts()
-        assert shown == [*self.before, turn.texts[0]], f"{turn.name} shows the model {shown}"
-        assert stored[: len(shown)] == shown, f"{turn.name} has an effect before its first message is stored: {stored}"
+        name, shown = turn.name, texts_of(agent)
+        assert shown == [*self.before, turn.texts[0]], f"{name} shows the model {shown}"
+
+        def see(bodies: dict[str, Any]) -> None:
+            stored = said_in(bodies)
+            assert stored[: len(shown)] == shown, f"{name} has an effect before its first message is stored: {stored}"
+
+        self.place.objects.look(see)
         turn.effects += 1
-        self.effects += 1
 
     def _tell(self, turn: KeyedTurn, restored: Restored, reply: Completed) -> None:
         """Tell the caller the reply: it is what is stored now, of the turn whose prompt is stored."""
-        turn.reply = reply.message["content"][0]["text"]
+        name, told = turn.name, reply.message["content"][0]["text"]
+        turn.reply = told
         assert reply.stop_reason == "end_turn"
-        assert restored.restored_messages == len(self.before), f"{turn.name} is told of {restored}"
-        assert self._texts() == [*self.before, turn.texts[0], turn.reply, *self._after_it()], (
-            f"{turn.name} is told {turn.reply!r}, and stored is {self._texts()}"
-        )
-        first = json.loads(self._bodies()[len(self.before)])
-        assert first["kit"]["turn"]["id"] == restored.turn_id, f"{turn.name} is told of another turn"
+        assert restored.restored_messages == len(self.before), f"{name} is told of {restored}"
+        there = [*self.before, turn.texts[0], told, *self._after_it()]
+
+        def see(bodies: dict[str, Any]) -> None:
+            stored = said_in(bodies)
+            assert stored == there, f"{name} is told {told!r}, and stored is {stored}"
+            first = stored_in(bodies)[restored.restored_messages or 0]
+            assert first["kit"]["turn"]["id"] == restored.turn_id, f"{name} is told of another turn"
+
+        self.place.objects.look(see)
 
     def _after_it(self) -> list[str]:
         return [text for turn in self.turns if not isinstance(turn, KeyedTurn) for text in turn.texts]
@@ -185,7 +186,7 @@ class KeyedCallers(World):
         """See that the request was answered once, however often it was sent, and that the session goes on."""
         check_gaps(self)
         sent = [turn for turn in self.turns if isinstance(turn, KeyedTurn)]
-        if not self.machine.died and self.machine.now == self._began_at:  # nobody has outlived a lease either
+        if not self.machine.died and self.machine.now == START:  # nobody has outlived a lease either
             refused = [turn.refused for turn in sent if not turn.replied]
             assert all(isinstance(error, SessionBusyError) for error in refused), f"refused: {refused}"
             assert sum(turn.effects for turn in sent) == 1, f"effects: {[turn.effects for turn in sent]}"
@@ -216,16 +217,8 @@ class KeyedCallers(World):
     def _state(self) -> list[str]:
         return list(self.agent(self.manager("message")).state.get("turns") or [])
 
-    def _bodies(self) -> list[bytes]:
-        """The messages that are stored, in order up to the first gap."""
-        folder, found = self.place.layout.messages_folder("chat", "default"), self.place.objects.bodies
-        bodies: list[bytes] = []
-        while (held := found.get(f"{folder}message_{len(bodies)}.json")) is not None:
-            bodies.append(held[0])
-        return bodies
-
     def _texts(self) -> list[str]:
-        return [json.loads(body)["message"]["content"][0]["text"] for body in self._bodies()]
+        return said_in(self.place.objects.bodies)
 
 
 def _say(role: Any, text: str, agent: Agent) -> None:

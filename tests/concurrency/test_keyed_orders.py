@@ -10,10 +10,11 @@ from agent_sessions.turn_request import TurnLog
 from lambda_src.turns import repeats
 from lambda_src.turns.replays import Replay
 from tests.concurrency import verify
+from tests.concurrency.keyed_orders import KeyedWorld
+from tests.concurrency.watched_orders import CALLERS
 
 # As the endpoint stores a turn, in a session with a past.
 CASE = next(case for case in verify.CASES if case.keyed and case.mode == "effects" and case.past and not case.ahead)
-RUNS = 3000
 
 Break = Callable[[pytest.MonkeyPatch], object]
 
@@ -37,17 +38,17 @@ def test_a_request_that_is_not_recognised_is_found(fault: str, monkeypatch: pyte
     BROKEN[fault](monkeypatch)
 
     with pytest.raises(AssertionError, match="shows the model"):
-        verify.verify(CASE, runs=RUNS)
+        verify.verify(CASE)
 
 
 def test_an_effect_that_is_had_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    show = verify.KeyedWorld._show
+    show = KeyedWorld._show
 
-    def show_twice(world: verify.KeyedWorld, *arguments: Any) -> None:
+    def show_twice(world: KeyedWorld, *arguments: Any) -> None:
         show(world, *arguments)
         show(world, *arguments)
 
-    monkeypatch.setattr(verify.KeyedWorld, "_show", show_twice)
+    monkeypatch.setattr(KeyedWorld, "_show", show_twice)
 
     with pytest.raises(AssertionError, match=r"effects: \["):
         verify.verify(CASE, runs=1)
@@ -58,14 +59,14 @@ def test_the_orders_come_to_every_kind_of_answer(monkeypatch: pytest.MonkeyPatch
 
     def noted(session: RepositorySessionManager, agent: Any, asked: repeats.Asked, **options: Any) -> Any:
         todo = plan(session, agent, asked, **options)
-        if asked.request_id in verify.CALLERS:
+        if asked.request_id in CALLERS:
             kind = "replayed" if isinstance(todo, Replay) else "continued" if todo.continues else "new"
             planned.add((kind, "again" if asked.looks_first else "at once"))
         return todo
 
     monkeypatch.setattr(repeats, "plan", noted)
 
-    verify.verify(CASE, runs=500)
+    verify.verify(CASE, runs=1500, seed=1)
 
     # A prompt is refused at its fence for a turn with the same key, so who begins once more finds that turn.
     at_once = {("new", "at once"), ("replayed", "at once"), ("continued", "at once")}
