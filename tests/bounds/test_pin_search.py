@@ -386,14 +386,19 @@ def test_a_fork_of_what_strands_wrote_last_is_searched_from_its_beginning(taken_
 # --- where there are no threads -----------------------------------------------------------------------------
 
 
+def put_files(folder: Path) -> Path:
+    """A session in a folder; returns its agent's record."""
+    for key, body in session_objects("s", messages=300, life=None, window=WINDOW, pinned=[200]):
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    return folder / "session_s/agents/agent_default/agent.json"
+
+
 @needs_pins
 def test_in_a_folder_each_turn_searches_a_few(tmp_path: Path) -> None:
     # Given
-    for key, body in session_objects("s", messages=300, life=None, window=WINDOW, pinned=[200]):
-        path = tmp_path / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-    record = tmp_path / "session_s/agents/agent_default/agent.json"
+    record = put_files(tmp_path)
 
     # When
     shown, left = [], []
@@ -406,3 +411,14 @@ def test_in_a_folder_each_turn_searches_a_few(tmp_path: Path) -> None:
     # Then: the first turn takes the session over, and searches, too
     assert left == [[160, 259], [192, 259], [224, 259], [256, 259], None, None]
     assert shown == [False, False, False, True, True, True]
+
+
+def test_what_is_no_file_in_the_place_of_a_message_is_passed_over(tmp_path: Path) -> None:
+    record = put_files(tmp_path)
+    strange = record.parent / "messages/message_130.json"
+    strange.unlink()
+    strange.mkdir()
+
+    build(FileSessionManager("s", str(tmp_path)), "reply")("prompt")
+
+    assert json.loads(record.read_bytes())["kit"]["unsearched"][0] == AT_ONCE + 32

@@ -115,10 +115,9 @@ class PinSearch:
 
     def _has_pin(self, message_id: int) -> bool:
         key = self._key_of(message_id)
-        with self._records.objects.only_while(self._is_wanted):
-            stored = self._records.objects.get(key)
         try:
-            record = parse(key, stored)
+            with self._records.objects.only_while(self._is_wanted):
+                record = parse(key, self._records.objects.get(key))
             if record is None or not self._records.is_of_this_life(self._session_id, record.content):
                 return False
             return is_pinned(message_in(checked_message(record)).to_message())
