@@ -178,7 +178,7 @@ bench-bounds: $(VENV)/.dev ## measure what each route costs at 20,000 messages a
 bench-cpu: $(VENV)/.dev ## measure the processor time of a warm endpoint turn (ARGS="--before REVISION")
 	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.endpoint_cpu $(ARGS)
 
-bench-long: $(VENV)/.dev ## measure a session of 20,000 messages beside one of 100 (ARGS="--window 0", --size, --short, --grow)
+bench-long: $(VENV)/.dev ## measure sessions of 20,000 messages beside ones of 100, in about five minutes (ARGS="--window 0", --grown 0 for half of it, --size, --short, --grow)
 	@PYTHONPATH=layer:client:. $(BIN)/python -m bench.long_session $(ARGS)
 
 .PHONY: bench-page bench-fork
