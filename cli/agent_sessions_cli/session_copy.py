@@ -113,9 +113,9 @@ class SessionCopy:
             return self._told(session_id, Became.SAME if self._is_same(session_id, entries) else Became.OTHER)
         try:
             return self._copy(session_id, entries, incoming)
-        except SessionExistsError:
+        except (SessionExistsError, SessionBusyError) as error:
             incoming.abandon()
-            return self._told(session_id, Became.OTHER)
+            return self._told(session_id, Became.OTHER if isinstance(error, SessionExistsError) else Became.USED)
         except BaseException:
             incoming.abandon()
             raise

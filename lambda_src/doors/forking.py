@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from agent_sessions.exceptions import SessionExistsError, SessionNotFoundError
+from agent_sessions.exceptions import NotForkableError, SessionExistsError, SessionNotFoundError
 from lambda_src.answers import errors
 from lambda_src.turns.replays import digest
 
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from agent_sessions.session_pages import Fork
     from agent_sessions.session_store import SessionStore
     from lambda_src.contract import ForkBody
+
+_PERHAPS_MADE = (
+    SessionExistsError,
+    SessionNotFoundError,
+    NotForkableError,
+    errors.NotFoundError,
+    errors.ForkRefusedError,
+    errors.BadRequestError,
+)
+"""What a request is refused with that has made its fork before: there the fork is, or the source has changed since."""
 
 
 def fork_session(
@@ -41,17 +51,44 @@ def fork_session(
         SessionTakenError: There is another session of the new id.
         IdempotencyKeyReusedError: The key was used for another fork.
         SessionNotFoundError: There is no such session, agent or message.
+        SessionBusyError: Another request begins a session of the new id.
     """
+    key = None if idempotency_key is None else digest(f"fork\0{owner}\0{session_id}\0{idempotency_key}")
+    request = None if key is None else digest(f"{key}\0{body.model_dump_json()}")
+    # Without an id of the caller's, the request sent again gets the same id.
+    fork_id = body.session_id or key or secrets.token_hex(16)
+    try:
+        return _fork(store, session_id, body, fork_id, request, default_agent_id)
+    except _PERHAPS_MADE as error:
+        made = None if request is None else _made_before(store, fork_id, request)
+        if made is not None:
+            return made
+        if not isinstance(error, SessionExistsError):
+            raise
+    if key is not None and body.session_id is None:
+        raise errors.IdempotencyKeyReusedError("This key was used for another fork of this session. Nothing was done.")
+    raise errors.SessionTakenError("There is a session of this id. Choose another session_id, or leave it out.")
+
+
+def _fork(
+    store: SessionStore, session_id: str, body: ForkBody, fork_id: str, request: str | None, default_agent_id: str
+) -> Fork:
     agent_id, before_message = body.agent_id, body.before_message
     if body.before_turn is not None:
         agent_id, before_message = _find_first(store, session_id, body.agent_id, body.before_turn, default_agent_id)
-    fork_id = body.session_id or _fork_id(owner, session_id, idempotency_key)
     try:
-        return store.fork(session_id, agent_id, before_message=before_message or 0, fork_id=fork_id)
+        return store.fork(session_id, agent_id, before_message=before_message or 0, fork_id=fork_id, request=request)
     except ValueError as error:
         raise errors.BadRequestError(str(error).rpartition(" | ")[2]) from None
-    except SessionExistsError:
-        return _made_before(store, fork_id, (session_id, agent_id, before_message), idempotency_key, body)
+
+
+def _made_before(store: SessionStore, fork_id: str, request: str) -> Fork | None:
+    """The fork of this id, if this request has made it."""
+    try:
+        fork = store.describe(fork_id).fork
+    except SessionNotFoundError:
+        return None
+    return fork if fork is not None and fork.request == request else None
 
 
 def _find_first(
@@ -64,29 +101,3 @@ def _find_first(
     if found.turn.first_id is None:
         raise errors.ForkRefusedError("The turn has stored no message: the session is what it was before it.")
     return found.agent_id, found.turn.first_id
-
-
-def _fork_id(owner: str, session_id: str, key: str | None) -> str:
-    """The id of a fork. The request sent again gets the same id."""
-    return secrets.token_hex(16) if key is None else digest(f"fork\0{owner}\0{session_id}\0{key}")
-
-
-def _made_before(
-    store: SessionStore,
-    fork_id: str,
-    asked: tuple[str, str | None, int | None],
-    idempotency_key: str | None,
-    body: ForkBody,
-) -> Fork:
-    """The fork of this id, if this request has made it."""
-    session_id, agent_id, before_message = asked
-    try:
-        fork = store.describe(fork_id).fork if idempotency_key is not None else None
-    except SessionNotFoundError:
-        fork = None
-    is_same = fork is not None and (fork.forked_from, fork.before_message) == (session_id, before_message)
-    if fork is not None and is_same and agent_id in {None, fork.agent_id}:
-        return fork
-    if idempotency_key is not None and body.session_id is None:
-        raise errors.IdempotencyKeyReusedError("This key was used for another fork of this session. Nothing was done.")
-    raise errors.SessionTakenError("There is a session of this id. Choose another session_id, or leave it out.")

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import uuid
 from bisect import bisect_left
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,6 +71,7 @@ def fork_session(
     *,
     before_message: int,
     fork_id: str | None = None,
+    request: str | None = None,
 ) -> Fork:
     """Begin a new session as another one was before a turn.
 
@@ -81,11 +81,14 @@ def fork_session(
         agent_id: Whose turn; ``None`` when the session has one agent. Others have what they had at that time.
         before_message: The id of the turn's first message. The fork has what is before it.
         fork_id: The new session's id; a random one when not given.
+        request: Any text that names the caller's request. The fork says it, so that whoever sends the request again
+            knows the fork as its own.
 
     Raises:
         SessionNotFoundError: There is no such session, agent or message.
         NotForkableError: The message begins no turn, or the session is an orchestrator's.
         SessionExistsError: There is a session of the new id.
+        SessionBusyError: Somebody else begins, or erases, a session of the new id at the same time.
         SessionConflictError: The source was redacted all the time.
         ValueError: The session has several agents and none was named.
     """
@@ -100,6 +103,7 @@ def fork_session(
             before_message=before_message,
             message_count=len(parts[0].messages),
             state="as then" if all(part.is_as_then for part in parts) else "unknown",
+            request=request,
         )
         if _bring(source, parts, IncomingSession(repository, fork_id), fork):
             return fork
@@ -267,7 +271,7 @@ class _Source:
 
     def session_record(self, fork: Fork, parts: list[_Part]) -> bytes:
         """The bytes of the fork's own record."""
-        kit: dict[str, Any] = {FORK: asdict(fork)}
+        kit: dict[str, Any] = {FORK: fork.to_kit()}
         title = title_in(self._kit)
         kept = {part.agent_id: {message_id_of(entry.key) for entry in part.messages} for part in parts}
         if title.message_id not in kept.get(title.agent_id or "", ()):

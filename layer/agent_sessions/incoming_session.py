@@ -21,7 +21,12 @@ from agent_sessions._life.erasure import is_mark, kit_in, put_mark, sweep_for_ne
 from agent_sessions._life.recent_markers import agents_in, day_in, put_marker, with_recent
 from agent_sessions._records.record_format import INCOMING, Record, is_incoming
 from agent_sessions._records.records import Records
-from agent_sessions.exceptions import InvalidIdentifierError, SessionException, SessionExistsError
+from agent_sessions.exceptions import (
+    InvalidIdentifierError,
+    SessionBusyError,
+    SessionException,
+    SessionExistsError,
+)
 from agent_sessions.object_store import Absent, PreconditionFailedError, StoredObject, Unchanged
 
 if TYPE_CHECKING:
@@ -37,6 +42,9 @@ _Written = TypeVar("_Written", "Written", "Written | None")
 
 _RECORD = "session.json"
 _LEASE = "lease.json"
+
+BUSY_SECONDS = 1.0
+"""When it makes sense to come back."""
 
 LONGEST_SECONDS = 86_400
 """Whoever has not brought a session in by then has died."""
@@ -70,8 +78,9 @@ class IncomingSession:
         """Close the place. What another import has left there is erased.
 
         Raises:
-            SessionExistsError: Something else is stored there, or somebody begins a session at the same time.
-            SessionBusyError: There is more to erase than one call has time for; another call goes on.
+            SessionExistsError: Something else is stored there.
+            SessionBusyError: There is more to erase than one call has time for; another call goes on. Or somebody else
+                brings in a session, or erases one, at the same time.
         """
         found = self._objects.get(self._key)
         try:
@@ -84,7 +93,7 @@ class IncomingSession:
                 raise self._exists()
             self._mark = self._put_mark(Absent())
         except PreconditionFailedError:
-            raise self._exists() from None
+            raise self._overtaken() from None
 
     def _put_mark(self, expect: Expectation, noted: dict[str, Any] | None = None) -> str:
         return put_mark(self._records, self._layout, self.session_id, expect, **{INCOMING: True}, **(noted or {}))
@@ -99,6 +108,7 @@ class IncomingSession:
         Raises:
             InvalidIdentifierError: The name is none of a record, or is the session's own record or its lease.
             SessionExistsError: Another session has begun in this place.
+            SessionBusyError: Somebody else brings in a session here, or erases one.
         """
         key = self._key_of(name)
         return self._noted(key, lambda: self._objects.put(key, body, Absent()))
@@ -126,7 +136,7 @@ class IncomingSession:
         try:
             written = write()
         except PreconditionFailedError:
-            raise self._exists() from None
+            raise self._overtaken() from None
         if written is not None:
             self._written.append((key, written.etag))
         return written
@@ -136,6 +146,7 @@ class IncomingSession:
 
         Raises:
             SessionExistsError: Another session has begun in this place; it stays.
+            SessionBusyError: Somebody else brings in a session here, or has erased what was brought in.
             SessionStorageError: The storage failed. The session may live, if only the answer was lost.
         """
         if self._mark is None:
@@ -144,7 +155,7 @@ class IncomingSession:
             self._put_markers(record)
             self._objects.put(self._key, record, Unchanged(self._mark))
         except PreconditionFailedError:
-            raise self._exists() from None
+            raise self._overtaken() from None
         self._mark = None
 
     def _put_markers(self, record: bytes) -> None:
@@ -185,6 +196,19 @@ class IncomingSession:
     def _is_free(self) -> bool:
         """Whether nothing has begun here: what an erasure then finds are empty folders."""
         return self._objects.get(self._key) is None
+
+    def _overtaken(self) -> SessionException:
+        """Why the place is not this session's any more. While no session lives there, another attempt may succeed."""
+        found = self._objects.get(self._key)
+        if found is not None and not is_mark(self._key, found):
+            return self._exists()
+        return SessionBusyError(
+            f"session_id={self.session_id} | somebody else brings in a session of this id, or erases it",
+            session_id=self.session_id,
+            retry_after_seconds=BUSY_SECONDS,
+            holder="a request that begins or erases a session of the same id",
+            key=self._key,
+        )
 
     def _exists(self) -> SessionExistsError:
         return SessionExistsError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -41,6 +41,7 @@ class Fork:
         message_count: How many messages of this agent it began with.
         state: ``as then``, or ``unknown``: nobody kept that of some agent. Then it is empty, and its conversation
             manager has removed nothing.
+        request: What its caller named the request by that made it; ``None`` if nobody did.
     """
 
     session_id: str
@@ -49,13 +50,18 @@ class Fork:
     before_message: int
     message_count: int
     state: Literal["as then", "unknown"]
+    request: str | None = None
+
+    def to_kit(self) -> dict[str, Any]:
+        """As the session's record has it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def fork_in(kit: dict[str, Any] | None) -> Fork | None:
     """How a session was forked, if its record says so."""
     found = (kit or {}).get(FORK)
     names = {field.name for field in fields(Fork)}
-    return Fork(**found) if isinstance(found, dict) and found.keys() == names else None
+    return Fork(**found) if isinstance(found, dict) and found.keys() | {"request"} == names else None
 
 
 @dataclass(frozen=True)

@@ -242,12 +242,20 @@ class SessionVerbs(ABC):
         return OwnerErasure(self.objects, self.layout, clock=self.clock)
 
     def fork(
-        self, session_id: str, agent_id: str | None = None, *, before_message: int, fork_id: str | None = None
+        self,
+        session_id: str,
+        agent_id: str | None = None,
+        *,
+        before_message: int,
+        fork_id: str | None = None,
+        request: str | None = None,
     ) -> Fork:
         """Begin a new session as this one was before a turn: see ``agent_sessions.forking``, also for the errors."""
         from agent_sessions.forking import fork_session
 
-        return fork_session(self._repository(), session_id, agent_id, before_message=before_message, fork_id=fork_id)
+        return fork_session(
+            self._repository(), session_id, agent_id, before_message=before_message, fork_id=fork_id, request=request
+        )
 
     def export(
         self, *, cursor: str | None = None, max_bytes: int = 150_000_000, goes_on: Callable[[], bool] = lambda: True

@@ -14,7 +14,8 @@ from strands import Agent, tool
 from strands.agent.conversation_manager import SlidingWindowConversationManager
 
 from agent_sessions import forking
-from agent_sessions.exceptions import SessionNotFoundError, SessionStorageError
+from agent_sessions.exceptions import SessionBusyError, SessionNotFoundError, SessionStorageError
+from agent_sessions.incoming_session import IncomingSession
 from agent_sessions.session_store import FileSessionStore, ObjectSessionStore, SessionStore
 from tests.doubles.s3.faults import Fault
 from tests.doubles.s3_server import S3Server
@@ -205,6 +206,24 @@ def test_a_source_that_is_erased_meanwhile_leaves_no_fork(tmp_path: Path) -> Non
         ObjectSessionStore(watched).fork("source", before_message=8, fork_id="fork")
 
     assert not [name for name in files(tmp_path) if "session_" in name]
+
+
+def test_a_fork_whose_place_another_one_takes_meanwhile_is_told_to_come_again(tmp_path: Path) -> None:
+    store = a_session(tmp_path)
+    others: list[IncomingSession] = []
+
+    def overtake(verb: str, applied: bool) -> None:
+        if verb == "put" and applied and not others:
+            others.append(IncomingSession(store, "fork"))
+            others[0].begin()
+
+    watched: Any = Watched(store.objects, overtake)
+    with pytest.raises(SessionBusyError, match="session_id=fork"):
+        ObjectSessionStore(watched).fork("source", before_message=8, fork_id="fork")
+
+    others[0].abandon()
+    assert not [name for name in files(tmp_path) if "session_fork" in name]
+    assert store.fork("source", before_message=8, fork_id="fork").message_count == 8
 
 
 def test_a_turn_that_is_taken_meanwhile_is_not_in_the_fork(tmp_path: Path) -> None:

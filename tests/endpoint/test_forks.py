@@ -1,9 +1,12 @@
 """Forks over HTTP, under the deployed role."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from agent_sessions import forking
+from agent_sessions.exceptions import SessionStorageError
 from tests.doubles.scripted_model import ScriptedModel
 from tests.endpoint.conftest import CREDENTIALS
 from tests.endpoint.function import Function
@@ -71,6 +74,51 @@ def test_a_fork_that_is_sent_again_under_its_key_is_one(function: Function, turn
     assert (reused.status, reused.problem) == (422, "idempotency-key-reused")
     assert unkeyed.json["session_id"] != first.json["session_id"]
     assert len(function.http("GET", "/sessions").json["session_ids"]) == 3
+
+
+def test_a_fork_that_is_sent_again_is_found_whatever_became_of_its_source(function: Function, turns: list[str]) -> None:
+    body = {"before_message": 2}
+    first = fork(function, body, key="k")
+
+    function.http("POST", "/sessions/chat/messages", {"prompt": "Hi", "agent_id": "another"})
+    assert fork(function, body, key="other").status == 422  # there are two agents now
+    assert (fork(function, body, key="k").status, fork(function, body, key="k").json) == (201, first.json)
+    function.http("DELETE", "/sessions/chat")
+    assert fork(function, body, key="other").status == 404
+    assert (fork(function, body, key="k").status, fork(function, body, key="k").json) == (201, first.json)
+    function.http("DELETE", f"/sessions/{first.json['session_id']}")
+    assert fork(function, body, key="k").status == 404
+
+
+def test_an_id_is_taken_by_a_fork_that_another_request_has_made(function: Function, turns: list[str]) -> None:
+    body = {"before_message": 2, "session_id": "mine"}
+    first = fork(function, body, key="k")
+
+    assert (fork(function, body, key="k").status, fork(function, body, key="k").json) == (201, first.json)
+    for other in ("k2", None):
+        taken = fork(function, body, key=other)
+        assert (taken.status, taken.problem) == (409, "session-exists")
+
+
+def test_a_fork_that_is_sent_again_while_it_is_made_is_told_to_come_again(function: Function, turns: list[str]) -> None:
+    body, asked, again = {"before_message": 2}, list[Any](), list[Any]()
+    is_unchanged = forking._Source.is_unchanged  # asked when everything is copied and nothing lives yet
+
+    def send_again(source: Any, parts: Any) -> bool:
+        asked.append(parts)
+        if len(asked) == 2:
+            raise SessionStorageError("the second request is still at work, or fails", code="SlowDown")
+        if len(asked) == 1:
+            again.append(fork(function, body, key="k"))
+        return is_unchanged(source, parts)
+
+    with mock.patch.object(forking._Source, "is_unchanged", send_again):
+        first = fork(function, body, key="k")
+
+    assert again[0].status == 503
+    assert (first.status, first.problem, first.headers["retry-after"]) == (409, "session-busy", "1")
+    assert function.http("GET", "/sessions").json["session_ids"] == ["chat"]
+    assert fork(function, body, key="k").status == 201
 
 
 @pytest.mark.parametrize(
