@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
-from agent_sessions.exceptions import NotForkableError, SessionNotFoundError
+from agent_sessions.exceptions import InvalidIdentifierError, SessionNotFoundError
 from agent_sessions_cli.output import Printer, print_json
 from agent_sessions_cli.place import Place, works_in_place
 
@@ -45,12 +43,12 @@ def fork(
         agent_id, before_message = _first_of(place, session_id, before_turn, agent_id)
     try:
         made = store.fork(session_id, agent_id, before_message=before_message or 0, fork_id=fork_id)
+    except InvalidIdentifierError:
+        raise  # it says which id it is
     except ValueError as error:
-        if isinstance(error, SessionNotFoundError | NotForkableError):
-            raise
         raise click.UsageError(f"{str(error).rpartition(' | ')[2]}: --agent names it.") from None
     if place.as_json:
-        print_json(asdict(made))
+        print_json(made.to_kit())
         return
     printer = Printer()
     printer.line(f"session {made.session_id}: {made.message_count} messages of {session_id}, agent {made.agent_id}")

@@ -153,6 +153,8 @@ class _Source:
                 session_id=self.session_id,
             )
         agents = list(list_agent_ids(self._objects, self._layout, self.session_id))
+        if not agents:
+            raise self._not_found(message_id=message_id)
         if agent_id is None and len(agents) != 1:
             raise ValueError(f"agent_id=None | the session has {len(agents)} agents, name one")
         agent_id = agents[0] if agent_id is None else agent_id

@@ -8,11 +8,11 @@ from tests.cli.conftest import Terminal
 from tests.doubles.scripted_model import ScriptedModel
 
 
-def talk(terminal: Terminal, session_id: str, *prompts: str) -> None:
+def talk(terminal: Terminal, session_id: str, *prompts: str, agent_id: str = "default") -> None:
     """Take turns as an endpoint does."""
     manager = terminal.store.session_manager(session_id, recent=True)
     model = ScriptedModel(*("Answer." for _ in prompts))
-    agent = Agent(model=model, session_manager=manager, agent_id="default", callback_handler=None)
+    agent = Agent(model=model, session_manager=manager, agent_id=agent_id, callback_handler=None)
     for prompt in prompts:
         agent(prompt)
 
@@ -67,21 +67,29 @@ def test_a_fork_begins_before_a_message_and_says_where_it_came_from(terminal: Te
     assert ("First" in shown, "Second" in shown) == (True, False)
     unnamed = json.loads(terminal.run("fork", "ada", "--before-message", "0", "--json").output)
     assert (unnamed["forked_from"], unnamed["message_count"], len(unnamed["session_id"])) == ("ada", 0, 32)
+    assert "request" not in unnamed
 
 
 def test_what_cannot_be_forked_says_why(terminal: Terminal) -> None:
     talk(terminal, "ada", "First")
 
-    for words, code in (
-        (("fork", "ada"), 2),
-        (("fork", "ada", "--before-message", "1"), 2),
-        (("fork", "ada", "--before-message", "9"), 3),
-        (("fork", "ada", "--before-turn", "none"), 3),
-        (("fork", "ada", "--before-message", "0", "--to", "ada"), 4),
-        (("fork", "eve", "--before-message", "0"), 3),
+    for words, code, why in (
+        (("fork", "ada"), 2, "Give either --before-turn or --before-message."),
+        (("fork", "ada", "--before-message", "1"), 2, "begins no turn"),
+        (("fork", "ada", "--before-message", "9"), 3, "message_id=9 | does not exist"),
+        (("fork", "ada", "--before-turn", "none"), 3, "no such turn"),
+        (("fork", "ada", "--before-message", "0", "--to", "ada"), 4, "Session ada already exists"),
+        (("fork", "eve", "--before-message", "0"), 3, "session_id=eve | does not exist"),
+        (("fork", "ada", "--before-message", "0", "--to", "a/b"), 2, "session_id='a/b' | id cannot contain"),
+        (("fork", "ada", "--before-message", "0", "--agent", "a/b"), 2, "agent_id='a/b' | id cannot contain"),
     ):
         seen = terminal.run(*words)
         assert seen.exit_code == code, f"{words}: {seen.output}"
+        assert why in seen.output, f"{words}: {seen.output}"
+
+    talk(terminal, "ada", "Hello", agent_id="b2")
+    unnamed = terminal.run("fork", "ada", "--before-message", "0")
+    assert (unnamed.exit_code, "2 agents, name one: --agent names it." in unnamed.output) == (2, True)
 
 
 def test_copies_and_exports_keep_titles(terminal: Terminal, tmp_path: object) -> None:

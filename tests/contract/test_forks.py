@@ -11,6 +11,7 @@ from agent_sessions._objects.before_turn import MOST_BYTES
 from agent_sessions.exceptions import NotForkableError, SessionExistsError, SessionNotFoundError
 from agent_sessions.session_pages import Fork
 from agent_sessions.session_store import FileSessionStore, S3SessionStore, SessionStore
+from agent_sessions.types import Session, SessionType
 from tests.contract.agents import add, conversation, model_of, open_agent, texts
 from tests.contract.strands_features import needs_pins
 from tests.contract.subjects import Subject
@@ -252,6 +253,9 @@ class TestRefused:
             store.fork("conversation", before_message=7)
         with pytest.raises(SessionNotFoundError, match="agent_id=b2"):
             store.fork("conversation", "b2", before_message=0)
+        ours_stored.repository().create_session(Session("empty", SessionType.AGENT))
+        with pytest.raises(SessionNotFoundError, match="session_id=empty, message_id=0"):
+            store.fork("empty", before_message=0)
 
     def test_an_id_that_is_in_use(self, ours_stored: Subject) -> None:
         take_turns(ours_stored, None)
