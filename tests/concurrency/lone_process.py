@@ -179,6 +179,7 @@ class LoneMachine(GreenletMachine):
         self._answers: dict[int, object] = {}
         self._seen: dict[Task, str] = {}
         self._shown: dict[Task, str] = {}
+        self._saw: dict[Task, list[tuple[int, str]]] = {}
 
     # --- for the process --------------------------------------------------------------------------------
 
@@ -230,17 +231,22 @@ class LoneMachine(GreenletMachine):
 
         It may see at once what the other threads of its process have done and seen. A thread that only reads tells the
         others nothing but what they ask its future, and a future notes what it was asked, or lets nobody go on before
-        it is known: so what it has read counts when it is asked for, whenever that was answered.
+        it is known: so what it has read counts when it is asked for, whenever that was answered. For the same reason
+        it does not count whether somebody had to wait, but what the others had done by then.
         """
         others = sorted((other.number, seen) for other, seen in self._shown.items() if other is not task)
+        if given is None and task.doing.startswith("wait") and others == self._saw.get(task):
+            super()._step(task)
+            return
         before = self._seen.get(task, "")
         only_reads = given is not None and task.number > 0 and task.doing.startswith(READS_ALONE)
         self._seen[task] = _digest(before, (task.doing, () if only_reads else others, given))
         if not only_reads:
-            self._shown[task] = self._seen[task]
+            self._shown[task], self._saw[task] = self._seen[task], others
         super()._step(task)
         if only_reads and not task.finished:  # it goes on with what it has read
             self._seen[task] = self._shown[task] = _digest(self._seen[task], others)
+            self._saw[task] = others
 
     def seen(self) -> list[tuple[int, str]]:
         """What each thread has seen: it is all that decides how it goes on."""
