@@ -48,7 +48,7 @@ class Task:
     work: Callable[[], None]
     doing: str = "begin"
     ready: Callable[[], bool] = lambda: True
-    go: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event = field(init=False)
     finished: bool = False
     number: int = 0
     """Which thread of its process it is, in the order of their beginning."""
@@ -131,6 +131,7 @@ class Machine(Executor):
 
     def _begin(self, task: Task) -> None:
         """Have a thread ready to go on."""
+        task.go = threading.Event()
 
         def run() -> None:
             self._local.task = task

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import gc
 import logging
 import math
 import sys
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("--case", type=int, choices=range(len(CASES)), help="only this case, counted from 0")
     parser.add_argument("--deaths", type=int, default=1, help="how many of the two may die (1)")
     arguments = parser.parse_args()
+    gc.set_threshold(50_000, 20, 100)  # states are values: there is nothing to collect among them
     logging.disable(logging.CRITICAL)  # cut-off turns and refusals are what this is about
     say(f"{'case':52} {'states':>9} {'steps':>10} {'deaths':>9} {'looks':>8} {'ends':>6} {'left':>6} {'s':>6}")
     left = 0
