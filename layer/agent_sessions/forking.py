@@ -105,7 +105,7 @@ def fork_session(
             state="as then" if all(part.is_as_then for part in parts) else "unknown",
             request=request,
         )
-        if _bring(source, parts, IncomingSession(repository, fork_id), fork):
+        if _bring(source, parts, IncomingSession(repository, fork_id, ttl_days=repository.life.ttl_days), fork):
             return fork
     raise SessionConflictError(
         f"session_id={session_id} | its messages are being redacted all the time; nothing is left of the fork",

@@ -18,12 +18,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_sessions._life.erasure import is_mark, kit_in, put_mark, sweep_for_next_life
+from agent_sessions._life.living import has_ended
+from agent_sessions._life.look_alikes import is_anothers
 from agent_sessions._life.recent_markers import agents_in, day_in, put_marker, with_recent
-from agent_sessions._records.record_format import INCOMING, Record, is_incoming
+from agent_sessions._records.record_format import INCOMING, Record, is_incoming, parse
 from agent_sessions._records.records import Records
 from agent_sessions.exceptions import (
     InvalidIdentifierError,
     SessionBusyError,
+    SessionCorruptError,
     SessionException,
     SessionExistsError,
 )
@@ -62,10 +65,12 @@ class IncomingSession:
     Args:
         place: Where it is to live.
         session_id: Its id, as its record states it.
+        ttl_days: Days after its last use at which a session that is there has expired, and makes room; ``0`` for never.
     """
 
-    def __init__(self, place: LeasePlace, session_id: str) -> None:
+    def __init__(self, place: LeasePlace, session_id: str, *, ttl_days: float = 0) -> None:
         self.session_id = session_id
+        self._ttl_days = ttl_days
         self._objects = place.objects
         self._layout = place.layout
         self._folder = place.layout.session_folder(session_id)
@@ -75,7 +80,7 @@ class IncomingSession:
         self._written: list[tuple[str, str]] = []
 
     def begin(self) -> None:
-        """Close the place. What another import has left there is erased.
+        """Close the place. What another import has left there is erased, and so is what has expired.
 
         Raises:
             SessionExistsError: Something else is stored there.
@@ -84,7 +89,7 @@ class IncomingSession:
         """
         found = self._objects.get(self._key)
         try:
-            if found is not None and is_mark(self._key, found):
+            if found is not None and (is_mark(self._key, found) or self._has_expired(found)):
                 swept = sweep_for_next_life(self._records, self._layout, self.session_id, found)
                 self._mark = self._put_mark(Unchanged(swept))
                 return
@@ -94,6 +99,14 @@ class IncomingSession:
             self._mark = self._put_mark(Absent())
         except PreconditionFailedError:
             raise self._overtaken() from None
+
+    def _has_expired(self, found: StoredObject) -> bool:
+        with contextlib.suppress(SessionCorruptError):  # somebody has to look at it
+            record = parse(self._key, found)
+            if self._ttl_days and record is not None:
+                is_others = is_anothers(self._objects, self._layout, self.session_id, record)
+                return not is_others and has_ended(self._objects, self._layout, self.session_id, self._ttl_days)
+        return False
 
     def _put_mark(self, expect: Expectation, noted: dict[str, Any] | None = None) -> str:
         return put_mark(self._records, self._layout, self.session_id, expect, **{INCOMING: True}, **(noted or {}))

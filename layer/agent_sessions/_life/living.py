@@ -80,6 +80,19 @@ def list_living(
     return _page(found, None)
 
 
+def has_ended(objects: ObjectStore, layout: Layout, session_id: str, ttl_days: float) -> bool:
+    """Whether a session that has a record is over: it is being erased, or has expired. A damaged one is not.
+
+    Args:
+        objects: Where the objects live.
+        layout: How they are named.
+        session_id: The session.
+        ttl_days: Days after its last use at which a session expires; ``0`` for never.
+    """
+    scan = _Scan(objects, layout, ttl_days, lambda: False)
+    return all(lives is False for _, lives in scan.judge([session_id]))
+
+
 def _page(found: list[SessionGlance], position: str | None) -> SessionPage:
     """A page, and the name after which the next one begins; ``None`` when nothing follows."""
     next_cursor = None if position is None else write_cursor(CursorKind.SESSIONS, position)
