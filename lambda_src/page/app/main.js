@@ -26,7 +26,7 @@ const sessions = new Sessions({
     if (shown?.sessionId === sessionId) go("");
   },
   onrenamed(sessionId, title) {
-    if (shown?.sessionId === sessionId) setTitle(title);
+    if (shown?.sessionId === sessionId) setTitle((shown.title = title));
     otherTabs?.postMessage({ sessionId });
   },
 });
@@ -119,7 +119,7 @@ async function load(conversation, kept) {
     const session = await askJson("GET", pathOf(conversation.sessionId));
     if (conversation.isLeft) return;
     described = session;
-    setTitle(session.title ?? sessions.known(conversation.sessionId)?.title ?? UNTITLED);
+    setTitle(conversation.title ?? session.title ?? sessions.known(conversation.sessionId)?.title ?? UNTITLED);
     showOrigin();
     showAgents(conversation.agentId);
     const agent = session.agents.find((other) => other.agent_id === conversation.agentId);
@@ -565,9 +565,6 @@ async function begin() {
   window.addEventListener("hashchange", () => location.hash !== opened && open());
   open();
   if (storage.isGone) composer.tell("This browser keeps nothing for this page: what is being sent does not outlive a reload.");
-  await sessions.refresh();
-  if (sessions.known(shown.sessionId)?.title) setTitle(sessions.known(shown.sessionId).title);
-  showOrigin();
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
     turn?.check();
@@ -581,6 +578,9 @@ async function begin() {
     sessions.refresh();
   });
   window.addEventListener("offline", () => banner("You are offline. What you send is kept, and goes out once when you are back."));
+  await sessions.refresh();
+  if (sessions.known(shown.sessionId)?.title) setTitle(sessions.known(shown.sessionId).title);
+  showOrigin();
 }
 
 begin();

@@ -19,6 +19,8 @@ export class Sessions {
     this._onrenamed = onrenamed;
     this._all = [];
     this._cursor = null;
+    this._asked = 0; // how often the list was asked for: an answer from before the last time is not shown
+    this._here = new Set(); // what is used here, and was not seen on the endpoint's list: a conversation is there when it has an answer
     this._notDone = null; // what did not succeed: `{words, again}`
     find.addEventListener("input", () => this._show());
     this._watch = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this._more(), { root: rows, rootMargin: "400px 0px" });
@@ -35,18 +37,36 @@ export class Sessions {
   }
 
   /** Load the first page again; what was loaded of others stays. */
-  async refresh() {
+  refresh() {
+    return (this._fresh = this._refresh(++this._asked));
+  }
+
+  async _refresh(asked) {
+    this._refreshing = true;
     try {
       const page = await this._page(null);
+      if (asked !== this._asked) return this._fresh;
       const fresh = new Set(page.sessions.map((session) => session.session_id));
-      const more = this._all.filter((session) => !fresh.has(session.session_id) && this._wasLater(session, page));
-      this._all = [...page.sessions, ...more];
+      for (const sessionId of fresh) this._here.delete(sessionId);
+      const others = this._all.filter((session) => !fresh.has(session.session_id));
+      const begun = others.filter((session) => this._here.has(session.session_id));
+      const more = others.filter((session) => !begun.includes(session) && this._wasLater(session, page));
+      this._all = [...begun, ...page.sessions, ...more];
       if (!more.length) this._cursor = page.next_cursor;
       this._problem = null;
       this._loaded = true;
     } catch (error) {
+      if (asked !== this._asked) return this._fresh;
       if (error.kind !== "unreachable" || !this._loaded) this._problem = error;
     }
+    this._refreshing = false;
+    this._show();
+  }
+
+  /** The list is another one than the one that is being loaded. */
+  _changed() {
+    if (this._refreshing) this.refresh();
+    else this._asked++;
     this._show();
   }
 
@@ -63,11 +83,14 @@ export class Sessions {
   async _more() {
     if (!this._cursor || this._loading) return;
     this._loading = true;
+    const asked = this._asked;
     try {
       const page = await this._page(this._cursor);
-      const known = new Set(this._all.map((session) => session.session_id));
-      this._all.push(...page.sessions.filter((session) => !known.has(session.session_id)));
-      this._cursor = page.next_cursor;
+      if (asked === this._asked) {
+        const known = new Set(this._all.map((session) => session.session_id));
+        this._all.push(...page.sessions.filter((session) => !known.has(session.session_id)));
+        this._cursor = page.next_cursor;
+      }
       this._failed = false;
     } catch {
       this._failed = true; // the button stays, and is not pressed by scrolling
@@ -89,7 +112,9 @@ export class Sessions {
     known.last_used_at = new Date().toISOString();
     known.running_turn = running ? (known.running_turn ?? {}) : null;
     this._all = [known, ...this._all.filter((other) => other !== known)];
-    this._show();
+    if (running) this._here.add(sessionId);
+    else this._here.delete(sessionId);
+    this._changed();
   }
 
   _linkOf(sessionId) {
@@ -154,16 +179,16 @@ export class Sessions {
   _rename(session, row) {
     const field = h("input", { "aria-label": "Title", maxlength: "200", value: session.title ?? "", dir: "auto" });
     let over = false;
-    const close = (isLeft = false) => {
+    const close = () => {
       over = true;
-      const fresh = this._row(session);
-      form.closest(".row").replaceWith(fresh);
+      const isHere = form.contains(document.activeElement); // else somebody has gone on elsewhere
+      form.closest(".row").replaceWith(this._row(session));
       this.choose(this._chosen);
-      if (!isLeft) fresh.querySelector("button").focus();
+      if (isHere) this._linkOf(session.session_id)?.nextSibling.focus();
     };
-    const save = async (isLeft) => {
+    const save = async () => {
       const title = field.value.trim();
-      if (over || !title || title === session.title) return over || close(isLeft);
+      if (over || !title || title === session.title) return over || close();
       over = true;
       this._notDone = null;
       try {
@@ -175,12 +200,12 @@ export class Sessions {
       } catch (error) {
         this._notDone = { words: `Not renamed: ${told(error).title}. ` };
       }
-      close(isLeft);
-      if (this._notDone) this._show();
+      close();
+      this._changed(); // it may have been drawn anew meanwhile
     };
-    const form = h("form", { onsubmit: (event) => (event.preventDefault(), save(false)) }, field);
+    const form = h("form", { onsubmit: (event) => (event.preventDefault(), save()) }, field);
     field.addEventListener("keydown", (event) => event.key === "Escape" && (event.stopPropagation(), close()));
-    field.addEventListener("blur", () => save(true));
+    field.addEventListener("blur", save);
     row.replaceChildren(form);
     field.select();
   }
@@ -209,9 +234,11 @@ export class Sessions {
     }
     const index = this._all.findIndex((other) => other.session_id === sessionId);
     this._all = this._all.filter((other) => other.session_id !== sessionId);
-    this._show();
+    this._here.delete(sessionId);
+    this._changed();
     const next = this._all[index] ?? this._all[index - 1];
-    (next ? this._linkOf(next.session_id) : $("new"))?.focus();
+    // The focus has gone with the row, or somebody has gone on elsewhere.
+    if (document.activeElement === document.body) (next ? this._linkOf(next.session_id) : $("new"))?.focus();
     say("Deleted.");
     this._ondeleted(sessionId);
   }
