@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.page.browsing import Watched
-from tests.page.held import Held
+from tests.page.browsing import Watched, wait_until
+from tests.page.held import HOLD_FILES, Held
 from tests.page.script import Script, gate
 
 pytest.importorskip("playwright")
 
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 from tests.page.chat import Chat
 
@@ -20,6 +20,15 @@ Open = Callable[..., Any]
 COME_BACK = "document.dispatchEvent(new Event('visibilitychange'))"
 LIST = re.compile(r"/sessions\?")
 SESSION = re.compile(r"/sessions/[^/?]+$")
+NAMES = ("a.txt", "b.txt")
+
+
+def files(*names: str) -> list[FilePayload]:
+    return [{"name": name, "mimeType": "text/plain", "buffer": b"whale"} for name in names]
+
+
+def attached(chat: Chat) -> Any:
+    return chat.page.get_by_role("list", name="Files to be sent").get_by_role("listitem")
 
 
 def rename(chat: Chat, title: str, to: str) -> None:
@@ -144,6 +153,57 @@ def test_the_page_follows_while_its_list_is_not_there_yet(open_page: Open) -> No
     chat.page.evaluate(COME_BACK)
 
     chat.expect_answer("echo: There")
+
+
+# --- files that are being read ---
+
+
+def test_a_file_that_is_still_read_stays_with_its_conversation(open_page: Open) -> None:
+    chat = Chat(open_page())
+    chat.ask("Hi", "echo: Hi")
+    chat.page.evaluate(HOLD_FILES)
+    chat.page.locator("#picker").set_input_files(files(*NAMES))
+    wait_until(chat.page, "waiting.length > 0")
+    chat.field.fill("What are these?")
+    chat.field.press("Enter")
+    chat.button("New conversation").click()
+
+    chat.send("And now?")  # nothing of the other conversation keeps it back
+    chat.expect_answer("echo: And now?")
+    chat.page.evaluate("release()")
+
+    chat.ask("Further", "echo: Further")
+    expect(attached(chat)).to_have_count(0)
+    assert [sorted(block) for message in chat.stored() for block in message["message"]["content"]] == [["text"]] * 4
+
+
+def test_what_is_sent_while_files_are_read_goes_out_with_all_of_them(open_page: Open) -> None:
+    chat = Chat(open_page())
+    chat.page.evaluate(HOLD_FILES)
+    chat.page.locator("#picker").set_input_files(files(*NAMES))
+    wait_until(chat.page, "waiting.length > 0")
+    chat.send("What are these?")
+
+    chat.page.evaluate("release()")
+
+    chat.expect_answer("echo: What are these?")
+    content = chat.stored()[0]["message"]["content"]
+    assert [block["document"]["name"] for block in content[:-1]] == ["a", "b"]
+
+
+def test_a_message_does_not_go_out_without_a_file_that_cannot_be_read(open_page: Open) -> None:
+    chat = Chat(open_page())
+    chat.page.evaluate(HOLD_FILES)
+    chat.page.locator("#picker").set_input_files(files("a.txt"))
+    wait_until(chat.page, "waiting.length > 0")
+    chat.send("What is this?")
+    chat.page.evaluate("fail()")
+
+    expect(chat.page.locator("#problem")).to_contain_text("a.txt cannot be read")
+    expect(chat.field).to_have_value("What is this?")
+    expect(attached(chat)).to_have_count(0)
+    chat.field.press("Enter")
+    chat.expect_answer("echo: What is this?")
 
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH"])

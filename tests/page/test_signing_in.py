@@ -334,6 +334,49 @@ def test_a_sign_in_that_ends_takes_nothing_along_that_is_being_written(
     wait_until(page, "document.querySelector('#prompt').value === 'And then?'")
 
 
+def test_a_file_that_is_attached_while_the_page_means_to_leave_keeps_it_there(
+    served: Served, open_page: Any, watched: Watched
+) -> None:
+    watched.allow(OF_HEALTH, OF_THE_ISSUER)
+    served.script.reset()
+    page = open_page("/health", at=served)
+    change_tokens(page, refresh_token=None, expires_in=3600)
+    page.goto("/")
+    sign_in(page)
+    say(page, "Hello there.")
+    wait_for_words(page, "echo: Hello there.")
+    page.evaluate(  # a large message is on its way into the browser's database
+        """async () => {
+            const box = await import(document.querySelector("script[type=module]").src.replace("main.js", "outbox.js"));
+            const { open } = IDBFactory.prototype;
+            const opened = [];
+            IDBFactory.prototype.open = function (...named) {
+                const opening = {};
+                opened.push(() => {
+                    const real = open.apply(this, named);
+                    Object.defineProperty(opening, "result", { get: () => real.result });
+                    Object.assign(real, opening);
+                });
+                return opening;
+            };
+            window.release = () => { IDBFactory.prototype.open = open; for (const go of opened) go(); };
+            box.keep({ sessionId: "s", agentId: "a", key: "k", body: { prompt: "x".repeat(6_000_000) } });
+            const { all } = Promise;
+            Promise.all = function (...waited) { window.isWaiting = true; return all.apply(this, waited); };
+        }"""
+    )
+    page.evaluate(TWO_HOURS_LATER)
+    page.evaluate(COME_BACK)
+    wait_until(page, "Boolean(window.isWaiting)")
+    page.locator("#picker").set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"whale"})
+    page.get_by_role("listitem").filter(has_text="notes.txt").wait_for()
+
+    page.evaluate("release()")
+
+    page.locator("#banner").get_by_text("Attached files have to be attached again").wait_for()
+    assert times_at_the_issuer(watched) == 2
+
+
 @pytest.mark.parametrize(
     ("has_refresh_token", "issuer"), [(False, None), (False, refuses), (False, is_broken), (True, is_broken)]
 )

@@ -57,11 +57,12 @@ export class Composer {
     });
   }
 
-  /** What is written belongs to this conversation, and is there again when one comes back. */
-  moveTo(place) {
+  /** What is written belongs to this conversation, and is there again when one comes back. `isSame`: it has another name only. */
+  moveTo(place, isSame) {
+    if (isSame) storage.removeItem(this._place);
     this._place = DRAFT + place;
-    area.value = storage.getItem(this._place) ?? "";
-    this._files = [];
+    area.value = (isSame && area.value) || (storage.getItem(this._place) ?? "");
+    if (!isSame) this._files = []; // another list: what still goes on with the old one ends there
     this._showFiles();
     this.tell("");
     this._changed();
@@ -89,39 +90,50 @@ export class Composer {
   /** Give a message back to be changed, above what is being written. */
   giveBack(content) {
     area.value = [...content.map((block) => block.text), area.value].filter(Boolean).join("\n\n");
-    this._files = [...content.filter((block) => !block.text).map((block) => ({ block })), ...this._files];
+    this._files.unshift(...content.filter((block) => !block.text).map((block) => ({ block, name: block.document?.name })));
     this._showFiles();
     this._changed();
-    area.focus();
+    if (document.activeElement === document.body) area.focus(); // what had the focus has gone
   }
 
   tell(words) {
     problem.textContent = words;
   }
 
-  async addFiles(files) {
-    this.tell("");
+  addFiles(files) {
     const refused = [];
     for (const file of files) {
       if (!this._limits.kindOf(file)) refused.push(`${file.name} is of a kind that cannot be sent.`);
       else if (this._size + file.size > this._limits.bytes)
         refused.push(`${file.name} is too large: files may have ${sizeOf(this._limits.bytes)} together.`);
       else if (file.size === 0) refused.push(`${file.name} is empty.`);
-      else {
-        const entry = { file };
-        this._files.push(entry);
-        const taken = this._files.map(({ block }) => block?.document?.name);
-        entry.ready = blockOf(file, this._limits, taken).then(
-          (block) => (entry.block = block),
-          () => this.tell(`${file.name} cannot be read.`),
-        );
-        await entry.ready;
-      }
+      else this._read(file);
     }
     this._showFiles();
-    if (refused.length) this.tell(`${refused.join(" ")} ${this._limits.words}.`);
+    this.tell(refused.length ? `${refused.join(" ")} ${this._limits.words}.` : "");
     this._changed();
     area.focus();
+  }
+
+  _read(file) {
+    const files = this._files;
+    const isNamed = this._limits.kindOf(file).kind === "document";
+    const entry = { file, name: isNamed && this._limits.nameOf(file, files.map((other) => other.name)) };
+    files.push(entry);
+    entry.ready = blockOf(file, this._limits, entry.name).then(
+      (block) => (entry.block = block),
+      () => {
+        this._remove(entry, files);
+        if (this._sending === files) this._sending = null;
+        if (files === this._files) this.tell(`${file.name} cannot be read.`);
+      },
+    );
+  }
+
+  _remove(entry, files) {
+    if (files.includes(entry)) files.splice(files.indexOf(entry), 1);
+    this._showFiles();
+    this._changed();
   }
 
   get _size() {
@@ -135,9 +147,7 @@ export class Composer {
       ...this._files.map((entry) => {
         const name = entry.file?.name ?? entry.block?.document?.name ?? "Image";
         const remove = () => {
-          this._files = this._files.filter((other) => other !== entry);
-          this._showFiles();
-          this._changed();
+          this._remove(entry, this._files);
           area.focus();
         };
         return h("li", {}, icon("file"), h("span", {}, name), entry.file && h("small", {}, sizeOf(entry.file.size)), iconButton("close", `Remove ${name}`, remove));
@@ -160,14 +170,15 @@ export class Composer {
   }
 
   async _send() {
-    if (!area.value.trim() || this._running || this._sending) return;
-    const place = this._place;
-    this._sending = true; // until the files are read
-    await Promise.all(this._files.map((entry) => entry.ready));
-    this._sending = false;
+    const files = this._files;
+    if (!area.value.trim() || this._running || this._sending === files) return;
+    this._sending = files; // until they are read
+    while (files.some((entry) => !entry.block)) await Promise.all(files.map((entry) => entry.ready));
+    if (this._sending !== files) return; // one of them could not be read
+    this._sending = null;
     const text = area.value.trim();
-    if (!text || this._running || this._place !== place) return;
-    const blocks = this._files.map((entry) => entry.block).filter(Boolean);
+    if (!text || this._running || this._files !== files) return;
+    const blocks = files.map((entry) => entry.block);
     if (text.length + JSON.stringify(blocks).length > this._limits.bytes / 0.75) {
       this.tell(`This is too large. ${this._limits.words}.`);
       return;

@@ -47,7 +47,7 @@ export class Limits {
 }
 
 /** A file as a content block. */
-export async function blockOf(file, limits, taken) {
+export async function blockOf(file, limits, name) {
   const { kind, format } = limits.kindOf(file);
   const url = await new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -56,5 +56,5 @@ export async function blockOf(file, limits, taken) {
     reader.readAsDataURL(file);
   });
   const source = { bytes: url.slice(url.indexOf(",") + 1) };
-  return { [kind]: { format, ...(kind === "document" && { name: limits.nameOf(file, taken) }), source } };
+  return { [kind]: { format, ...(kind === "document" && { name }), source } };
 }

@@ -512,9 +512,8 @@ const signInAgain = () => signIn.leave().catch((error) => banner(error.message, 
 
 /** Whether nothing would be lost if the page ended now. */
 async function mayLeave() {
-  if (composer.isUnsaved || document.querySelector(".editing, .row form")) return false;
   await allKept();
-  return true;
+  return !composer.isUnsaved && !document.querySelector(".editing, .row form");
 }
 
 /** Nothing goes on without the person. What they are writing stays until they say so. */

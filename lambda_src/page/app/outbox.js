@@ -45,7 +45,9 @@ function forget() {
 }
 
 /** Everything that was to be kept is. */
-export const allKept = () => Promise.all(underWay);
+export async function allKept() {
+  while (underWay.size) await Promise.all(underWay);
+}
 
 /** Keep a request: `{sessionId, agentId, key, body, turnId}`. There is one for each conversation. */
 export function keep(request) {
