@@ -52,6 +52,15 @@ class Shown {
     return this.messages[0]?.message_id;
   }
 
+  get isUnderWay() {
+    return this.answer.element.matches("[data-running], [data-state]");
+  }
+
+  /** Whether its beginning is not loaded. */
+  get isCut() {
+    return this.messages.length > 0 && !beginsTurn(this.messages[0]);
+  }
+
   show(messages) {
     this.messages = messages;
     const first = messages[0];
@@ -175,7 +184,8 @@ export class Conversation {
     this._firstId = Math.max(0, messageCount - PAGE);
     this.nextId = this._firstId;
     await this.catchUp();
-    this.tools.rest();
+    // A turn may be longer than a page. The last one is loaded whole: it may be under way, and is followed from its beginning.
+    while (this.last?.isCut && this._firstId > 0 && !this._loading) await this._older();
     toEnd();
     this._watch.observe(this._top);
   }
@@ -201,7 +211,7 @@ export class Conversation {
       messages.push(...page.messages.filter((stored) => stored.message_id < endId));
       cursor = page.next_cursor && Number(page.next_cursor);
     }
-    for (const group of grouped(messages)) this._put(new Shown(this, group), before);
+    this._putAbove(messages, before);
   }
 
   turn(turnId) {
@@ -226,23 +236,25 @@ export class Conversation {
 
   /** Show a turn again, as it is stored. Its first message is looked for from `fromId` on. */
   async reload(shown, turnId, fromId = this.nextId) {
+    const above = []; // said elsewhere
     const messages = [];
     for (let cursor = fromId; cursor != null; ) {
       const page = await this._page(cursor, 100);
       for (const stored of page.messages) {
         const isFirst = stored.turn?.turn_id === turnId;
-        if (messages.length && beginsTurn(stored)) return this._reloaded(shown, messages);
-        if (isFirst || messages.length) messages.push(stored);
+        if (messages.length && beginsTurn(stored)) return this._reloaded(shown, messages, above);
+        (isFirst || messages.length ? messages : above).push(stored);
       }
       cursor = page.next_cursor;
     }
-    this._reloaded(shown, messages);
+    this._reloaded(shown, messages, above);
   }
 
-  _reloaded(shown, messages) {
+  _reloaded(shown, messages, above) {
     if (!messages.length) return;
+    this._putAbove(above, shown);
     shown.show(messages);
-    this.tools.rest();
+    shown.answer.rest();
     this.nextId = Math.max(this.nextId, messages.at(-1).message_id + 1);
   }
 
@@ -285,19 +297,32 @@ export class Conversation {
     const groups = grouped(messages);
     const last = this.last;
     if (last?.messages.length && groups.length && !beginsTurn(groups[0][0])) last.show([...last.messages, ...groups.shift()]);
-    for (const group of groups) this._add(new Shown(this, group));
+    let below = null; // a turn of ours that is shown already, or what stands above it
+    for (const group of groups.reverse()) {
+      const ours = this._withTurnOf(group);
+      ours?.show(group);
+      const shown = ours ?? this._put(new Shown(this, group), last, below);
+      if (ours || below) below = shown;
+    }
+    for (const shown of this.turns) if (!shown.isUnderWay) shown.answer.rest();
     if (messages.length) this.nextId = messages.at(-1).message_id + 1;
   }
 
-  _put(shown, before) {
-    this.turns.splice(this.turns.indexOf(before), 0, shown);
-    before.element.before(shown.element);
+  /** Where the turn that begins so is shown already. */
+  _withTurnOf([first]) {
+    return first.turn && this.turns.find((shown) => shown.turnId === first.turn.turn_id);
   }
 
-  _add(shown) {
-    const { last } = this;
-    this.turns.splice(this.turns.indexOf(last) + 1, 0, shown);
-    (last?.element ?? this._top).after(shown.element);
+  _putAbove(messages, below) {
+    for (const group of grouped(messages)) if (!this._withTurnOf(group)) this._put(new Shown(this, group), null, below);
+  }
+
+  /** Show a turn above one, or behind one. */
+  _put(shown, last, below) {
+    this.turns.splice(below ? this.turns.indexOf(below) : this.turns.indexOf(last) + 1, 0, shown);
+    if (below) below.element.before(shown.element);
+    else (last?.element ?? this._top).after(shown.element);
+    return shown;
   }
 
   /** Load the page above, without moving what is read. */
@@ -315,13 +340,14 @@ export class Conversation {
       }
       const groups = grouped(messages);
       const cut = this.turns[0];
-      const rest = cut?.messages.length && !beginsTurn(cut.messages[0]) ? groups.pop() : null;
+      const rest = cut?.isCut ? groups.pop() : null;
       const older = [];
       for (const group of groups) {
         await pause(); // so that scrolling goes on meanwhile
         older.push(new Shown(this, group));
       }
       if (this.isLeft) return;
+      for (const shown of older) shown.answer.rest();
       this._firstId = from;
       this._prepend(older, rest);
       this._top.textContent = "";

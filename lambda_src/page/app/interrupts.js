@@ -4,10 +4,20 @@ import { $, h, isEnter, keepTyped, say } from "./dom.js";
 
 const place = $("asked");
 let asked = ""; // the ids of the questions that are shown
+let fields = [];
 
 export function hideQuestions() {
   place.replaceChildren();
   asked = "";
+  fields = [];
+}
+
+/** The questions that are shown are over. Returns what somebody was writing as an answer. */
+export function dropQuestions() {
+  const typed = [...place.querySelectorAll("textarea")].map((field) => field.value.trim()).filter(Boolean);
+  for (const { forget } of fields) forget();
+  hideQuestions();
+  return typed;
 }
 
 /** Show questions; `onanswer(responses)` gets all answers at once. Those that are shown already stay as they are. */
@@ -15,7 +25,7 @@ export function showQuestions(interrupts, onanswer) {
   const ids = JSON.stringify(interrupts.map((interrupt) => interrupt.interrupt_id));
   if (asked === ids) return;
   asked = ids;
-  const fields = interrupts.map(({ interrupt_id: id, name, reason }, index) => {
+  fields = interrupts.map(({ interrupt_id: id, name, reason }, index) => {
     const choices = choicesIn(reason);
     const label = `asked-${index}`;
     const field = choices
@@ -30,9 +40,9 @@ export function showQuestions(interrupts, onanswer) {
   });
   const submit = (event) => {
     event.preventDefault();
-    hideQuestions();
-    for (const { forget } of fields) forget();
-    onanswer(fields.map(({ id, field }) => ({ interrupt_id: id, response: field.value.trim() })));
+    const responses = fields.map(({ id, field }) => ({ interrupt_id: id, response: field.value.trim() }));
+    dropQuestions();
+    onanswer(responses);
   };
   const form = h(
     "form",
@@ -46,7 +56,7 @@ export function showQuestions(interrupts, onanswer) {
   );
   place.replaceChildren(form);
   say("The agent asks something.");
-  fields[0]?.field.focus();
+  if (!document.activeElement?.value) fields[0]?.field.focus(); // nobody is writing
 }
 
 function choicesIn(reason) {

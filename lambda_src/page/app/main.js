@@ -5,8 +5,8 @@ import { Composer } from "./composer.js";
 import { Conversation, toEnd } from "./conversation.js";
 import { $, h, say, storage, uniqueName } from "./dom.js";
 import { Limits } from "./files.js";
-import { hideQuestions, showQuestions } from "./interrupts.js";
-import { allKept, answered, emptyOutbox, forgetOld, keep, openOutbox, unanswered } from "./outbox.js";
+import { dropQuestions, hideQuestions, showQuestions } from "./interrupts.js";
+import { allKept, answered, emptyOutbox, forgetOld, forgetSession, keep, openOutbox, unanswered } from "./outbox.js";
 import { told } from "./problems.js";
 import { linkTo, Sessions, UNTITLED } from "./sessions.js";
 import { connect } from "./signin.js";
@@ -24,6 +24,7 @@ const sessions = new Sessions({
   ondeleted(sessionId) {
     otherTabs?.postMessage({ sessionId });
     if (shown?.sessionId === sessionId) go("");
+    forgetSession(sessionId);
   },
   onrenamed(sessionId, title) {
     if (shown?.sessionId === sessionId) setTitle((shown.title = title));
@@ -57,7 +58,7 @@ let opened = null; // the place that is shown
 function go(hash, { instead = false } = {}) {
   if (instead) location.replace(hash);
   else location.hash = hash;
-  open();
+  open(instead);
 }
 
 document.addEventListener("click", (event) => {
@@ -75,19 +76,24 @@ function allow(state) {
   for (const button of $("column").querySelectorAll(".again")) button.disabled = isBusy;
 }
 
+/** Nothing is asked any more. What somebody was writing as an answer becomes a message, if they want. */
 function noQuestions() {
-  hideQuestions();
+  giveBack(dropQuestions());
   if (!turn) allow({});
 }
 
-async function open() {
+const giveBack = (texts) => texts.length && composer.giveBack(texts.map((text) => ({ text })));
+
+/** Show the place where we are. `isSame`: it is the one that is shown, under its right name. */
+async function open(isSame = false) {
   opened = location.hash;
   const { sessionId, agentId } = place();
   turn?.leave();
   turn = null;
   shown?.leave();
   described = null;
-  noQuestions();
+  hideQuestions();
+  allow({});
   const isChosen = $("side").contains(document.activeElement) || $("origin")?.contains(document.activeElement);
   closeSide();
   const conversation = new Conversation(sessionId ?? null, agentId, branch);
@@ -95,7 +101,7 @@ async function open() {
   conversation.begin();
   showAgents(agentId);
   sessions.choose(sessionId);
-  composer.moveTo(JSON.stringify([sessionId, agentId]));
+  composer.moveTo(JSON.stringify([sessionId, agentId]), isSame);
   setTitle(sessionId ? (sessions.known(sessionId)?.title ?? "") : "New conversation");
   showOrigin();
   if (!sessionId) {
@@ -124,8 +130,11 @@ async function load(conversation, kept) {
     showAgents(conversation.agentId);
     const agent = session.agents.find((other) => other.agent_id === conversation.agentId);
     if (!agent && !kept && !place().isNamed && session.agents.length) {
-      go(linkTo(conversation.sessionId, session.agents[0].agent_id), { instead: true });
-      return;
+      const { agent_id } = session.agents[0];
+      const sent = await unanswered(conversation.sessionId, conversation.agentId); // to whoever is there
+      if (sent) answered(sent);
+      if (sent) keep({ ...sent, agentId: agent_id, body: { ...sent.body, agent_id } });
+      return go(linkTo(conversation.sessionId, agent_id), { instead: true });
     }
     if (agent) await conversation.open(agent.message_count);
     if (conversation.isLeft) return;
@@ -137,7 +146,7 @@ async function load(conversation, kept) {
     if (conversation.isToLook) await catchUp();
   } catch (error) {
     clearTimeout(waiting);
-    if (error.name === "AbortError" || conversation.isLeft) return;
+    if (error.name === "AbortError" || conversation.isLeft || conversation.turnsBegun) return;
     conversation.isLoading = false;
     kept ??= await unanswered(conversation.sessionId, conversation.agentId);
     if (error.kind === "not-found" && kept?.body) return take(kept);
@@ -209,6 +218,7 @@ async function catchUp() {
   conversation.isToLook = true; // a look under way may have passed what was said just now: another one follows it
   if (conversation.catching || !conversation.isLoaded) return;
   conversation.catching = true;
+  const { turnsBegun } = conversation;
   try {
     while (conversation.isToLook && !conversation.isLeft && !turn) {
       conversation.isToLook = false;
@@ -216,7 +226,7 @@ async function catchUp() {
       await lookAtLastTurn(conversation);
     }
   } catch (error) {
-    if (error.kind === "not-found" && described) showNoConversation(conversation, null, error);
+    if (error.kind === "not-found" && described && conversation.turnsBegun === turnsBegun) showNoConversation(conversation, null, error);
   } finally {
     conversation.catching = false;
   }
@@ -257,7 +267,7 @@ function take(request, known) {
   conversation.isLoaded = true;
   conversation.turnsBegun += 1;
   const from = conversation.nextId; // what is said before its first message is somebody else's
-  hideQuestions();
+  giveBack(dropQuestions());
   if (request.problem) return failed(request, place, new Problem(request.problem));
   let firstId = known?.firstId;
   let isCertain = !known && !request.turnId; // whether everything of the turn is told here
@@ -304,15 +314,13 @@ function take(request, known) {
       place.view = { reply };
       if (!place.messages.length) place.messages = [{ created_at: new Date().toISOString() }];
       place.finish();
+      place.answer.rest();
       if (!isWhole || content) await conversation.reload(place, reply.turn_id, firstId).catch(() => {});
       if (conversation.isLeft) return;
       if (reply.interrupts.length) askUser(reply.interrupts);
-      else {
-        conversation.tools.rest();
-        say(`Answer: ${text.slice(0, 400)}`);
-      }
+      else say(`Answer: ${text.slice(0, 400)}`);
     },
-    notStopped,
+    notStopped: (problem) => notStopped(problem, now),
     failed(problem) {
       over();
       failed(request, place, problem);
@@ -328,7 +336,8 @@ function take(request, known) {
     otherTabs?.postMessage({ sessionId: request.sessionId, agentId: request.agentId });
     if (request.fresh) afterFirstTurn(conversation);
   };
-  turn = new Turn(request, sink, settings.streaming);
+  const now = new Turn(request, sink, settings.streaming);
+  turn = now;
   turn.run();
 }
 
@@ -384,6 +393,7 @@ function failed(request, place, problem) {
     shown.remove(place);
     askUser(problem.interrupts);
   } else if (["session-busy", "session-conflict", "no-interrupt-pending"].includes(problem.kind)) {
+    if (problem.kind === "no-interrupt-pending") giveBack(request.body.interrupt_responses.map(({ response }) => response));
     catchUp();
   }
 }
@@ -398,31 +408,37 @@ function askUser(interrupts) {
 }
 
 async function stop() {
+  const its = turn;
   allow({ running: true, stopping: true });
   try {
-    await turn?.cancel();
-    if (turn) say("Stopping.");
+    await its?.cancel();
+    if (turn === its) say("Stopping.");
   } catch (error) {
-    notStopped(error);
+    notStopped(error, its);
   }
 }
 
-function notStopped(problem) {
-  allow({ running: Boolean(turn) });
+function notStopped(problem, its) {
+  if (turn !== its) return; // it is over, or is not shown any more
+  allow({ running: true });
   composer.tell(`Not stopped: ${told(problem).title}.`);
 }
 
 /** Edit a message and send it again: a new conversation that begins as this one was before it. */
 async function branch(stored, content, form) {
-  const { sessionId, agentId } = shown;
+  const from = shown;
+  const { sessionId, agentId } = from;
   form.key ??= uniqueName();
+  const title = sessions.known(sessionId)?.title ?? described?.title;
   const body = { before_message: stored.message_id, agent_id: agentId };
   const fork = await askJson("POST", pathOf(sessionId, "fork"), { body, headers: { "Idempotency-Key": form.key } });
   const named = agentId === settings.agent ? {} : { agent_id: agentId };
-  keep({ sessionId: fork.session_id, agentId, key: uniqueName(), body: { prompt: content, ...named } });
-  sessions.used(fork.session_id, { title: sessions.known(sessionId)?.title ?? described?.title, running: true });
+  const request = { sessionId: fork.session_id, agentId, key: uniqueName(), body: { prompt: content, ...named } };
+  keep(request);
+  sessions.used(fork.session_id, { title, running: true });
   Object.assign(sessions.known(fork.session_id), { forked_from: sessionId });
-  go(link(fork.session_id, agentId));
+  if (!from.isLeft) go(link(fork.session_id, agentId));
+  else new Turn(request, null, settings.streaming).run(); // somebody has gone on elsewhere
 }
 
 // ---- the frame around it

@@ -160,10 +160,6 @@ export class Tools {
     return tool;
   }
 
-  /** Nothing runs any more: a call without a result waits for somebody. */
-  rest() {
-    for (const tool of this._open) if (tool.isRunning) tool.end("waiting");
-  }
 }
 
 /** What the agent did and said in one turn. */
@@ -317,6 +313,11 @@ export class Answer {
       if (markdown) element.source = (kind === "text" ? "t" : "r") + markdown.text;
     }
     this._parts = [];
+  }
+
+  /** Its turn is over: a call without a result waits for somebody. */
+  rest() {
+    for (const tool of this._calls) if (tool.isRunning) tool.end("waiting");
   }
 
   /** What is shown and not stored will be said again, or is known better. */

@@ -51,7 +51,7 @@ export async function allKept() {
 
 /** Keep a request: `{sessionId, agentId, key, body, turnId}`. There is one for each conversation. */
 export function keep(request) {
-  if (isOver) return;
+  if (isOver || request.isDropped) return;
   const name = nameOf(request.sessionId, request.agentId);
   here.set(name, request);
   try {
@@ -85,10 +85,22 @@ export function answered(request) {
   if (kept.place) large((bodies) => bodies.delete(kept.place));
 }
 
+/** Forget what was sent and what was written in a session that was deleted, whichever agent's: it is not sent any more. */
+export function forgetSession(sessionId) {
+  const its = `${JSON.stringify([sessionId]).slice(0, -1)},`; // so a name begins that names it
+  for (const name of [...here.keys(), ...Object.keys(storage)].filter((other) => other.includes(its))) {
+    const request = name.startsWith(PREFIX) && (here.get(name) ?? read(name));
+    if (!request) storage.removeItem(name);
+    else request.isDropped = true;
+    if (request) answered(request);
+  }
+}
+
 /** The request of a conversation that has no answer yet, or null. `body` is null when it is nowhere any more. */
 export async function unanswered(sessionId, agentId) {
   const name = nameOf(sessionId, agentId);
   const kept = here.get(name) ?? read(name);
+  if (kept) here.set(name, kept);
   if (kept?.place && !kept.body) {
     kept.body = (await large((bodies) => bodies.get(kept.place)))?.body ?? null;
     if (kept.body) Object.defineProperty(kept, "isPlaced", { value: true });

@@ -92,6 +92,8 @@ export class Turn {
     this._attempt = new AbortController();
     const { signal } = this._attempt;
     if (!this._sendAgain) return ask("GET", withQuery(pathOf(sessionId, "turns", turnId), { agent_id: agentId }), { headers, signal });
+    if (this.request.isDropped) this._end();
+    signal.throwIfAborted();
     if (this._isLeft) headers.Prefer = "respond-async";
     return ask("POST", pathOf(sessionId, "messages"), { body, headers: { ...headers, "Idempotency-Key": key }, signal });
   }
