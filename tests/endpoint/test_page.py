@@ -35,7 +35,7 @@ CONFIGURATION = {
     "end_session_endpoint": "https://login.example.com/logout",
 }
 LIMIT_BYTES = 150_000
-WHOLE_BYTES = 245_000
+WHOLE_BYTES = 254_000
 """Not compressed. Of them 101,000 are others'. Nothing of ours is minified: what a browser runs can be read."""
 
 
