@@ -16,7 +16,7 @@ REQUEST_HEADERS: Final = (
 )
 EXPOSED_HEADERS: Final = (
     *("Allow", "Idempotency-Key", "Location", "Preference-Applied", "Retry-After", "WWW-Authenticate"),
-    "x-amzn-RequestId",
+    *("X-Request-Id", "x-amzn-RequestId"),
 )
 MAX_AGE_SECONDS: Final = 600
 """How long a browser remembers a preflight."""

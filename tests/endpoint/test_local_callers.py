@@ -162,3 +162,12 @@ def test_a_page_may_use_every_method_that_the_endpoint_takes() -> None:
     taken = {method.upper() for path in contract["paths"].values() for method in path if method != "parameters"}
 
     assert set(deployed.METHODS) == taken
+
+
+def test_a_page_may_read_every_header_that_the_endpoint_sends() -> None:
+    contract = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
+    operations = [each for path in contract["paths"].values() for name, each in path.items() if name != "parameters"]
+    sent = {name for each in operations for answer in each["responses"].values() for name in answer.get("headers", {})}
+
+    assert "X-Request-Id" in sent
+    assert sent <= {*deployed.EXPOSED_HEADERS, "Cache-Control"}  # which pages read anyway (Fetch standard)
