@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from agent_sessions.exceptions import SessionCorruptError, SessionNotFoundError
-from agent_sessions.types import Session, SessionAgent, encode_bytes_values
+from agent_sessions.types import Session, SessionAgent, encode_bytes_values, is_of_life
 from agent_sessions_cli import following
 from agent_sessions_cli.blocks import Line, lines_of
 from agent_sessions_cli.listing import read_lease
@@ -111,7 +111,7 @@ def read_agent(store: SessionStore, session_id: str, agent_id: str) -> SessionAg
     agent = None if content is None else _parsed(SessionAgent, content, key)
     # An agent's record of an earlier life, written late, is no part of this one.
     life = _life(store, session_id)
-    if agent is None or (agent.kit or {}).get("incarnation", life) != life:
+    if agent is None or not is_of_life((agent.kit or {}).get("incarnation"), life):
         raise SessionNotFoundError(f"Session {session_id} has no agent {agent_id}", key=key)
     return agent
 
@@ -133,7 +133,7 @@ def orchestrators(store: SessionStore, session_id: str) -> Iterator[tuple[str, d
         if not isinstance(state, dict):
             raise SessionCorruptError(f"key={key} | not a JSON object", key=key)
         kit = state.pop("kit", None)
-        if not isinstance(kit, dict) or kit.get("incarnation", life) == life:
+        if not isinstance(kit, dict) or is_of_life(kit.get("incarnation"), life):
             yield name, state
 
 

@@ -27,7 +27,7 @@ from agent_sessions._objects.before_turn import BEFORE, FIELDS, Carrier
 from agent_sessions._records.layout import message_id_of
 from agent_sessions._records.message_records import checked_message, list_agent_ids, message_in
 from agent_sessions._records.own_names import checked_agent
-from agent_sessions._records.record_format import encode, is_erased, life_of
+from agent_sessions._records.record_format import encode, fork_life, is_erased, life_of
 from agent_sessions._records.titles import derived_title, with_title
 from agent_sessions.exceptions import NotForkableError, SessionConflictError, SessionNotFoundError
 from agent_sessions.incoming_session import IncomingSession, carry_out
@@ -140,6 +140,7 @@ class _Source:
         if repository.read_session(session_id) is None:
             raise self._not_found()
         self._life = self._records.incarnation(session_id) or ""
+        self._life_of_fork = fork_life(self._life)
         found = repository.life.record(session_id)
         self._kit = {} if found is None else found.kit
         self._today = day_of(datetime.now(UTC) if found is None else found.stored.read_at)
@@ -268,7 +269,7 @@ class _Source:
     def agent_record(self, part: _Part) -> tuple[str, bytes]:
         """The name and the bytes of an agent's record."""
         key = self._layout.agent(self.session_id, part.agent_id)
-        body, _ = encode(key, part.record, self._life)
+        body, _ = encode(key, part.record, self._life_of_fork)
         return self._name_of(key), body
 
     def session_record(self, fork: Fork, parts: list[_Part]) -> bytes:
@@ -286,7 +287,7 @@ class _Source:
             for part in parts:
                 kit = with_recent(kit, part.agent_id, day=self._today)
         session = Session(fork.session_id, SessionType.AGENT, kit=kit)
-        body, _ = encode(self._layout.session(fork.session_id), session.to_dict(), self._life)
+        body, _ = encode(self._layout.session(fork.session_id), session.to_dict(), self._life_of_fork)
         return body
 
     def _title_copied(self, fork_id: str, title: SessionTitle) -> str | None:

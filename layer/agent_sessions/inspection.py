@@ -38,7 +38,7 @@ from agent_sessions._records.shapes import session_problem
 from agent_sessions.exceptions import SessionCorruptError
 from agent_sessions.findings import Finding, Kind, Severity
 from agent_sessions.lease import SessionLease
-from agent_sessions.types import SessionAgent
+from agent_sessions.types import SessionAgent, is_of_life
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -206,7 +206,7 @@ class _Inspection:
             if record is None:
                 return
             incarnation = incarnation_of(record.content)
-            if incarnation is not None and life is not None and incarnation != life:
+            if life is not None and not is_of_life(incarnation, life):
                 self._strays.append(name)
                 if agent is not None:
                     agent.stored_ids.discard(message_id_below(agent_id_of(name)[1]) or 0)  # type: ignore[index] # an agent's
@@ -295,7 +295,7 @@ class _Inspection:
 
     def _look_at_base(self, agent_id: str, agent: _Agent, body: bytes, life: str | None) -> None:
         key = self._layout.history(self._session_id, agent_id)
-        incarnation = life or next(iter(self._lives), "")
+        incarnation = life or max(self._lives, key=len, default="")  # a fork's, before those it was forked from
         base = read_base(body, session_id=self._session_id, agent_id=agent_id, incarnation=incarnation)
         log = None if agent.record is None else read_log(agent.record.kit.get("log"))
         if base is not None and log is not None and log.goes_with(base.base):

@@ -16,7 +16,7 @@ from agent_sessions._records.record_format import encode, new_nonce
 from agent_sessions.findings import Kind
 from agent_sessions.inspection import inspect_session, life_named_in, look
 from agent_sessions.object_store import Absent, PreconditionFailedError, Unchanged
-from agent_sessions.types import Session, SessionType
+from agent_sessions.types import Session, SessionType, is_of_life
 
 if TYPE_CHECKING:
     from agent_sessions.findings import Finding
@@ -76,9 +76,9 @@ def _write_session_record(store: SessionStore, session_id: str, broken: StoredOb
         named = None if stored is None else life_named_in(entry.key, stored)
         if named is not None:
             lives.add(named)
-    if len(lives) > 1 or oldest is None:
+    incarnation = max(lives, key=len, default=new_nonce())  # a fork's, before those it was forked from
+    if oldest is None or not all(is_of_life(life, incarnation) for life in lives):
         return False
-    incarnation = lives.pop() if lives else new_nonce()
     session = Session(session_id=session_id, session_type=SessionType.AGENT)
     # The objects there are older than the new record, which must say so.
     session.kit = {"incarnation": incarnation, **with_ages({}, ObjectAges.all_since(oldest))}

@@ -33,6 +33,17 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat()
 
 
+def is_of_life(incarnation: str | None, life: str | None) -> bool:
+    """Whether a record is of a session's present life.
+
+    Args:
+        incarnation: What the record names: the life it was written in; ``None`` when Strands wrote it.
+        life: The session's life. A fork's stands behind the one it was forked from: ``source/fork``. What was copied
+            belongs to both.
+    """
+    return incarnation is None or incarnation == life or (life or "").startswith(f"{incarnation}/")
+
+
 def encode_bytes_values(obj: Any) -> Any:
     """A value for JSON, in which ``bytes`` become ``{"__bytes_encoded__": true, "data": base64}``.
 

@@ -90,6 +90,24 @@ def test_what_was_imported_goes_on_as_a_session_does(exported: Path, on_bucket: 
     assert len(restored(on_bucket.store, "ada")) == 6
 
 
+def test_an_import_brings_the_life_back_and_whoever_writes_in_it_goes_on(terminal: Terminal, tmp_path: Path) -> None:
+    resident = Agent(
+        model=ScriptedModel("One.", "Two."),
+        session_manager=terminal.store.session_manager("ada"),
+        agent_id="default",
+        callback_handler=None,
+    )
+    resident("1")
+    file = tmp_path / "ada.jsonl"
+    for command in (["export", "ada", "-o", str(file)], ["rm", "ada", "--yes"], ["import", str(file)]):
+        assert terminal.run(*command).exit_code == 0
+
+    resident("2")
+
+    said = [message["content"][0]["text"] for message in restored(terminal.store, "ada")]
+    assert said == ["1", "One.", "2", "Two."]
+
+
 def test_the_standard_output_gets_the_same_bytes(exported: Path, on_folder: Terminal) -> None:
     seen = on_folder.run("export", "ada")
 

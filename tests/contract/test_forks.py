@@ -1,5 +1,6 @@
 """The contract for forks: a new session that is what another one was before a turn, as the model saw it."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +273,23 @@ class TestRefused:
 
         with pytest.raises(ValueError, match="2 agents"):
             store_of(ours_stored).fork("conversation", before_message=0)
+
+
+def test_what_an_erased_forks_agent_writes_late_is_never_read_in_the_next_fork(ours_stored: Subject) -> None:
+    """Both have one id, as those that are asked for with one key; and one source."""
+    _, second = take_turns(ours_stored, "red", "blue")
+    store = store_of(ours_stored)
+    store.fork("conversation", before_message=second, fork_id="other")
+    resident = open_with_memory(ours_stored, "Secret 0.", "Secret 1.", session_id="other")
+    resident("Old 0")
+    store.delete_session("other")
+    store.fork("conversation", before_message=second, fork_id="other")
+    with contextlib.suppress(ours_stored.session_exception):
+        resident("Old 1")
+
+    messages, _ = seen_in(ours_stored, "other")
+
+    assert texts(messages) == ["Prompt 0", "Reply 0.", "Once more"]
+    page = store.messages("other", resident.agent_id, limit=1000).messages
+    assert not any("Secret" in str(each) or "Old" in str(each) for each in page)
+    assert texts(conversation(open_with_memory(ours_stored, session_id="other")))[-2:] == ["Once more", "Again."]

@@ -34,7 +34,7 @@ from agent_sessions._records.shapes import session_problem
 from agent_sessions.exceptions import SessionConflictError, SessionCorruptError, SessionExistsError
 from agent_sessions.expiry import checked_ttl, is_expired
 from agent_sessions.object_store import Absent, Expectation, PreconditionFailedError, StoredObject, Unchanged
-from agent_sessions.types import Session, SessionType
+from agent_sessions.types import Session, SessionType, is_of_life
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -301,7 +301,7 @@ class SessionLife:
         now, used = record.stored.read_at, record_used(record)
         if likely is not None and is_expired(used, now, self.ttl_days):
             found = likely()
-            if found is not None and incarnation_in(found) in {None, incarnation_of(record.content)}:
+            if found is not None and is_of_life(incarnation_in(found), incarnation_of(record.content)):
                 used = max(used, found.last_modified)
         if is_expired(used, now, self.ttl_days):
             used = max(used, self._last_written(session_id, now) or used)

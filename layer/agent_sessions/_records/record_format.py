@@ -2,6 +2,9 @@
 
 Every record carries under ``kit`` the *incarnation* it belongs to, the random name of one life of a session, and a
 nonce that is new at every write. A record without them was written by Strands.
+
+A fork's life is named behind its source's, ``source/fork``: the messages that were copied belong to it, and what an
+agent of an earlier fork of this id writes late does not.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ _T = TypeVar("_T", SessionAgent, SessionMessage)
 
 KIT_FORMAT = 1
 """Version of what stands under ``kit``."""
+
+_NAME_OF_A_FORK = 12
+"""Its hex digits. A conversation that is forked again and again has one behind the other."""
 
 INCOMING = "incoming"
 """Under ``kit`` of a mark: a session is being brought in."""
@@ -115,6 +121,11 @@ def kit_of(content: dict[str, Any]) -> dict[str, Any]:
 def incarnation_of(content: dict[str, Any]) -> str | None:
     """The life of the session a record was written in; ``None`` when Strands wrote it."""
     return kit_of(content).get("incarnation")
+
+
+def fork_life(life: str) -> str:
+    """Name the life of a fork behind the life of its source."""
+    return f"{life}/{new_nonce()[:_NAME_OF_A_FORK]}"
 
 
 def is_erased(record: Record) -> bool:

@@ -40,6 +40,7 @@ from agent_sessions.object_store import (
     Unchanged,
     Written,
 )
+from agent_sessions.types import is_of_life
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -327,5 +328,4 @@ class Records:
 
     def is_of_this_life(self, session_id: str, content: dict[str, Any]) -> bool:
         """Whether a record was written in the life of the session that is read and written, or by Strands."""
-        incarnation = incarnation_of(content)
-        return incarnation is None or incarnation == self._incarnations.get(session_id)
+        return is_of_life(incarnation_of(content), self._incarnations.get(session_id))
