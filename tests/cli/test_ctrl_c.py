@@ -136,3 +136,39 @@ def test_a_copy_that_can_be_taken_back_leaves_nothing(slow: Terminal, bucket_ser
     assert list((tmp_path / "copy").rglob("*.json")) == []
     with pytest.raises(SessionNotFoundError):
         target.store.describe("ada")
+
+
+# The signal is another thread's, as far as the system goes: the main thread waits on, and nothing wakes it.
+_UNSEEN = """
+import signal, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from agent_sessions_cli.stopping import ctrl_c_that_is_heard
+
+def interrupt():
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+with ctrl_c_that_is_heard():
+    for _ in range(2):
+        threading.Thread(target=interrupt, daemon=True).start()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("heard")
+    time.sleep(0.5)  # once each
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_is_heard_once() -> None:
+    path = os.pathsep.join(str(ROOT / name) for name in ("layer", "client", "cli"))
+    run = subprocess.run(
+        [sys.executable, "-c", _UNSEEN],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (run.stdout.split(), run.stderr) == (["heard", "heard", "True"], "")
