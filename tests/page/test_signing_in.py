@@ -49,6 +49,18 @@ def change_tokens(page: Any, **changed: Any) -> None:
     page.route("**/token", change)
 
 
+def signed_in_without_renewal(served: Served, open_page: Any) -> Any:
+    """A page of somebody whose sign-in ends with its token, after a first turn."""
+    served.script.reset()
+    page = open_page("/health", at=served)
+    change_tokens(page, refresh_token=None, expires_in=3600)
+    page.goto("/")
+    sign_in(page)
+    say(page, "Hello there.")
+    wait_for_words(page, "echo: Hello there.")
+    return page
+
+
 def refuses(route: Any) -> None:
     route.abort("connectionrefused")
 
@@ -302,13 +314,7 @@ def test_a_sign_in_that_ends_takes_nothing_along_that_is_being_written(
     served: Served, open_page: Any, watched: Watched
 ) -> None:
     watched.allow(OF_HEALTH, OF_THE_ISSUER, "ERR_CONNECTION_REFUSED")
-    served.script.reset()
-    page = open_page("/health", at=served)
-    change_tokens(page, refresh_token=None, expires_in=3600)
-    page.goto("/")
-    sign_in(page)
-    say(page, "Hello there.")
-    wait_for_words(page, "echo: Hello there.")
+    page = signed_in_without_renewal(served, open_page)
     page.locator("#prompt").fill("What is this?")
     page.locator("#picker").set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"whale " * 70})
     page.get_by_role("listitem").filter(has_text="notes.txt").wait_for()
@@ -338,13 +344,7 @@ def test_a_file_that_is_attached_while_the_page_means_to_leave_keeps_it_there(
     served: Served, open_page: Any, watched: Watched
 ) -> None:
     watched.allow(OF_HEALTH, OF_THE_ISSUER)
-    served.script.reset()
-    page = open_page("/health", at=served)
-    change_tokens(page, refresh_token=None, expires_in=3600)
-    page.goto("/")
-    sign_in(page)
-    say(page, "Hello there.")
-    wait_for_words(page, "echo: Hello there.")
+    page = signed_in_without_renewal(served, open_page)
     page.evaluate(  # a large message is on its way into the browser's database
         """async () => {
             const box = await import(document.querySelector("script[type=module]").src.replace("main.js", "outbox.js"));
